@@ -1,0 +1,1 @@
+"""Kedge live-migrates VMs between libvirt/KVM hosts and carries their network with them."""

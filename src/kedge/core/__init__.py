@@ -1,0 +1,1 @@
+"""What to do: pure functions with no I/O, clock or randomness."""

@@ -1,0 +1,239 @@
+"""decide(observation) -> action: the whole of a migration's logic, with no memory and no I/O.
+
+There is no script with a position in it. Whatever happened before (a crash, a lost answer, another
+conductor, a person with virsh), the next decision follows from where the VM is now:
+
+    the VM runs on the destination   -> settle there; there is no way back
+    it is being handed over          -> switch the bindings, let libvirt finish
+    memory is being copied           -> wait, or abort
+    it runs on the source            -> go on towards the transfer, or roll back
+    it runs nowhere                  -> leave it to the side that holds it, clean the other
+
+Invariants that hold for every observation (shown by exploration, see `kedge.testing.explore`):
+
+1. At every instant a bound port has exactly one ACTIVE binding.
+2. The destination's is activated only once the source VM is paused for the switchover or gone; the
+   source's is re-activated only if the VM does not run, and can't come to run, on the destination.
+3. Nothing is removed from a host on which the domain runs, is paused for a migration, or is incoming.
+4. In the end the VM, the one binding and the one set of VIFs are on the same host.
+5. Once faults stop, the end is reached.
+6. After the switch to post-copy nothing rolls back.
+"""
+
+from kedge.model.domain import DomainState, TransferState
+
+from .observation import Act, Action, BindingView, Observation, Outcome, Plugged, Role, Side
+
+MAX_ORDERS = 3
+"""How often a transfer is ordered that the source's agent never heard of (its answer, or it, got lost)."""
+
+
+def decide(seen: Observation) -> Action:
+    """The next action for a migration that looks like this."""
+    source, destination = seen.source, seen.destination
+    if destination.runs:
+        return _settle(seen)
+    if source.reachable and source.domain in {DomainState.SWITCHOVER, DomainState.POSTCOPY_SOURCE}:
+        return _hand_over(seen)
+    if source.runs:
+        if source.transferring:
+            return _let_transfer(seen)
+        return _roll_back(seen) if _failing(seen) else _go_forward(seen)
+    if source.stopped:
+        return _bury(seen)
+    return _without_source(seen)
+
+
+def _failing(seen: Observation) -> bool:
+    return seen.intent.abort or seen.intent.failure is not None
+
+
+def _wait(why: str) -> Action:
+    return Action(Act.WAIT, why=why)
+
+
+def _settle(seen: Observation) -> Action:
+    """The VM runs on the destination: bring everything else there, then clean the source."""
+    source, destination = seen.source, seen.destination
+    if source.runs and source.domain is not DomainState.PAUSED:
+        return _wait("source and destination were seen at different moments")
+    if destination.binding in {BindingView.NONE, BindingView.SOME}:
+        return Action(
+            Act.BIND, Role.DESTINATION, "the VM runs on the destination and a port is not bound there"
+        )
+    if destination.binding is not BindingView.ACTIVE:
+        return Action(Act.ACTIVATE, Role.DESTINATION, "the VM runs on the destination")
+    if not seen.intent.announced:
+        return Action(Act.ANNOUNCE, Role.DESTINATION, "the VM runs on the destination")
+    if destination.plugged is not Plugged.ALL:
+        return Action(Act.PLUG, Role.DESTINATION, "a VIF of the running VM is not wired")
+    if destination.domain is DomainState.POSTCOPY_DESTINATION:
+        return _wait("memory still arrives (post-copy)")
+    if source.transferring:
+        return _wait("libvirt is finishing on the source")
+    if not source.reachable:
+        if not source.dead:
+            return _wait("the source must be cleaned and does not answer")
+    elif source.domain is not DomainState.ABSENT:
+        left_over = {
+            DomainState.SWITCHOVER,
+            DomainState.POSTCOPY_SOURCE,
+            DomainState.SHUTOFF,
+            DomainState.CRASHED,
+        }
+        if source.domain not in left_over:
+            return _wait("source and destination were seen at different moments")
+        return Action(
+            Act.DISCARD, Role.SOURCE, "the VM has left; its old domain has not", only_in=(source.domain,)
+        )
+    elif source.plugged is not Plugged.NONE:
+        return Action(Act.UNPLUG, Role.SOURCE, "the VM has left")
+    if source.binding is not BindingView.NONE:
+        return Action(Act.UNBIND, Role.SOURCE, "the VM has left")
+    return Action(Act.FINISH, why="the VM runs on the destination", outcome=Outcome.COMPLETED)
+
+
+def _hand_over(seen: Observation) -> Action:
+    """The source VM is paused for the migration. Nothing here may make it run in two places."""
+    source, destination = seen.source, seen.destination
+    if source.transferring:
+        if destination.binding is BindingView.INACTIVE:
+            return Action(Act.ACTIVATE, Role.DESTINATION, "the source VM is paused for the switchover")
+        return _wait("libvirt is handing the VM over")
+    # No job drives the switchover any more: libvirtd or its connection died in the middle of it.
+    if source.domain is DomainState.POSTCOPY_SOURCE:
+        return _wait("the VM went over to post-copy; only the destination can have it")
+    if not destination.reachable:
+        return _wait("only the destination knows whether the VM runs, and it does not answer")
+    if destination.domain is DomainState.INCOMING:
+        return _discard_incoming()
+    if destination.domain is DomainState.SHUTOFF:
+        # libvirt keeps the definition only once the VM arrived. What is paused here is its past: to run it
+        # again would be to run it from a memory that its disks have left behind.
+        return _settle_stopped(seen)
+    return Action(Act.RESUME, Role.SOURCE, "the migration died and the VM is paused on the source alone")
+
+
+def _let_transfer(seen: Observation) -> Action:
+    """Memory is being copied while the VM runs on the source."""
+    if _failing(seen):
+        return Action(Act.ABORT_TRANSFER, Role.SOURCE, seen.intent.failure or "abort was asked for")
+    return _wait("memory is being copied")
+
+
+def _go_forward(seen: Observation) -> Action:
+    """The VM runs on the source and no transfer is under way: prepare one, then order it."""
+    source, destination = seen.source, seen.destination
+    if source.transfer is TransferState.FAILED:
+        return Action(Act.GIVE_UP, why="the transfer failed")
+    if seen.intent.orders >= MAX_ORDERS:
+        return Action(
+            Act.GIVE_UP, why=f"the transfer was ordered {MAX_ORDERS} times and never ran to its end"
+        )
+    if not destination.reachable:
+        if destination.dead:
+            return Action(Act.GIVE_UP, why="the destination's agent is dead")
+        return _wait("the destination does not answer")
+    if source.binding is not BindingView.ACTIVE:
+        return _bind_source_again(destination)
+    if destination.domain is DomainState.INCOMING:
+        return _discard_incoming()
+    if destination.domain is not DomainState.ABSENT:
+        return Action(
+            Act.GIVE_UP, why=f"the destination holds a domain of this server ({destination.domain})"
+        )
+    if destination.binding is not BindingView.INACTIVE:
+        return Action(Act.BIND, Role.DESTINATION, "bind ahead")
+    if destination.plugged is not Plugged.ALL:
+        return Action(Act.PLUG, Role.DESTINATION, "plug and wire ahead")
+    return Action(Act.TRANSFER, Role.SOURCE, "every port is bound and wired on the destination")
+
+
+def _roll_back(seen: Observation) -> Action:
+    """The VM runs on the source and stays there: put its network right first, then clean the destination."""
+    source, destination = seen.source, seen.destination
+    if source.binding is not BindingView.ACTIVE:
+        return _bind_source_again(destination)
+    return _clean_destination(seen, "the VM stays on the source")
+
+
+def _bind_source_again(destination: Side) -> Action:
+    if not destination.reachable:
+        return _wait("the source's bindings come back once the destination says that it does not run the VM")
+    return Action(Act.ACTIVATE, Role.SOURCE, "the VM runs on the source")
+
+
+def _clean_destination(seen: Observation, why: str) -> Action:
+    destination = seen.destination
+    if destination.reachable:
+        if destination.domain is DomainState.INCOMING:
+            return _discard_incoming()
+        if destination.domain in {DomainState.SHUTOFF, DomainState.CRASHED}:
+            return Action(Act.DISCARD, Role.DESTINATION, why, only_in=(destination.domain,))
+        if destination.plugged is not Plugged.NONE:
+            return Action(Act.UNPLUG, Role.DESTINATION, why)
+    elif not destination.dead:
+        return _wait("the destination must be cleaned and does not answer")
+    if destination.binding is not BindingView.NONE:
+        return Action(Act.UNBIND, Role.DESTINATION, why)
+    cancelled = seen.intent.abort and seen.intent.failure is None
+    return Action(Act.FINISH, why=why, outcome=Outcome.CANCELLED if cancelled else Outcome.FAILED)
+
+
+def _discard_incoming() -> Action:
+    return Action(
+        Act.DISCARD,
+        Role.DESTINATION,
+        "a half-made domain waits for a transfer that does not exist",
+        only_in=(DomainState.INCOMING,),
+    )
+
+
+def _bury(seen: Observation) -> Action:
+    """The source does not run the VM and the destination is not seen to."""
+    source, destination = seen.source, seen.destination
+    if source.transferring:
+        return _wait("libvirt is finishing on the source")
+    if not destination.reachable:
+        return _wait("only the destination knows whether the VM runs, and it does not answer")
+    arrived = source.domain is DomainState.ABSENT and destination.domain is DomainState.SHUTOFF
+    if arrived:
+        return _settle_stopped(seen)
+    if destination.domain is DomainState.INCOMING:
+        return _discard_incoming()
+    if seen.intent.failure is None and not seen.intent.abort:
+        return Action(Act.GIVE_UP, why="the VM stopped while it was being migrated")
+    if source.binding is not BindingView.ACTIVE:
+        return Action(Act.ACTIVATE, Role.SOURCE, "the VM runs nowhere; it belongs to the source")
+    return _clean_destination(seen, "the VM stopped on the source")
+
+
+def _settle_stopped(seen: Observation) -> Action:
+    """The VM reached the destination and was shut down there before the migration was settled."""
+    source, destination = seen.source, seen.destination
+    if destination.binding in {BindingView.NONE, BindingView.SOME}:
+        return Action(Act.BIND, Role.DESTINATION, "the server is on the destination, shut down")
+    if destination.binding is not BindingView.ACTIVE:
+        return Action(Act.ACTIVATE, Role.DESTINATION, "the server is on the destination, shut down")
+    if source.domain is not DomainState.ABSENT:
+        return Action(Act.DISCARD, Role.SOURCE, "the server has left", only_in=(source.domain,))
+    if source.plugged is not Plugged.NONE:
+        return Action(Act.UNPLUG, Role.SOURCE, "the server has left")
+    if source.binding is not BindingView.NONE:
+        return Action(Act.UNBIND, Role.SOURCE, "the server has left")
+    return Action(Act.FINISH, why="the VM arrived and was then shut down there", outcome=Outcome.COMPLETED)
+
+
+def _without_source(seen: Observation) -> Action:
+    """The source does not answer, and the destination is not seen to run the VM.
+
+    Once a transfer was ordered, a dead source may hold the VM paused for a switchover that died with it:
+    then only the source itself can end the migration, by coming back.
+    """
+    source, destination = seen.source, seen.destination
+    never_left = seen.intent.orders == 0 and destination.reachable and destination.stopped
+    if not (source.dead and never_left):
+        return _wait("the source does not answer")
+    if not _failing(seen):
+        return Action(Act.GIVE_UP, why="the source's agent is dead")
+    return _clean_destination(seen, "the source's agent is dead and the VM has not left it")

@@ -1,0 +1,1 @@
+"""What things are: ports, bindings, hosts, servers and migrations, and the errors about them."""

@@ -1,0 +1,144 @@
+"""The messages between the control plane and the agents; the README of both sides of that wire.
+
+Control plane to agent (the agent serves; mutual TLS; only a `control` certificate is let in):
+
+    GET    /v1/host                          -> HostReport
+    GET    /v1/domains                       -> [DomainSummary]
+    GET    /v1/domains/{uuid}/xml            -> {"xml": …}           ?migratable=1 for the text that migrates
+    PUT    /v1/domains/{uuid}                {"xml": …}              define and start; a running one is left alone
+    DELETE /v1/domains/{uuid}                                        destroy and undefine (a server's deletion)
+    POST   /v1/domains/{uuid}/discard        DiscardOrder            remove what a migration left here, with its guard
+    POST   /v1/domains/{uuid}/resume         ResumeOrder             run again a VM that a dead migration left paused
+    POST   /v1/domains/{uuid}/observe        ObserveRequest          -> HostView
+    PUT    /v1/transfers/{migration_id}      TransferOrder           start; starting a running one changes nothing
+    PATCH  /v1/transfers/{migration_id}      TransferTuning
+    DELETE /v1/transfers/{migration_id}      ?epoch=N                abort
+    GET    /v1/vifs                          -> [VifReport]
+    PUT    /v1/vifs/{port_id}                PlugOrder               plug and wire, silent
+    DELETE /v1/vifs/{port_id}                ?epoch=N                unplug whatever Kedge made here for the port
+    POST   /v1/vifs/{port_id}/announce       AnnounceOrder           RARP, gratuitous ARP, unsolicited NA, repeated
+
+Agent to control plane (the control plane serves; an agent's certificate names its host, and it can
+speak for no other):
+
+    POST   /agent/v1/hosts/{host}/report     HostReport              -> HostDuties
+
+All of these are idempotent: the same call again, after a lost answer, does no harm and answers the same.
+An error is `{"error": {"type": "HostFailure", "message": …}}` with the status of `kedge.model.errors`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .domain import DomainState, VifState
+from .host import HostBackend
+from .network import Vif
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """What an agent says of its host: at start, every few seconds, and at once when a VIF's state changes.
+
+    `running` lists the UUIDs of domains that are not shut off here. `vifs` are the VIFs that Kedge made
+    here, and the state of the devices of the ports that the last `HostDuties` named.
+    """
+
+    host: str
+    url: str
+    backends: tuple[HostBackend, ...]
+    libvirt_uri: str
+    migrate_uri: str
+    libvirt_version: int = 0
+    vifs: Mapping[str, VifState] = field(default_factory=dict)
+    running: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HostDuties:
+    """The control plane's answer to a report: every VIF that a binding on this host explains."""
+
+    vifs: tuple[Vif, ...] = ()
+    report_every_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class ObserveRequest:
+    """Asks for a `HostView`. `wait_ms` > 0 answers only when something changes from `seen`, or when time is up.
+
+    `seen` is a `HostView.domain`/`job`/`transfer` triple as the caller last saw it. `watch` starts the
+    watching of the VM's frames on these VIFs' devices, which the view's `frames` then report.
+    """
+
+    vifs: tuple[Vif, ...] = ()
+    migration_id: str | None = None
+    watch: bool = False
+    wait_ms: int = 0
+    seen: str = ""
+
+
+@dataclass(frozen=True)
+class PlugOrder:
+    """Plug this VIF. `queues` is the NIC's number of queue pairs (a tap is made multi-queue if over 1)."""
+
+    vif: Vif
+    epoch: int = 0
+    queues: int = 1
+
+
+@dataclass(frozen=True)
+class VifReport:
+    """A VIF that Kedge made on a host, found by the marks on its devices."""
+
+    port_id: str
+    state: VifState
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AnnounceOrder:
+    """Announce the VM from this host. Frames go out at once and then `repeat - 1` times, `interval_ms` apart."""
+
+    vif: Vif
+    repeat: int = 5
+    interval_ms: int = 150
+
+
+@dataclass(frozen=True)
+class DiscardOrder:
+    """Remove a domain that a migration left on a host.
+
+    The agent refuses (Conflict) unless the domain's state is one of `only_in`, which it checks under the same
+    lock as it acts: a running VM is never destroyed by an order that was decided on an older view.
+    """
+
+    only_in: tuple[DomainState, ...]
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class ResumeOrder:
+    """Resume a VM that is paused for a migration which no longer exists."""
+
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class TransferTuning:
+    """Change a running transfer."""
+
+    epoch: int
+    downtime_limit_ms: int | None = None
+    bandwidth_mib: int | None = None
+
+
+__all__ = [
+    "AnnounceOrder",
+    "DiscardOrder",
+    "HostDuties",
+    "HostReport",
+    "ObserveRequest",
+    "PlugOrder",
+    "ResumeOrder",
+    "TransferTuning",
+    "VifReport",
+]

@@ -1,0 +1,38 @@
+"""Hosts, and the network backends that they offer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class HostBackend:
+    """One mechanism driver's agent on a host, with what it is configured to do.
+
+    `mappings` goes from a physical network to what carries it here: for macvtap and linuxbridge an
+    interface (`eth1`), for openvswitch a bridge (`br-physnet1`). `mtus` holds the MTU in bytes of what
+    carries each physical network, where the agent could read it.
+    """
+
+    driver: str
+    mappings: Mapping[str, str] = field(default_factory=dict)
+    mtus: Mapping[str, int] = field(default_factory=dict)
+    integration_bridge: str = "br-int"
+    datapath_type: str = "system"
+    hybrid_plug: bool = False
+
+
+@dataclass(frozen=True)
+class Host:
+    """A hypervisor host as its agent reported it last.
+
+    `libvirt_uri` is what the *source's* libvirtd connects to for a peer-to-peer migration
+    (`qemu+tls://…`), `migrate_uri` where QEMU's migration stream goes (`tcp://ADDRESS`).
+    """
+
+    name: str
+    url: str = ""
+    alive: bool = True
+    backends: tuple[HostBackend, ...] = ()
+    libvirt_uri: str = ""
+    migrate_uri: str = ""
+    libvirt_version: int = 0

@@ -1,0 +1,1 @@
+"""Stand-ins for hosts and networks that ship with Kedge, for tests that must be fast or exhaustive."""
