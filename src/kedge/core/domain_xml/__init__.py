@@ -1,0 +1,26 @@
+"""Domain XML: what libvirt is told about a server, and how that changes when it moves to another host.
+
+Pure functions from text to text. `rewrite` is the heart; the others make a domain, look at one, or compare two.
+"""
+
+from .attachments import Attachment, attachments
+from .build import DiskSpec, DomainSpec, NicSpec, build
+from .diff import unified_diff
+from .guest_abi import guest_visible_differences
+from .match import NicChange
+from .parse import parse
+from .rewrite import rewrite
+
+__all__ = [
+    "Attachment",
+    "DiskSpec",
+    "DomainSpec",
+    "NicChange",
+    "NicSpec",
+    "attachments",
+    "build",
+    "guest_visible_differences",
+    "parse",
+    "rewrite",
+    "unified_diff",
+]

@@ -1,0 +1,80 @@
+"""How a domain's interfaces are attached to the host that it is on."""
+
+from dataclasses import dataclass
+
+from lxml import etree
+
+from .parse import parse
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """One `<interface>`, as it is in a domain XML; what is not there is None.
+
+    Attributes:
+        kind: the interface's type: `ethernet`, `bridge`, `direct`, `network`, `hostdev` …
+        mac: in lower case.
+        target_dev: the device on the host; a running domain's XML also has the names that libvirt chose.
+        source_dev, mode: of a `direct` interface.
+        source_bridge: of a `bridge` interface, and of a `network` one while the domain runs.
+        interfaceid: the Open vSwitch port's, for a `virtualport` that has one.
+        vlan_tags: VLAN ids that libvirt sets on the port.
+        mtu: in bytes, as the guest is told.
+        queues: number of queue pairs.
+        alias: the name of the NIC; one that starts with `ua-` was chosen by whoever made the domain.
+    """
+
+    kind: str
+    mac: str | None = None
+    model: str | None = None
+    target_dev: str | None = None
+    source_dev: str | None = None
+    source_bridge: str | None = None
+    source_network: str | None = None
+    mode: str | None = None
+    virtualport_type: str | None = None
+    interfaceid: str | None = None
+    vlan_tags: tuple[int, ...] = ()
+    mtu: int | None = None
+    queues: int = 1
+    alias: str | None = None
+
+
+def attachments(xml: str) -> list[Attachment]:
+    """One entry for each interface of a domain XML, in its order. Raises BadRequest for a bad XML."""
+    return [attachment(interface) for interface in interfaces(parse(xml))]
+
+
+def interfaces(root: etree._Element) -> list[etree._Element]:
+    """The `<interface>` elements of a domain."""
+    return root.findall("devices/interface")
+
+
+def attachment(interface: etree._Element) -> Attachment:
+    """What an `<interface>` element says."""
+    mac = _get(interface, "mac", "address")
+    return Attachment(
+        kind=interface.get("type", ""),
+        mac=mac.lower() if mac else None,
+        model=_get(interface, "model", "type"),
+        target_dev=_get(interface, "target", "dev"),
+        source_dev=_get(interface, "source", "dev"),
+        source_bridge=_get(interface, "source", "bridge"),
+        source_network=_get(interface, "source", "network"),
+        mode=_get(interface, "source", "mode"),
+        virtualport_type=_get(interface, "virtualport", "type"),
+        interfaceid=_get(interface, "virtualport/parameters", "interfaceid"),
+        vlan_tags=tuple(_number(tag.get("id")) or 0 for tag in interface.findall("vlan/tag")),
+        mtu=_number(_get(interface, "mtu", "size")),
+        queues=_number(_get(interface, "driver", "queues")) or 1,
+        alias=_get(interface, "alias", "name"),
+    )
+
+
+def _get(interface: etree._Element, path: str, attribute: str) -> str | None:
+    element = interface.find(path)
+    return None if element is None else element.get(attribute)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None

@@ -1,0 +1,127 @@
+"""Rewriting a domain XML for another host: the host side of each interface changes, and nothing else.
+
+The guest side of an interface is the VM's hardware. libvirt refuses a migration that would change it, and
+the guest would notice what libvirt overlooks, so everything that is not named in `HOST_SIDE_TAGS`
+passes as it is, known or not, and so does the order of all elements.
+"""
+
+from collections.abc import Sequence
+
+from lxml import etree
+
+from kedge.model.errors import CannotMigrate
+from kedge.model.network import Vif
+
+from .attachments import interfaces
+from .host_side import HOST_SIDE_TAGS, host_side
+from .match import NicChange, match
+from .obstacles import drop_what_does_not_fit, nic_obstacles, passthrough_obstacles
+from .parse import parse, serialise
+
+# Where libvirt prints the host side's elements among those that stand before, between or behind them.
+_BEFORE = {
+    "source": ("mac",),
+    "vlan": ("mac", "source"),
+    "virtualport": ("mac", "source", "vlan"),
+    "target": ("mac", "source", "vlan", "virtualport", "bandwidth", "port", "ip", "route", "backenddomain"),
+}
+
+
+def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
+    """The domain XML with each interface attached as its port's target VIF says.
+
+    Device names of the host it comes from (`vnetN`, `macvtapN`, `macvlanN`, taps) are left out: on the target
+    a stale one could be another guest's. Rewriting the result again with the same changes gives the same.
+
+    Raises BadRequest for a bad XML, and CannotMigrate with every reason at once when an interface has no port,
+    a port no interface, it can't be told which is which, a device of the host is passed through, or
+    an interface has something that its target can't carry.
+    """
+    root = parse(xml)
+    found = match(interfaces(root), changes)
+    reasons = passthrough_obstacles(root) + found.reasons
+    for interface, change in found.pairs:
+        reasons += nic_obstacles(interface, change.target)
+    if reasons:
+        raise CannotMigrate("The domain's interfaces can't be attached to the target host", reasons)
+    for interface, change in found.pairs:
+        _attach(interface, change.target)
+    return serialise(root)
+
+
+def _attach(interface: etree._Element, target: Vif) -> None:
+    side = host_side(target)
+    wanted = side.elements()
+    interface.set("type", side.interface_type)
+    for element in drop_what_does_not_fit(interface, side):
+        _remove(element)
+    for tag in HOST_SIDE_TAGS:
+        present = interface.findall(tag)
+        for superfluous in present[1:] if tag in wanted else present:
+            _remove(superfluous)
+        if tag not in wanted:
+            continue
+        if present:
+            _replace(present[0], wanted[tag])
+        else:
+            _insert(interface, wanted[tag])
+
+
+def _replace(old: etree._Element, new: etree._Element) -> None:
+    parent = old.getparent()
+    if parent is None or _same(old, new):
+        return
+    _indent_children(new, parent)
+    new.tail = old.tail
+    parent.replace(old, new)
+
+
+def _insert(interface: etree._Element, new: etree._Element) -> None:
+    """Put the element where libvirt prints it, indented like its neighbours."""
+    _indent_children(new, interface)
+    previous = _last(interface, _BEFORE[new.tag])
+    if previous is None:
+        new.tail = interface.text
+        interface.insert(0, new)
+        return
+    new.tail = previous.tail
+    previous.tail = interface.text
+    interface.insert(interface.index(previous) + 1, new)
+
+
+def _remove(element: etree._Element) -> None:
+    """Take the element out with the white space before it, so that inserting it again gives the same text."""
+    parent = element.getparent()
+    if parent is None:
+        return
+    previous = element.getprevious()
+    if previous is None:
+        parent.text = element.tail
+    else:
+        previous.tail = element.tail
+    parent.remove(element)
+
+
+def _last(interface: etree._Element, tags: tuple[str, ...]) -> etree._Element | None:
+    found = [child for child in interface if child.tag in tags]
+    return found[-1] if found else None
+
+
+def _same(one: etree._Element, other: etree._Element) -> bool:
+    return (
+        one.tag == other.tag
+        and sorted(one.attrib.items()) == sorted(other.attrib.items())
+        and len(one) == len(other)
+        and all(_same(a, b) for a, b in zip(one, other, strict=True))
+    )
+
+
+def _indent_children(element: etree._Element, parent: etree._Element) -> None:
+    """Indent a new element's children two columns deeper than the element, as libvirt does."""
+    indent = parent.text
+    if not len(element) or not indent or indent.strip():
+        return
+    element.text = indent + "  "
+    for child in element:
+        child.tail = indent + "  "
+    element[-1].tail = indent

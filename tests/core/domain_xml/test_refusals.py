@@ -1,0 +1,119 @@
+"""What can't be rewritten is refused, all reasons at once, naming the NIC and what to do."""
+
+from dataclasses import replace
+
+import pytest
+
+from kedge.core.domain_xml import NicChange, rewrite
+from kedge.model.errors import CannotMigrate
+from kedge.model.network import Vif, VifType
+
+from .fleet import BACKENDS, MACS, PORTS, changes, linuxbridge, macvtap, openvswitch
+
+TAPS = [f"<target dev='tap{port[:11]}' managed='no'/>" for port in PORTS]
+
+
+def domain(*interfaces: str, devices: str = "") -> str:
+    return f"<domain type='kvm'><devices>{''.join(interfaces)}{devices}</devices></domain>"
+
+
+def nic(number: int = 0, inner: str = "", kind: str = "ethernet", target: str | None = None) -> str:
+    target = TAPS[number] if target is None else target
+    return f"<interface type='{kind}'><mac address='{MACS[number]}'/>{target}{inner}</interface>"
+
+
+def reasons(xml: str, moves: list[NicChange]) -> tuple[str, ...]:
+    with pytest.raises(CannotMigrate) as refused:
+        rewrite(xml, moves)
+    assert str(refused.value)
+    return refused.value.reasons
+
+
+def only(vif: Vif) -> list[NicChange]:
+    return [NicChange(None, vif)]
+
+
+def test_an_interface_without_port_and_a_port_without_interface_are_both_named() -> None:
+    stray = "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br7'/></interface>"
+    said = reasons(domain(nic(0), stray), changes("ovs-native", "linuxbridge"))
+    assert len(said) == 2
+    assert "interface 52:54:00:00:00:01 (bridge on br7) has no port" in said[0]
+    assert f"port {PORTS[1]} ({MACS[1]}) has no interface" in said[1]
+    assert "detach it" in said[0] and "attach one" in said[1]
+
+
+def test_an_interface_without_mac_is_refused() -> None:
+    said = reasons(domain("<interface type='ethernet'><target dev='x0'/></interface>"), [])
+    assert said == ("an interface (ethernet device x0) has no MAC address; give it one",)
+
+
+def test_no_interfaces_and_no_ports_is_no_problem() -> None:
+    assert rewrite("<domain/>", []) == "<domain/>\n"
+
+
+def test_a_port_that_is_named_twice_is_refused() -> None:
+    said = reasons(domain(nic(0)), changes("ovs-native", "linuxbridge")[:1] * 2)
+    assert any(f"port {PORTS[0]} is named 2 times" in reason for reason in said)
+
+
+@pytest.mark.parametrize("vif_type", [VifType.UNBOUND, VifType.BINDING_FAILED])
+def test_a_port_that_is_not_bound_there_is_refused(vif_type: VifType) -> None:
+    said = reasons(domain(nic(0)), only(replace(BACKENDS["ovs-native"][0], vif_type=vif_type)))
+    assert len(said) == 1
+    assert PORTS[0] in said[0] and str(vif_type) in said[0] and "bind the port" in said[0]
+
+
+@pytest.mark.parametrize("missing", ["macvtap_source", "macvtap_mode"])
+def test_a_macvtap_binding_without_its_details_is_refused(missing: str) -> None:
+    vif = macvtap("eth1")[0]
+    details = {key: value for key, value in vif.vif_details.items() if key != missing}
+    assert missing in reasons(domain(nic(0)), only(replace(vif, vif_details=details)))[0]
+
+
+def test_passed_through_devices_are_refused() -> None:
+    hostdev = "<hostdev mode='subsystem' type='pci'><source/></hostdev>"
+    said = reasons(domain(nic(0, kind="hostdev", target=""), devices=hostdev), only(linuxbridge()[0]))
+    assert len(said) == 2
+    assert "pci device" in said[0] and MACS[0] in said[1]
+    assert all("detach it first" in reason for reason in said)
+
+
+def test_a_vdpa_interface_is_refused() -> None:
+    assert "<interface type='vdpa'>" in reasons(domain(nic(0, kind="vdpa")), only(linuxbridge()[0]))[0]
+
+
+FILTER = "<filterref filter='clean-traffic'/>"
+
+
+@pytest.mark.parametrize(
+    "vif", [macvtap("eth1")[0], openvswitch(hybrid=False)[0], openvswitch(hybrid=False, create_tap=False)[0]]
+)
+def test_a_network_filter_that_would_have_no_effect_is_refused(vif: Vif) -> None:
+    said = reasons(domain(nic(0, FILTER)), only(vif))
+    assert len(said) == 1
+    assert "'clean-traffic'" in said[0] and MACS[0] in said[0] and "remove the <filterref>" in said[0]
+
+
+@pytest.mark.parametrize("vif", [linuxbridge()[0], openvswitch(hybrid=True)[0]])
+def test_a_network_filter_goes_along_to_a_linux_bridge(vif: Vif) -> None:
+    assert FILTER in rewrite(domain(nic(0, FILTER)), only(vif))
+
+
+def test_an_mtu_that_the_guest_sees_is_not_lost_to_macvtap() -> None:
+    xml = domain(nic(0, "<mtu size='1450'/>"))
+    said = reasons(xml, only(macvtap("eth1")[0]))
+    assert len(said) == 1
+    assert "1450" in said[0] and "without the <mtu>" in said[0]
+    assert "<mtu size='1450'/>" in rewrite(xml, only(linuxbridge()[0]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_isolated_port_is_refused(backend: str) -> None:
+    said = reasons(domain(nic(0, "<port isolated='yes'/>")), only(BACKENDS[backend][0]))
+    assert len(said) == 1
+    assert "isolated" in said[0]
+
+
+def test_all_reasons_come_at_once() -> None:
+    xml = domain(nic(0, FILTER + "<mtu size='9000'/>"), nic(1, FILTER))
+    assert len(reasons(xml, changes("ovs-native", "macvtap-eth1"))) == 3
