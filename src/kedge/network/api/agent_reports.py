@@ -1,0 +1,40 @@
+"""/agent/v1: what agents tell the control plane, and what it answers (see `kedge.model.agent_api`)."""
+
+from fastapi import APIRouter
+
+from kedge.model.agent_api import HostDuties, HostReport
+from kedge.model.errors import BadRequest, Forbidden
+
+from ..local import LocalNetworkService
+from .peer import Peer
+
+
+def agent_router(service: LocalNetworkService, *, trust_local: bool = False) -> APIRouter:
+    """The route for agents' reports.
+
+    An agent speaks for the host that its certificate names and for no other. `trust_local` lets connections
+    without a certificate speak for any host: for tests, and for a socket that only root can reach.
+    """
+    router = APIRouter(prefix="/agent/v1", tags=["agents of Kedge"])
+
+    @router.post("/hosts/{host}/report")
+    def report(host: str, body: HostReport, peer: Peer) -> HostDuties:
+        """Take a host's report; answer with the VIFs that belong on it."""
+        _check_peer(host, peer, trust_local)
+        if body.host != host:
+            raise BadRequest(
+                f"The report is of host {body.host!r} but was sent as {host!r}; send it as its own."
+            )
+        service.record_host(body)
+        return service.duties(host)
+
+    return router
+
+
+def _check_peer(host: str, peer: str | None, trust_local: bool) -> None:
+    if peer is None and not trust_local:
+        raise Forbidden(
+            f"A report of host {host!r} needs that host's certificate; connect with TLS and present it."
+        )
+    if peer is not None and peer != host:
+        raise Forbidden(f"The certificate of {peer!r} can't speak for host {host!r}.")

@@ -1,0 +1,89 @@
+"""Errors as JSON: Neutron's form under /network, Kedge's own elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
+
+# Kedge's general errors by the names that Neutron's clients know; more special ones have their own names.
+_NEUTRON_TYPES: Mapping[type[KedgeError], str] = {
+    BadRequest: "HTTPBadRequest",
+    CannotBind: "PortBindingError",
+    Conflict: "HTTPConflict",
+    Forbidden: "PolicyNotAuthorized",
+    NotFound: "HTTPNotFound",
+}
+_HTTP_ERRORS = {
+    404: ("HTTPNotFound", "The resource could not be found."),
+    405: (
+        "HTTPMethodNotAllowed",
+        "The server could not comply with the request since it is either malformed or otherwise incorrect.",
+    ),
+}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make `app` answer every error with a body that says what is wrong."""
+
+    @app.exception_handler(KedgeError)
+    def on_kedge_error(request: Request, error: KedgeError) -> JSONResponse:
+        own = type(error).__name__
+        neutron = _NEUTRON_TYPES.get(type(error), own)
+        return _answer(request, error.status, own, neutron, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+        name, message = _explained(error.errors(), in_envelope=_is_neutrons(request))
+        return _answer(request, 400, "BadRequest", name, message)
+
+    @app.exception_handler(HTTPException)
+    def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        name, message = _HTTP_ERRORS.get(error.status_code, ("HTTPException", str(error.detail)))
+        return _answer(request, error.status_code, name, name, message)
+
+    @app.exception_handler(Exception)
+    def on_bug(request: Request, error: Exception) -> JSONResponse:
+        message = "Request Failed: internal server error while processing your request."
+        return _answer(request, 500, "InternalError", "HTTPInternalServerError", message)
+
+
+def _answer(request: Request, status: int, own: str, neutron: str, message: str) -> JSONResponse:
+    if _is_neutrons(request):
+        body = {"NeutronError": {"type": neutron, "message": message, "detail": ""}}
+    else:
+        body = {"error": {"type": own, "message": message}}
+    return JSONResponse(body, status)
+
+
+def _is_neutrons(request: Request) -> bool:
+    return request.url.path.startswith("/network")
+
+
+def _explained(errors: Any, *, in_envelope: bool) -> tuple[str, str]:
+    unknown = [
+        str(each["loc"][-1]) for each in errors if each["type"] == "extra_forbidden" and len(each["loc"]) > 2
+    ]
+    if unknown:
+        return "HTTPBadRequest", f"Unrecognized attribute(s) '{', '.join(unknown)}'"
+    first = errors[0]
+    place = [str(part) for part in first["loc"] if part != "body"]
+    if first["type"] == "json_invalid":
+        return "MalformedRequestBody", "Malformed request body: Cannot understand JSON."
+    if first["type"] == "missing":
+        return "HTTPBadRequest", _missing(place, in_envelope)
+    # Neutron names an attribute without the resource's name around it.
+    name = ".".join(place[in_envelope:] or place) or "the request body"
+    return "HTTPBadRequest", f"Invalid input for {name}. Reason: {first['msg']} (got {first['input']!r})."
+
+
+def _missing(place: list[str], in_envelope: bool) -> str:
+    if not place:
+        return "Resource body required"
+    if in_envelope and len(place) == 1:
+        return f"Unable to find '{place[0]}' in request body"
+    return f"Failed to parse request. Required attribute '{place[-1]}' not specified"

@@ -1,0 +1,103 @@
+"""Lists as Neutron's API gives them: filtered by equality, sorted, in pages, with chosen fields only.
+
+Works on rendered resources, so that every attribute that is shown can be asked for.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import Request
+
+from kedge.model.errors import BadRequest
+
+from .render import Json
+
+_CONTROLS = {"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"}
+
+
+def one(request: Request, resource: Json) -> Json:
+    """A resource, with only the `fields` that the query names, if it names any."""
+    return _with_fields(resource, request.query_params.getlist("fields"))
+
+
+def many(
+    request: Request, resources: Iterable[Json], attributes: Sequence[str], identity: str = "id"
+) -> list[Json]:
+    """The resources that the query asks for.
+
+    `attributes` are those that can be filtered by; several values of one are alternatives. `identity` is the
+    attribute that a page's `marker` refers to. Raises BadRequest for unknown attributes and bad page sizes.
+    """
+    query = request.query_params
+    unknown = sorted(set(query) - _CONTROLS - set(attributes))
+    if unknown:
+        raise BadRequest(f"{unknown} is invalid attribute for filtering")
+    wanted = {key: query.getlist(key) for key in query if key not in _CONTROLS}
+    chosen = [each for each in resources if all(_matches(each.get(key), wanted[key]) for key in wanted)]
+    page = _page(request, _sorted(request, chosen, attributes), identity)
+    return [_with_fields(each, query.getlist("fields")) for each in page]
+
+
+def _matches(value: Any, wanted: Sequence[str]) -> bool:
+    if isinstance(value, list):  # fixed_ips=ip_address=10.0.0.5
+        return any(_holds(part, text) for part in value for text in wanted)
+    return any(_as_text(value) == text.lower() for text in wanted)
+
+
+def _holds(part: Any, text: str) -> bool:
+    if not isinstance(part, dict):
+        return _as_text(part) == text.lower()
+    key, _, value = text.partition("=")
+    return _as_text(part.get(key)) == value.lower()
+
+
+def _as_text(value: Any) -> str:
+    return "" if value is None else str(value).lower()
+
+
+def _sorted(request: Request, resources: list[Json], attributes: Sequence[str]) -> list[Json]:
+    keys = request.query_params.getlist("sort_key")
+    directions = request.query_params.getlist("sort_dir") or ["asc"] * len(keys)
+    if len(directions) != len(keys):
+        raise BadRequest("The number of sort_keys and sort_dirs must be same")
+    for key, direction in reversed(list(zip(keys, directions, strict=True))):
+        if key not in attributes:
+            raise BadRequest(f"['{key}'] is invalid attribute for sort key")
+        if direction not in ("asc", "desc"):
+            raise BadRequest(f"sort_dir {direction!r} is neither asc nor desc")
+        resources = sorted(resources, key=lambda each: _sortable(each.get(key)), reverse=direction == "desc")
+    return resources
+
+
+def _sortable(value: Any) -> tuple[bool, float, str]:
+    if isinstance(value, int | float):
+        return (True, value, "")
+    return (value is not None, 0.0, str(value))
+
+
+def _page(request: Request, resources: list[Json], identity: str) -> list[Json]:
+    query = request.query_params
+    backwards = query.get("page_reverse", "").lower() == "true"
+    if backwards:
+        resources = resources[::-1]
+    marker = query.get("marker")
+    if marker:
+        places = [place for place, each in enumerate(resources) if each[identity] == marker]
+        if not places:
+            raise BadRequest(f"The marker {marker!r} is not in the list; start again without one.")
+        resources = resources[places[0] + 1 :]
+    resources = resources[: _limit(query.get("limit"))]
+    return resources[::-1] if backwards else resources
+
+
+def _limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise BadRequest(f"limit {text!r} is not a number that is 0 or more")
+    return int(text) or None
+
+
+def _with_fields(resource: Json, fields: Sequence[str]) -> Json:
+    named = set(fields) - {""}
+    return {key: value for key, value in resource.items() if not named or key in named}

@@ -1,0 +1,168 @@
+"""From rows to the JSON of Neutron's API; the order of keys is Neutron's too."""
+
+from datetime import datetime
+from typing import Any
+
+from kedge.model.host import HostBackend
+from kedge.store.tables import AgentRow, BindingRow, HostRow, NetworkRow, PortRow, SubnetRow
+
+from ..addresses import checked_cidr, pools
+from ..local import views
+
+Json = dict[str, Any]
+
+# mechanism driver: (agent_type, binary), as Neutron's agents name themselves
+_AGENTS = {
+    "openvswitch": ("Open vSwitch agent", "neutron-openvswitch-agent"),
+    "linuxbridge": ("Linux bridge agent", "neutron-linuxbridge-agent"),
+    "macvtap": ("Macvtap agent", "neutron-macvtap-agent"),
+}
+
+
+def network(row: NetworkRow) -> Json:
+    """A network."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "tenant_id": row.project_id,
+        "project_id": row.project_id,
+        "admin_state_up": row.admin_state_up,
+        "mtu": row.mtu,
+        "status": "ACTIVE",
+        "subnets": [subnet.id for subnet in row.subnets],
+        "shared": False,
+        "router:external": False,
+        "provider:network_type": row.network_type,
+        "provider:physical_network": row.physical_network,
+        "provider:segmentation_id": row.segmentation_id,
+        "availability_zone_hints": [],
+        "availability_zones": [],
+        "ipv4_address_scope": None,
+        "ipv6_address_scope": None,
+        "description": row.description,
+        "tags": [],
+        **_standard(row),
+    }
+
+
+def subnet(row: SubnetRow) -> Json:
+    """A subnet."""
+    ranges = pools(checked_cidr(row.cidr), row.gateway_ip)
+    return {
+        "id": row.id,
+        "name": row.name,
+        "project_id": row.project_id,
+        "network_id": row.network_id,
+        "ip_version": row.ip_version,
+        "subnetpool_id": None,
+        "enable_dhcp": row.enable_dhcp,
+        "ipv6_ra_mode": None,
+        "ipv6_address_mode": None,
+        "gateway_ip": row.gateway_ip,
+        "cidr": row.cidr,
+        "allocation_pools": [{"start": first, "end": last} for first, last in ranges],
+        "host_routes": [],
+        "dns_nameservers": [],
+        "description": row.description,
+        "router:external": False,
+        "service_types": [],
+        "tags": [],
+        **_standard(row),
+        "tenant_id": row.project_id,
+    }
+
+
+def port(row: PortRow) -> Json:
+    """A port with its ACTIVE binding; one without is shown as unbound."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "network_id": row.network_id,
+        "project_id": row.project_id,
+        "mac_address": row.mac_address,
+        "admin_state_up": row.admin_state_up,
+        "status": views.status(row).value,
+        "device_id": row.device_id,
+        "device_owner": row.device_owner,
+        "fixed_ips": [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in row.addresses],
+        "allowed_address_pairs": row.allowed_address_pairs,
+        "extra_dhcp_opts": [],
+        "security_groups": [],
+        "description": row.description,
+        **_port_binding(row),
+        "tags": row.tags,
+        **_standard(row),
+        "tenant_id": row.project_id,
+    }
+
+
+def _port_binding(row: PortRow) -> Json:
+    chosen = views.active(row)
+    if chosen is None:
+        chosen = BindingRow(
+            host="", vif_type="unbound", vif_details={}, vnic_type=row.vnic_type, profile=row.profile
+        )
+    drivers = {"bound_drivers": {"0": chosen.driver}} if chosen.driver else {}
+    return {
+        "binding:vnic_type": chosen.vnic_type,
+        "binding:profile": chosen.profile,
+        "binding:host_id": chosen.host,
+        "binding:vif_type": chosen.vif_type,
+        "binding:vif_details": {**chosen.vif_details, **drivers},
+    }
+
+
+def binding(row: BindingRow) -> Json:
+    """A port binding."""
+    return {
+        "host": row.host,
+        "vif_type": row.vif_type,
+        "vnic_type": row.vnic_type,
+        "status": row.status,
+        "profile": row.profile,
+        "vif_details": row.vif_details,
+    }
+
+
+def agent(row: AgentRow, host: HostRow, alive: bool) -> Json:
+    """An agent. Kedge has one process per host; each of its backends is shown as the agent Neutron would have."""
+    agent_type, binary = _AGENTS.get(row.driver, (f"{row.driver} agent", f"kedge-{row.driver}-agent"))
+    return {
+        "id": row.id,
+        "agent_type": agent_type,
+        "binary": binary,
+        "topic": "N/A",
+        "host": row.host,
+        "admin_state_up": host.admin_state_up,
+        "availability_zone": None,
+        "created_at": _plain_time(row.created_at),
+        "started_at": _plain_time(row.started_at),
+        "heartbeat_timestamp": _plain_time(host.last_seen),
+        "description": None,
+        "resources_synced": None,
+        "alive": alive,
+        "configurations": _configurations(HostBackend(**row.backend)),
+    }
+
+
+def _configurations(backend: HostBackend) -> Json:
+    if backend.driver != "openvswitch":
+        return {"interface_mappings": dict(backend.mappings)}
+    return {
+        "bridge_mappings": dict(backend.mappings),
+        "integration_bridge": backend.integration_bridge,
+        "datapath_type": backend.datapath_type,
+        "ovs_hybrid_plug": backend.hybrid_plug,
+    }
+
+
+def _standard(row: NetworkRow | SubnetRow | PortRow) -> Json:
+    return {
+        "created_at": f"{row.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        "updated_at": f"{row.updated_at:%Y-%m-%dT%H:%M:%SZ}",
+        "revision_number": row.revision_number,
+    }
+
+
+def _plain_time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

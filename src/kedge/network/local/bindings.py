@@ -1,0 +1,248 @@
+"""Port bindings: made, switched and removed, each inside one transaction.
+
+What must never be is prevented twice: here with a sentence for a person, and by the database's constraints.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kedge.core.adopt import Recognised
+from kedge.core.binding import Bound, bind_port
+from kedge.model.errors import CannotBind
+from kedge.model.network import Binding, BindingStatus, VifType
+from kedge.store.tables import BindingRow, PortRow
+
+from ..errors import (
+    HostNotFound,
+    PortBindingAlreadyExists,
+    PortBindingError,
+    PortBindingInUse,
+    PortBindingNotFound,
+)
+from . import hosts, views
+from .work import Work
+
+# What is true on one host or during one migration only, and so is not carried to another host's binding.
+HOST_PROFILE_KEYS = frozenset(
+    {
+        "card_serial_number",
+        "migrating_to",
+        "pci_slot",
+        "pci_vendor_info",
+        "pf_mac_address",
+        "physical_network",
+        "vf_num",
+    }
+)
+
+
+def in_order(row: PortRow) -> list[BindingRow]:
+    """A port's bindings, the ACTIVE one first, the others by host."""
+    return sorted(row.bindings, key=lambda each: (each.status != BindingStatus.ACTIVE, each.host))
+
+
+def compute(work: Work, port: PortRow, host: str, vnic_type: str) -> Bound:
+    """How `port` is attached to `host`. Raises PortBindingError with every driver's reason."""
+    wanted = replace(views.port(port), vnic_type=vnic_type)
+    try:
+        return bind_port(wanted, views.network(port.network), hosts.host(work, host))
+    except HostNotFound as error:
+        raise PortBindingError(f"Port {port.id} can't be bound on host {host}", [str(error)]) from error
+    except CannotBind as error:
+        raise PortBindingError(error.summary, error.reasons) from error
+
+
+def preview(work: Work, port: PortRow, host: str) -> Binding:
+    """The binding that `bind` would make."""
+    present = views.on_host(port, host)
+    vnic_type = present.vnic_type if present else port.vnic_type
+    bound = compute(work, port, host, vnic_type)
+    return Binding(
+        port_id=port.id,
+        host=host,
+        status=BindingStatus(present.status) if present else _status_of_next(port),
+        vif_type=bound.vif_type,
+        vif_details=dict(bound.vif_details),
+        vnic_type=vnic_type,
+        profile=dict(present.profile) if present else carried_profile(port),
+    )
+
+
+def bind(
+    work: Work,
+    port: PortRow,
+    host: str,
+    *,
+    migration_id: str | None = None,
+    profile: Mapping[str, Any] | None = None,
+    vnic_type: str | None = None,
+) -> BindingRow:
+    """Bind `port` on `host`: ACTIVE if it has no ACTIVE binding, else INACTIVE.
+
+    A binding left there by any migration is adopted, and made anew, if a `migration_id` is given. Raises
+    PortBindingAlreadyExists and PortBindingError.
+    """
+    present = views.on_host(port, host)
+    if present and (present.status == BindingStatus.ACTIVE or migration_id is None):
+        raise PortBindingAlreadyExists(port.id, host)
+    vnic_type = vnic_type or (present.vnic_type if present else port.vnic_type)
+    bound = compute(work, port, host, vnic_type)
+    row = present or _new(work, port, host, vnic_type, bound)
+    _attach(work, row, bound)
+    row.vnic_type = vnic_type
+    row.profile = merged(row.profile, profile or {})
+    # A migration owns a binding until that becomes the port's ACTIVE one.
+    row.migration_id = migration_id if row.status == BindingStatus.INACTIVE else None
+    if row.status == BindingStatus.ACTIVE:
+        touch(work, port)
+    work.session.flush()
+    return row
+
+
+def bind_as_found(work: Work, port: PortRow, host: str, found: Recognised) -> BindingRow:
+    """Bind a port that has no ACTIVE binding as its NIC is attached already. Raises PortBindingAlreadyExists."""
+    present = views.active(port)
+    if present:
+        raise PortBindingAlreadyExists(port.id, present.host)
+    row = _new(work, port, host, port.vnic_type, Bound("", found.vif_type, found.vif_details))
+    work.session.flush()
+    return row
+
+
+def activate(work: Work, ports: Sequence[PortRow], host: str) -> list[BindingRow]:
+    """Make the bindings on `host` of all `ports` ACTIVE and their others INACTIVE.
+
+    The other bindings keep their details, for their hosts must still unplug them, and go to the migration that
+    the activated ones came from. Raises PortBindingNotFound and PortBindingError, then nothing is changed.
+    """
+    chosen = [(port, _required(port, host)) for port in ports]
+    for port, row in chosen:
+        if not views.is_bound(row):
+            _attach(work, row, compute(work, port, host, row.vnic_type))
+    rising = [(port, row) for port, row in chosen if row.status != BindingStatus.ACTIVE]
+    _deactivate(work, rising)
+    for port, row in rising:
+        row.status = BindingStatus.ACTIVE.value
+        row.migration_id = None
+        row.updated_at = work.now
+        touch(work, port)
+    work.session.flush()
+    return [row for _, row in chosen]
+
+
+def _deactivate(work: Work, rising: Iterable[tuple[PortRow, BindingRow]]) -> None:
+    # Written before the others rise: at no statement may the database hold two ACTIVE bindings of a port.
+    for port, row in rising:
+        former = views.active(port)
+        if former:
+            former.status = BindingStatus.INACTIVE.value
+            former.migration_id = row.migration_id
+            former.updated_at = work.now
+    work.session.flush()
+
+
+def unbind(work: Work, port: PortRow, host: str, *, even_active: bool = False) -> None:
+    """Delete the binding on `host`, if there is one. Raises PortBindingInUse for an ACTIVE one."""
+    row = views.on_host(port, host)
+    if row is None:
+        return
+    if row.status == BindingStatus.ACTIVE:
+        if not even_active:
+            raise PortBindingInUse(port.id, host)
+        # What was set on the port stays with it and comes to its next binding.
+        port.profile = _portable(row.profile)
+        touch(work, port)
+    port.bindings.remove(row)
+    work.session.flush()
+
+
+def move(work: Work, port: PortRow, host: str) -> None:
+    """Make the port's ACTIVE binding one on `host`, and delete the former one (Neutron's `binding:host_id`).
+
+    A host that can't bind the port gives a binding of type `binding_failed`, as in Neutron. "" only unbinds.
+    """
+    former = views.active(port)
+    if former and former.host == host and views.is_bound(former):
+        return
+    row = views.on_host(port, host) if host else None
+    profile = carried_profile(port)
+    if former and former is not row:
+        unbind(work, port, former.host, even_active=True)
+    if not host:
+        return
+    try:
+        bound = compute(work, port, host, row.vnic_type if row else port.vnic_type)
+    except CannotBind:
+        bound = Bound("", VifType.BINDING_FAILED)
+    if row is None:
+        row = _new(work, port, host, port.vnic_type, bound)
+        row.profile = profile
+    else:
+        _attach(work, row, bound)
+    row.status = BindingStatus.ACTIVE.value
+    row.migration_id = None
+    touch(work, port)
+    work.session.flush()
+
+
+def set_profile(work: Work, port: PortRow, row: BindingRow | None, profile: Mapping[str, Any]) -> None:
+    """Merge into a binding's profile, or without one into what the port's first binding will get."""
+    target = row or port
+    target.profile = merged(target.profile, profile)
+    target.updated_at = work.now
+    if target is not port:
+        touch(work, port)
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile is merged, never replaced: keys of `new` win, and a key whose value is None is removed."""
+    return {key: value for key, value in {**old, **new}.items() if value is not None}
+
+
+def carried_profile(port: PortRow) -> dict[str, Any]:
+    """What a new binding of the port gets from the ACTIVE one."""
+    present = views.active(port)
+    return _portable(present.profile if present else port.profile)
+
+
+def touch(work: Work, port: PortRow) -> None:
+    """Note that the port was changed."""
+    port.revision_number += 1
+    port.updated_at = work.now
+
+
+def _portable(profile: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in profile.items() if key not in HOST_PROFILE_KEYS}
+
+
+def _status_of_next(port: PortRow) -> BindingStatus:
+    return BindingStatus.INACTIVE if views.active(port) else BindingStatus.ACTIVE
+
+
+def _required(port: PortRow, host: str) -> BindingRow:
+    row = views.on_host(port, host)
+    if row is None:
+        raise PortBindingNotFound(port.id, host)
+    return row
+
+
+def _new(work: Work, port: PortRow, host: str, vnic_type: str, bound: Bound) -> BindingRow:
+    row = BindingRow(
+        host=host,
+        status=_status_of_next(port).value,
+        vnic_type=vnic_type,
+        profile=carried_profile(port),
+        vif_state="absent",
+        created_at=work.now,
+    )
+    _attach(work, row, bound)
+    port.bindings.append(row)
+    return row
+
+
+def _attach(work: Work, row: BindingRow, bound: Bound) -> None:
+    row.vif_type = bound.vif_type.value
+    row.vif_details = dict(bound.vif_details)
+    row.driver = bound.driver or None
+    row.updated_at = work.now

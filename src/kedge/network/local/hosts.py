@@ -1,0 +1,149 @@
+"""Hosts and their agents: what they report, whether they live, and what is to be plugged on them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from sqlalchemy import select
+from sqlalchemy.orm import contains_eager, joinedload, selectinload
+
+from kedge.model.agent_api import HostReport
+from kedge.model.domain import VifState
+from kedge.model.errors import BadRequest
+from kedge.model.host import Host, HostBackend
+from kedge.model.network import BindingStatus, Vif, vif_of
+from kedge.store.tables import AgentRow, BindingRow, HostRow, PortRow, ServerRow, ServerStatus
+
+from ..errors import AgentNotFound, HostNotFound
+from . import views
+from .work import Work, new_id
+
+_RUNNING = (ServerStatus.ACTIVE, ServerStatus.PAUSED, ServerStatus.MIGRATING)
+
+
+def record(work: Work, report: HostReport) -> None:
+    """Keep what an agent says of its host. Raises BadRequest for two backends of one driver."""
+    drivers = [backend.driver for backend in report.backends]
+    if len(drivers) != len(set(drivers)):
+        raise BadRequest(
+            f"Host {report.host} reports two backends of one driver ({', '.join(drivers)}); merge them."
+        )
+    row = work.session.get(HostRow, report.host)
+    if row is None:
+        row = HostRow(name=report.host, created_at=work.now, agents=[])
+        work.session.add(row)
+    row.url = report.url
+    row.libvirt_uri = report.libvirt_uri
+    row.migrate_uri = report.migrate_uri
+    row.libvirt_version = report.libvirt_version
+    row.running = list(report.running)
+    row.last_seen = work.now
+    _record_backends(work, row, report)
+    _record_vifs(work, report.host, report.vifs)
+
+
+def _record_backends(work: Work, row: HostRow, report: HostReport) -> None:
+    known = {agent.driver: agent for agent in row.agents}
+    for position, backend in enumerate(report.backends):
+        agent = known.pop(backend.driver, None)
+        if agent is None:
+            agent = AgentRow(id=new_id(), driver=backend.driver, created_at=work.now, started_at=work.now)
+            row.agents.append(agent)
+        agent.position = position
+        agent.backend = asdict(backend)
+    for gone in known.values():
+        row.agents.remove(gone)
+
+
+def _record_vifs(work: Work, host: str, states: Mapping[str, VifState]) -> None:
+    for binding in work.session.scalars(select(BindingRow).where(BindingRow.host == host)):
+        state = VifState(states.get(binding.port_id, VifState.ABSENT))
+        if state == binding.vif_state:
+            continue
+        binding.vif_state = state.value
+        if binding.status == BindingStatus.ACTIVE:
+            binding.port.revision_number += 1
+            binding.port.updated_at = work.now
+
+
+def duties(work: Work, host: str) -> tuple[Vif, ...]:
+    """The VIFs of all bindings on a host, ACTIVE or not, in the order in which their ports were made."""
+    rows = work.session.scalars(
+        select(BindingRow)
+        .join(BindingRow.port)
+        .options(
+            contains_eager(BindingRow.port).options(
+                joinedload(PortRow.network), selectinload(PortRow.addresses), selectinload(PortRow.bindings)
+            )
+        )
+        .where(BindingRow.host == host)
+        .order_by(PortRow.number)
+    )
+    return tuple(
+        vif_of(views.port(row.port), views.network(row.port.network), views.binding(row))
+        for row in rows
+        if views.is_bound(row)
+    )
+
+
+def all_hosts(work: Work) -> list[Host]:
+    """All hosts by name."""
+    return [_host(work, row) for row in _rows(work)]
+
+
+def host(work: Work, name: str) -> Host:
+    """The host of this name. Raises HostNotFound."""
+    row = work.session.get(HostRow, name)
+    if row is None:
+        raise HostNotFound(name, [each.name for each in all_hosts(work)])
+    return _host(work, row)
+
+
+def alive(work: Work, row: HostRow) -> bool:
+    """Whether the host's agent reported lately."""
+    return work.now - row.last_seen <= work.dead_after
+
+
+def agents(work: Work) -> list[tuple[AgentRow, HostRow]]:
+    """All agents with their hosts, in the hosts' order."""
+    return [(agent, row) for row in _rows(work) for agent in row.agents]
+
+
+def agent(work: Work, agent_id: str) -> tuple[AgentRow, HostRow]:
+    """The agent with this id, and its host. Raises AgentNotFound."""
+    row = work.session.get(AgentRow, agent_id)
+    if row is None:
+        raise AgentNotFound(agent_id)
+    return row, work.session.get_one(HostRow, row.host)
+
+
+def delete_agent(work: Work, agent_id: str) -> None:
+    """Forget an agent; if it still lives, its next report brings it back under a new id. Raises AgentNotFound."""
+    row, _ = agent(work, agent_id)
+    work.session.delete(row)
+
+
+def server_runs(work: Work, server_id: str) -> bool:
+    """Whether a server is known that runs, or may run, somewhere."""
+    server = work.session.get(ServerRow, server_id)
+    if server is None:
+        return False
+    if server.status in _RUNNING:
+        return True
+    return any(server_id in running for running in work.session.scalars(select(HostRow.running)))
+
+
+def _rows(work: Work) -> list[HostRow]:
+    query = select(HostRow).options(selectinload(HostRow.agents)).order_by(HostRow.name)
+    return list(work.session.scalars(query))
+
+
+def _host(work: Work, row: HostRow) -> Host:
+    return Host(
+        name=row.name,
+        url=row.url,
+        alive=alive(work, row),
+        backends=tuple(HostBackend(**agent.backend) for agent in row.agents),
+        libvirt_uri=row.libvirt_uri,
+        migrate_uri=row.migrate_uri,
+        libvirt_version=row.libvirt_version,
+    )

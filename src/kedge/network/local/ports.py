@@ -1,0 +1,184 @@
+"""Ports and their addresses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import selectinload
+
+from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
+
+from ..addresses import checked_cidr, checked_ip, checked_mac, first_free, random_mac
+from ..errors import (
+    InvalidInput,
+    InvalidIpForNetwork,
+    IpAddressGenerationFailure,
+    IpAddressInUse,
+    MacAddressInUse,
+    PortBoundMac,
+    PortInUse,
+    PortNotFound,
+)
+from . import bindings, hosts, networks, views
+from .work import Work, new_id
+
+_MAC_ATTEMPTS = 16
+
+
+@dataclass(frozen=True)
+class WantedAddress:
+    """An address that a port is to have: this one, or any of this subnet."""
+
+    ip_address: str | None = None
+    subnet_id: str | None = None
+
+
+def port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
+    """The port with this id. With `lock`, nobody else changes its bindings meanwhile. Raises PortNotFound."""
+    query = select(PortRow).where(PortRow.id == port_id)
+    row = work.session.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise PortNotFound(port_id)
+    return row
+
+
+def ports(work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False) -> list[PortRow]:
+    """The ports whose columns have one of these values each, in the order in which they were made."""
+    query = select(PortRow).options(selectinload(PortRow.bindings), selectinload(PortRow.addresses))
+    for column, values in equal.items():
+        query = query.where(getattr(PortRow, column).in_(values))
+    query = query.order_by(PortRow.number)
+    return list(work.session.scalars(query.with_for_update() if lock else query))
+
+
+def create_port(
+    work: Work,
+    network_id: str,
+    *,
+    mac_address: str | None = None,
+    addresses: Sequence[WantedAddress] | None = None,
+    foreign_addresses: bool = False,
+    **attributes: Any,
+) -> PortRow:
+    """Make a port.
+
+    Without `addresses` it gets one of each IP version that the network has subnets of. `foreign_addresses`
+    lets in those that lie in none of the network's subnets (a server that is adopted keeps what it has).
+    Raises NetworkNotFound, MacAddressInUse, IpAddressInUse, InvalidInput.
+    """
+    network = networks.network(work, network_id)
+    row = PortRow(
+        id=new_id(),
+        network=network,
+        mac_address=_free_mac(work, network_id, mac_address),
+        bindings=[],
+        created_at=work.now,
+        updated_at=work.now,
+        **{"profile": {}, "allowed_address_pairs": [], "tags": []} | attributes,
+    )
+    work.session.add(row)
+    work.session.flush()
+    set_addresses(work, row, _one_of_each(network) if addresses is None else addresses, foreign_addresses)
+    return row
+
+
+def delete_port(work: Work, row: PortRow) -> None:
+    """Delete a port with its bindings and addresses."""
+    work.session.delete(row)
+
+
+def refuse_in_use(work: Work, row: PortRow) -> None:
+    """Raise PortInUse if the port is a NIC of a known server that runs."""
+    if row.device_owner.startswith("compute:") and hosts.server_runs(work, row.device_id):
+        raise PortInUse(row.id, row.device_id)
+
+
+def set_mac(work: Work, row: PortRow, mac_address: str) -> None:
+    """Change a port's MAC address. Raises PortBoundMac, MacAddressInUse, InvalidInput."""
+    if checked_mac(mac_address) == row.mac_address:
+        return
+    bound = views.active(row)
+    if bound:
+        raise PortBoundMac(row.id, bound.host)
+    row.mac_address = _free_mac(work, row.network_id, mac_address)
+
+
+def update_port(work: Work, row: PortRow, **attributes: Any) -> None:
+    """Set columns of a port."""
+    for name, value in attributes.items():
+        setattr(row, name, value)
+    bindings.touch(work, row)
+
+
+def set_addresses(work: Work, row: PortRow, wanted: Sequence[WantedAddress], foreign: bool = False) -> None:
+    """Give the port exactly these addresses. Raises IpAddressInUse, InvalidIpForNetwork and others."""
+    row.addresses.clear()
+    work.session.flush()
+    for each in wanted:
+        subnet, address = _resolved(work, row.network, each, foreign)
+        row.addresses.append(
+            AddressRow(network_id=row.network_id, subnet_id=subnet.id if subnet else None, ip_address=address)
+        )
+        work.session.flush()
+
+
+def _resolved(
+    work: Work, network: NetworkRow, wanted: WantedAddress, foreign: bool
+) -> tuple[SubnetRow | None, str]:
+    if wanted.ip_address is None:
+        if wanted.subnet_id is None:
+            raise InvalidInput("A fixed IP needs a subnet_id or an ip_address.")
+        subnet = networks.subnet(work, wanted.subnet_id)
+        if subnet.network_id != network.id:
+            raise InvalidInput(f"Subnet {subnet.id} is not of network {network.id}.")
+        return subnet, _free_address(work, subnet)
+    address = checked_ip(wanted.ip_address)
+    holder = next((each for each in network.subnets if _contains(each, address)), None)
+    if holder is None and not foreign:
+        raise InvalidIpForNetwork(network.id, address)
+    if holder and wanted.subnet_id not in (None, holder.id):
+        raise InvalidInput(f"IP address {address} does not lie in subnet {wanted.subnet_id}.")
+    if address in _taken(work, network.id):
+        raise IpAddressInUse(network.id, address)
+    return holder, address
+
+
+def _contains(subnet: SubnetRow, address: str) -> bool:
+    return checked_cidr(f"{address}").network_address in checked_cidr(subnet.cidr)
+
+
+def _one_of_each(network: NetworkRow) -> list[WantedAddress]:
+    first_by_version = {subnet.ip_version: subnet.id for subnet in reversed(network.subnets)}
+    return [WantedAddress(subnet_id=first_by_version[version]) for version in sorted(first_by_version)]
+
+
+def _free_address(work: Work, subnet: SubnetRow) -> str:
+    address = first_free(
+        checked_cidr(subnet.cidr), _taken(work, subnet.network_id) | {subnet.gateway_ip or ""}
+    )
+    if address is None:
+        raise IpAddressGenerationFailure(subnet.id)
+    return address
+
+
+def _taken(work: Work, network_id: str) -> set[str]:
+    return set(work.session.scalars(select(AddressRow.ip_address).where(AddressRow.network_id == network_id)))
+
+
+def _free_mac(work: Work, network_id: str, wanted: str | None) -> str:
+    if wanted:
+        mac = checked_mac(wanted)
+        if _mac_taken(work, network_id, mac):
+            raise MacAddressInUse(network_id, mac)
+        return mac
+    for _ in range(_MAC_ATTEMPTS):
+        mac = random_mac()
+        if not _mac_taken(work, network_id, mac):
+            return mac
+    raise MacAddressInUse(network_id, mac)
+
+
+def _mac_taken(work: Work, network_id: str, mac: str) -> bool:
+    query = select(PortRow.number).where(PortRow.network_id == network_id, PortRow.mac_address == mac)
+    return work.session.scalar(query) is not None

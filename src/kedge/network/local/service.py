@@ -1,0 +1,189 @@
+"""The network service as the rest of Kedge uses it; each call is one transaction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+
+from kedge.core.adopt import Recognised
+from kedge.model.agent_api import HostDuties, HostReport
+from kedge.model.errors import Conflict
+from kedge.model.host import Host
+from kedge.model.network import Binding, Network, Port, Segment
+from kedge.store import reading, transaction
+
+from . import bindings, hosts, networks, ports, views
+from .ports import WantedAddress
+from .work import Clock, Work, utc_now
+
+
+def _by_a_rival(error: IntegrityError) -> bool:
+    # All else that a constraint can refuse (a missing value, a check) is a mistake of this code.
+    reason = str(error.orig).lower()
+    return "unique" in reason or "foreign key" in reason
+
+
+class LocalNetworkService:
+    """`NetworkService` on Kedge's own database, and the registry of hosts.
+
+    Args:
+        engine: of a database that `kedge.store.upgrade` was run on.
+        clock: gives the present time; tests put their own in.
+        dead_after_s: an agent that has been silent for longer counts as dead.
+        report_every_s: how often agents are asked to report.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock = utc_now,
+        dead_after_s: float = 15.0,
+        report_every_s: float = 2.0,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._dead_after = timedelta(seconds=dead_after_s)
+        self._report_every_s = report_every_s
+
+    @contextmanager
+    def write(self) -> Iterator[Work]:
+        """A transaction that changes things. A constraint that a rival's transaction broke first is a Conflict."""
+        try:
+            with transaction(self._engine) as session:
+                yield Work(session, self._clock(), self._dead_after)
+        except IntegrityError as error:
+            if not _by_a_rival(error):
+                raise
+            raise Conflict(
+                f"Somebody else changed this at the same time; try again ({error.orig})."
+            ) from error
+
+    @contextmanager
+    def read(self) -> Iterator[Work]:
+        """A transaction that only looks."""
+        with reading(self._engine) as session:
+            yield Work(session, self._clock(), self._dead_after)
+
+    # The NetworkService protocol; what each call means is said there.
+
+    def network(self, network_id: str) -> Network:
+        """The network with this id."""
+        with self.read() as work:
+            return views.network(networks.network(work, network_id))
+
+    def networks(self) -> list[Network]:
+        """All networks, in the order in which they were made."""
+        with self.read() as work:
+            return [views.network(row) for row in networks.all_networks(work)]
+
+    def create_network(self, name: str, segment: Segment, *, mtu: int = 1500) -> Network:
+        """Make a network. Raises BadRequest, and Conflict if the segment is another network's."""
+        with self.write() as work:
+            return views.network(networks.create_network(work, segment=segment, mtu=mtu, name=name))
+
+    def port(self, port_id: str) -> Port:
+        """The port with this id."""
+        with self.read() as work:
+            return views.port(ports.port(work, port_id))
+
+    def ports_of(self, device_id: str) -> list[Port]:
+        """The ports of a server, in the order in which they were made."""
+        with self.read() as work:
+            return [views.port(row) for row in ports.ports(work, {"device_id": [device_id]})]
+
+    def bindings(self, port_id: str) -> list[Binding]:
+        """All bindings of a port, the ACTIVE one first."""
+        with self.read() as work:
+            return [views.binding(row) for row in bindings.in_order(ports.port(work, port_id))]
+
+    def preview(self, port_id: str, host: str) -> Binding:
+        """How the port would be bound on `host`; stores nothing."""
+        with self.read() as work:
+            return bindings.preview(work, ports.port(work, port_id), host)
+
+    def bind(self, port_id: str, host: str, *, migration_id: str | None = None) -> Binding:
+        """Bind the port on `host`, ahead of a migration or for the first time."""
+        with self.write() as work:
+            row = ports.port(work, port_id, lock=True)
+            return views.binding(bindings.bind(work, row, host, migration_id=migration_id))
+
+    def switch(self, device_id: str, host: str) -> list[Binding]:
+        """Make the bindings on `host` of all ports of a server ACTIVE, in one transaction."""
+        with self.write() as work:
+            rows = ports.ports(work, {"device_id": [device_id]}, lock=True)
+            return [views.binding(row) for row in bindings.activate(work, rows, host)]
+
+    def unbind(self, port_id: str, host: str, *, even_active: bool = False) -> None:
+        """Delete the binding on `host`."""
+        with self.write() as work:
+            bindings.unbind(work, ports.port(work, port_id, lock=True), host, even_active=even_active)
+
+    def create_port(
+        self,
+        network_id: str,
+        *,
+        device_id: str,
+        device_owner: str = "compute:kedge",
+        mac_address: str | None = None,
+        fixed_ips: Sequence[str] = (),
+        name: str = "",
+    ) -> Port:
+        """Make a port. Without `fixed_ips` it gets addresses from the network's subnets, if there are any."""
+        with self.write() as work:
+            row = ports.create_port(
+                work,
+                network_id,
+                mac_address=mac_address,
+                addresses=[WantedAddress(ip_address=each) for each in fixed_ips] or None,
+                foreign_addresses=True,
+                device_id=device_id,
+                device_owner=device_owner,
+                name=name,
+            )
+            return views.port(row)
+
+    def attach_port(self, port_id: str, device_id: str) -> Port:
+        """Give a port that is free to a server, or with "" take it back. Raises Conflict if it is another's."""
+        with self.write() as work:
+            row = ports.port(work, port_id, lock=True)
+            if device_id and row.device_id:
+                raise Conflict(f"Port {port_id} is a NIC of {row.device_id} already; choose or make another.")
+            owner = "compute:kedge" if device_id else ""
+            ports.update_port(work, row, device_id=device_id, device_owner=owner)
+            return views.port(row)
+
+    def bind_as_found(self, port_id: str, host: str, found: Recognised) -> Binding:
+        """Store an ACTIVE binding that describes how a NIC is attached already. Raises Conflict if one is ACTIVE."""
+        with self.write() as work:
+            row = ports.port(work, port_id, lock=True)
+            return views.binding(bindings.bind_as_found(work, row, host, found))
+
+    def delete_port(self, port_id: str) -> None:
+        """Delete a port with all its bindings."""
+        with self.write() as work:
+            ports.delete_port(work, ports.port(work, port_id, lock=True))
+
+    # The registry of hosts.
+
+    def record_host(self, report: HostReport) -> None:
+        """Keep what an agent says of its host: backends, addresses, and the states of its VIFs."""
+        with self.write() as work:
+            hosts.record(work, report)
+
+    def duties(self, host: str) -> HostDuties:
+        """What an agent is to keep plugged: the VIF of every binding on its host, ACTIVE or INACTIVE."""
+        with self.read() as work:
+            return HostDuties(hosts.duties(work, host), self._report_every_s)
+
+    def hosts(self) -> list[Host]:
+        """All hosts by name, dead ones too."""
+        with self.read() as work:
+            return hosts.all_hosts(work)
+
+    def host(self, name: str) -> Host:
+        """The host of this name. Raises NotFound."""
+        with self.read() as work:
+            return hosts.host(work, name)

@@ -1,0 +1,73 @@
+"""From rows of the database to what the model calls them."""
+
+from kedge.model.domain import VifState
+from kedge.model.network import (
+    Binding,
+    BindingStatus,
+    Network,
+    NetworkType,
+    Port,
+    PortStatus,
+    Segment,
+    VifType,
+)
+from kedge.store.tables import BindingRow, NetworkRow, PortRow
+
+_UNBOUND = (VifType.UNBOUND, VifType.BINDING_FAILED)
+_STATUS = {VifState.UP: PortStatus.ACTIVE, VifState.BUILD: PortStatus.BUILD, VifState.ABSENT: PortStatus.DOWN}
+
+
+def network(row: NetworkRow) -> Network:
+    """The network of a row."""
+    segment = Segment(NetworkType(row.network_type), row.physical_network, row.segmentation_id)
+    return Network(row.id, row.name, segment, row.mtu)
+
+
+def port(row: PortRow) -> Port:
+    """The port of a row, with its present status."""
+    return Port(
+        id=row.id,
+        network_id=row.network_id,
+        mac_address=row.mac_address,
+        name=row.name,
+        device_id=row.device_id,
+        device_owner=row.device_owner,
+        fixed_ips=tuple(address.ip_address for address in row.addresses),
+        status=status(row),
+        vnic_type=row.vnic_type,
+    )
+
+
+def binding(row: BindingRow) -> Binding:
+    """The binding of a row; its details are a copy."""
+    return Binding(
+        port_id=row.port_id,
+        host=row.host,
+        status=BindingStatus(row.status),
+        vif_type=VifType(row.vif_type),
+        vif_details=dict(row.vif_details),
+        vnic_type=row.vnic_type,
+        profile=dict(row.profile),
+        migration_id=row.migration_id,
+    )
+
+
+def active(row: PortRow) -> BindingRow | None:
+    """The port's ACTIVE binding."""
+    return next((each for each in row.bindings if each.status == BindingStatus.ACTIVE), None)
+
+
+def on_host(row: PortRow, host: str) -> BindingRow | None:
+    """The port's binding on a host."""
+    return next((each for each in row.bindings if each.host == host), None)
+
+
+def is_bound(row: BindingRow) -> bool:
+    """Whether a mechanism driver has said how the port is attached."""
+    return row.vif_type not in _UNBOUND
+
+
+def status(row: PortRow) -> PortStatus:
+    """A port is what the device of its ACTIVE binding is, whatever happens to its INACTIVE ones."""
+    chosen = active(row)
+    return _STATUS[VifState(chosen.vif_state)] if chosen else PortStatus.DOWN

@@ -1,0 +1,1 @@
+"""Alembic's environment; `versions` holds one module per change of the schema."""

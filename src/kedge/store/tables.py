@@ -1,0 +1,271 @@
+"""The tables.
+
+What must hold whatever the code does is a constraint here: one binding per port and host, one ACTIVE binding
+per port, one MAC address per network, one network per VLAN, one unfinished migration per server.
+
+`number` columns keep the order in which rows were made; `id` columns are what the outside knows.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from kedge.model.domain import VifState
+from kedge.model.network import BindingStatus, NetworkType, VifType
+
+from .columns import UUID, Base, UtcDateTime, one_of
+
+
+class ServerStatus(StrEnum):
+    """A server's state, in Nova's words."""
+
+    BUILD = "BUILD"
+    ACTIVE = "ACTIVE"
+    PAUSED = "PAUSED"
+    MIGRATING = "MIGRATING"
+    SHUTOFF = "SHUTOFF"
+    ERROR = "ERROR"
+    UNKNOWN = "UNKNOWN"
+
+
+def _unique_where(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, unique=True, sqlite_where=text(where), postgresql_where=text(where))
+
+
+class NetworkRow(Base):
+    """A network with its one segment. A VLAN, or the untagged frames, of a physical network make one network."""
+
+    __tablename__ = "networks"
+    __table_args__ = (
+        one_of("network_type", NetworkType),
+        CheckConstraint("(network_type = 'vlan') = (segmentation_id IS NOT NULL)", name="vlan_has_id"),
+        CheckConstraint("segmentation_id BETWEEN 1 AND 4094", name="segmentation_id"),
+        CheckConstraint("mtu BETWEEN 68 AND 65535", name="mtu"),
+        _unique_where(
+            "uq_networks_vlan", "physical_network", "segmentation_id", where="network_type = 'vlan'"
+        ),
+        _unique_where("uq_networks_flat", "physical_network", where="network_type = 'flat'"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(UUID, unique=True)
+    name: Mapped[str] = mapped_column(String(255), default="")
+    description: Mapped[str] = mapped_column(String(255), default="")
+    project_id: Mapped[str] = mapped_column(String(255), default="")
+    admin_state_up: Mapped[bool] = mapped_column(default=True)
+    network_type: Mapped[str] = mapped_column(String(16))
+    physical_network: Mapped[str] = mapped_column(String(64))
+    segmentation_id: Mapped[int | None]
+    mtu: Mapped[int] = mapped_column(default=1500)
+    revision_number: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    subnets: Mapped[list["SubnetRow"]] = relationship(
+        back_populates="network",
+        order_by="SubnetRow.number",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+    )
+
+
+class SubnetRow(Base):
+    """A block of addresses of a network, from which its ports get theirs."""
+
+    __tablename__ = "subnets"
+    __table_args__ = (CheckConstraint("ip_version IN (4, 6)", name="ip_version"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(UUID, unique=True)
+    network_id: Mapped[str] = mapped_column(ForeignKey("networks.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(255), default="")
+    description: Mapped[str] = mapped_column(String(255), default="")
+    project_id: Mapped[str] = mapped_column(String(255), default="")
+    ip_version: Mapped[int]
+    cidr: Mapped[str] = mapped_column(String(64))
+    gateway_ip: Mapped[str | None] = mapped_column(String(64))
+    enable_dhcp: Mapped[bool] = mapped_column(default=False)
+    revision_number: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    network: Mapped[NetworkRow] = relationship(back_populates="subnets")
+
+
+class PortRow(Base):
+    """A port. Its status is not stored: it is that of the device of its ACTIVE binding."""
+
+    __tablename__ = "ports"
+    __table_args__ = (UniqueConstraint("network_id", "mac_address"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(UUID, unique=True)
+    network_id: Mapped[str] = mapped_column(ForeignKey("networks.id"))
+    name: Mapped[str] = mapped_column(String(255), default="")
+    description: Mapped[str] = mapped_column(String(255), default="")
+    project_id: Mapped[str] = mapped_column(String(255), default="")
+    mac_address: Mapped[str] = mapped_column(String(17))
+    admin_state_up: Mapped[bool] = mapped_column(default=True)
+    device_id: Mapped[str] = mapped_column(String(255), default="", index=True)
+    device_owner: Mapped[str] = mapped_column(String(255), default="")
+    vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
+    profile: Mapped[dict[str, Any]] = mapped_column(default=dict)  # given to the first binding
+    allowed_address_pairs: Mapped[list[Any]] = mapped_column(default=list)
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    revision_number: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    network: Mapped[NetworkRow] = relationship()
+    addresses: Mapped[list["AddressRow"]] = relationship(
+        order_by="AddressRow.number", cascade="all, delete-orphan", passive_deletes=True
+    )
+    bindings: Mapped[list["BindingRow"]] = relationship(
+        back_populates="port", order_by="BindingRow.host", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class AddressRow(Base):
+    """A fixed IP address of a port. One that was found on an adopted server may lie in no known subnet."""
+
+    __tablename__ = "addresses"
+    __table_args__ = (UniqueConstraint("network_id", "ip_address"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    port_id: Mapped[str] = mapped_column(ForeignKey("ports.id", ondelete="CASCADE"), index=True)
+    network_id: Mapped[str] = mapped_column(ForeignKey("networks.id"))
+    subnet_id: Mapped[str | None] = mapped_column(ForeignKey("subnets.id"), index=True)
+    ip_address: Mapped[str] = mapped_column(String(64))
+
+
+class BindingRow(Base):
+    """How a port is attached to a host. A host that never reported may be named by a failed binding.
+
+    `vif_type` is not limited here, so that a new mechanism driver needs no change of the schema.
+    """
+
+    __tablename__ = "bindings"
+    __table_args__ = (
+        one_of("status", BindingStatus),
+        one_of("vif_state", VifState),
+        CheckConstraint(
+            f"status <> '{BindingStatus.ACTIVE}' OR vif_type <> '{VifType.UNBOUND}'", name="active_bound"
+        ),
+        _unique_where("uq_bindings_active", "port_id", where="status = 'ACTIVE'"),
+    )
+
+    port_id: Mapped[str] = mapped_column(ForeignKey("ports.id", ondelete="CASCADE"), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255), primary_key=True, index=True)
+    status: Mapped[str] = mapped_column(String(16))
+    vif_type: Mapped[str] = mapped_column(String(64))
+    vif_details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
+    profile: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    driver: Mapped[str | None] = mapped_column(String(64))
+    migration_id: Mapped[str | None] = mapped_column(UUID)
+    vif_state: Mapped[str] = mapped_column(String(16), default=VifState.ABSENT.value)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    port: Mapped[PortRow] = relationship(back_populates="bindings")
+
+
+class HostRow(Base):
+    """A hypervisor host, as its agent reported it last. `running` lists the UUIDs of domains that run there."""
+
+    __tablename__ = "hosts"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    url: Mapped[str] = mapped_column(String(255), default="")
+    libvirt_uri: Mapped[str] = mapped_column(String(255), default="")
+    migrate_uri: Mapped[str] = mapped_column(String(255), default="")
+    libvirt_version: Mapped[int] = mapped_column(default=0)
+    running: Mapped[list[str]] = mapped_column(default=list)
+    admin_state_up: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime]
+    last_seen: Mapped[datetime]
+
+    agents: Mapped[list["AgentRow"]] = relationship(
+        order_by="AgentRow.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class AgentRow(Base):
+    """One backend of a host. `backend` is the `HostBackend`; `position` its place in the host's order."""
+
+    __tablename__ = "agents"
+    __table_args__ = (UniqueConstraint("host", "driver"),)
+
+    id: Mapped[str] = mapped_column(UUID, primary_key=True)
+    host: Mapped[str] = mapped_column(ForeignKey("hosts.name", ondelete="CASCADE"))
+    driver: Mapped[str] = mapped_column(String(64))
+    position: Mapped[int]
+    backend: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime]
+
+
+class ServerRow(Base):
+    """A server. `xml` is the domain that it was made from or adopted with."""
+
+    __tablename__ = "servers"
+    __table_args__ = (one_of("status", ServerStatus),)
+
+    id: Mapped[str] = mapped_column(UUID, primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    host: Mapped[str] = mapped_column(String(255), index=True)
+    status: Mapped[str] = mapped_column(String(16), default=ServerStatus.BUILD.value)
+    xml: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class MigrationRow(Base):
+    """A migration: what is wanted, who drives it, and what was measured. Times are in ms."""
+
+    __tablename__ = "migrations"
+    __table_args__ = (
+        _unique_where("uq_migrations_unfinished", "server_id", where="finished_at IS NULL"),
+        CheckConstraint("source <> destination", name="moves"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(UUID, unique=True)
+    server_id: Mapped[str] = mapped_column(ForeignKey("servers.id", ondelete="CASCADE"), index=True)
+    source: Mapped[str] = mapped_column(String(255))
+    destination: Mapped[str] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(32))
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    abort_requested: Mapped[bool] = mapped_column(default=False)
+    epoch: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    total_ms: Mapped[float | None]
+    guest_downtime_ms: Mapped[float | None]
+    network_blackout_ms: Mapped[float | None]
+    progress: Mapped[dict[str, Any] | None]  # libvirt's job statistics as they were seen last
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    events: Mapped[list["MigrationEventRow"]] = relationship(
+        order_by="MigrationEventRow.seq", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class MigrationEventRow(Base):
+    """One entry of a migration's timeline. `at_ns` is in ns of the real-time clock of the host it happened on."""
+
+    __tablename__ = "migration_events"
+
+    migration_id: Mapped[str] = mapped_column(
+        ForeignKey("migrations.id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    phase: Mapped[str] = mapped_column(String(64))
+    at_ns: Mapped[int] = mapped_column(BigInteger)
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -1,0 +1,253 @@
+"""What the database itself refuses, and that its transactions are what they are said to be."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, func, inspect, select, text
+from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.schema import CheckConstraint
+
+from kedge.model.errors import BadRequest
+from kedge.store import open_database, reading, transaction, upgrade
+from kedge.store.columns import Base
+from kedge.store.tables import (
+    AgentRow,
+    BindingRow,
+    HostRow,
+    MigrationEventRow,
+    MigrationRow,
+    NetworkRow,
+    PortRow,
+    ServerRow,
+)
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MADE: dict[str, Any] = {"created_at": NOW, "updated_at": NOW}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "template.db"
+    engine = open_database(f"sqlite:///{path}")
+    upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def engine(tmp_path: Path, template: Path) -> Iterator[Engine]:
+    copy(template, tmp_path / "kedge.db")
+    engine = open_database(f"sqlite:///{tmp_path}/kedge.db")
+    yield engine
+    engine.dispose()
+
+
+def network(**changes: Any) -> NetworkRow:
+    values = {"id": "n1", "network_type": "vlan", "physical_network": "physnet1", "segmentation_id": 100}
+    return NetworkRow(**{**values, **MADE, **changes})
+
+
+def port(**changes: Any) -> PortRow:
+    return PortRow(**{"id": "p1", "network_id": "n1", "mac_address": "fa:16:3e:00:00:01", **MADE, **changes})
+
+
+def binding(**changes: Any) -> BindingRow:
+    values = {"port_id": "p1", "host": "h1", "status": "ACTIVE", "vif_type": "ovs", "vif_state": "absent"}
+    return BindingRow(**{**values, **MADE, **changes})
+
+
+def migration(**changes: Any) -> MigrationRow:
+    values = {"id": "m1", "server_id": "s1", "source": "h1", "destination": "h2", "status": "queued"}
+    return MigrationRow(**{**values, **MADE, **changes})
+
+
+def add(engine: Engine, *rows: Base) -> None:
+    for row in rows:
+        with transaction(engine) as session:
+            session.add(row)
+
+
+def refused(engine: Engine, row: Base, constraint: str) -> None:
+    with pytest.raises(IntegrityError, match=constraint):
+        add(engine, row)
+
+
+def test_the_migrations_make_the_schema_that_the_tables_describe(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+    inspector = inspect(engine)
+    for table in Base.metadata.tables.values():
+        described = {str(each.name) for each in table.constraints if isinstance(each, CheckConstraint)}
+        assert {each["name"] for each in inspector.get_check_constraints(table.name)} == described, table.name
+
+
+def test_upgrading_again_changes_nothing(engine: Engine) -> None:
+    add(engine, network())
+    upgrade(engine)
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(NetworkRow)) == 1
+
+
+def test_two_active_bindings_of_a_port_are_refused(engine: Engine) -> None:
+    add(engine, network(), port(), binding(), binding(host="h2", status="INACTIVE"))
+    refused(engine, binding(host="h3"), "bindings.port_id")
+    with pytest.raises(IntegrityError, match=r"bindings\.port_id"), transaction(engine) as session:
+        session.execute(text("UPDATE bindings SET status = 'ACTIVE'"))
+    add(engine, binding(host="h3", status="INACTIVE"))
+
+
+def test_two_bindings_of_a_port_on_a_host_are_refused(engine: Engine) -> None:
+    add(engine, network(), port(), binding())
+    refused(engine, binding(status="INACTIVE"), "bindings.port_id, bindings.host")
+
+
+@pytest.mark.parametrize(
+    ("changes", "constraint"),
+    [
+        ({"status": "SHY"}, "ck_bindings_status"),
+        ({"vif_state": "broken"}, "ck_bindings_vif_state"),
+        ({"vif_type": "unbound"}, "ck_bindings_active_bound"),
+        ({"port_id": "nobody"}, "FOREIGN KEY"),
+    ],
+)
+def test_a_binding_that_makes_no_sense_is_refused(
+    engine: Engine, changes: dict[str, str], constraint: str
+) -> None:
+    add(engine, network(), port())
+    refused(engine, binding(**changes), constraint)
+
+
+@pytest.mark.parametrize(
+    ("changes", "constraint"),
+    [
+        ({"network_type": "vxlan"}, "ck_networks"),
+        ({"network_type": "flat"}, "ck_networks_vlan_has_id"),
+        ({"segmentation_id": None}, "ck_networks_vlan_has_id"),
+        ({"segmentation_id": 4095}, "ck_networks_segmentation_id"),
+        ({"mtu": 60}, "ck_networks_mtu"),
+        ({}, "networks.physical_network, networks.segmentation_id"),
+    ],
+)
+def test_a_network_that_makes_no_sense_is_refused(
+    engine: Engine, changes: dict[str, Any], constraint: str
+) -> None:
+    add(engine, network())
+    refused(engine, network(id="n2", **({"segmentation_id": 200} if changes else {}) | changes), constraint)
+
+
+def test_two_flat_networks_on_a_physical_network_are_refused(engine: Engine) -> None:
+    flat: dict[str, Any] = {"network_type": "flat", "segmentation_id": None}
+    add(engine, network(), network(id="n2", **flat), network(id="n3", physical_network="physnet2", **flat))
+    refused(engine, network(id="n4", **flat), "networks.physical_network")
+
+
+def test_a_mac_address_may_repeat_on_another_network_only(engine: Engine) -> None:
+    add(engine, network(), network(id="n2", segmentation_id=200), port(), port(id="p2", network_id="n2"))
+    refused(engine, port(id="p3"), "ports.network_id, ports.mac_address")
+
+
+def test_a_server_has_one_unfinished_migration(engine: Engine) -> None:
+    add(engine, ServerRow(id="s1", name="vm", host="h1", status="ACTIVE", **MADE))
+    add(engine, migration(finished_at=NOW), migration(id="m2"))
+    refused(engine, migration(id="m3"), "migrations.server_id")
+    add(engine, migration(id="m4", finished_at=NOW))
+    refused(engine, migration(id="m5", destination="h1", finished_at=NOW), "ck_migrations_moves")
+    refused(engine, migration(id="m6", server_id="nobody"), "FOREIGN KEY")
+
+
+def test_a_server_has_one_of_the_known_states(engine: Engine) -> None:
+    refused(engine, ServerRow(id="s1", name="vm", host="h1", status="HAPPY", **MADE), "ck_servers_status")
+
+
+def test_what_belongs_to_a_row_goes_with_it(engine: Engine) -> None:
+    add(
+        engine,
+        network(),
+        port(),
+        binding(),
+        ServerRow(id="s1", name="vm", host="h1", status="ACTIVE", **MADE),
+    )
+    add(engine, migration(), MigrationEventRow(migration_id="m1", seq=1, phase="bound", at_ns=2**62))
+    add(engine, HostRow(name="h1", created_at=NOW, last_seen=NOW))
+    add(
+        engine,
+        AgentRow(
+            id="a1", host="h1", driver="macvtap", position=0, backend={}, created_at=NOW, started_at=NOW
+        ),
+    )
+    with transaction(engine) as session:
+        for statement in ("DELETE FROM ports", "DELETE FROM servers", "DELETE FROM hosts"):
+            session.execute(text(statement))
+    with reading(engine) as session:
+        for table in (BindingRow, MigrationRow, MigrationEventRow, AgentRow):
+            assert session.scalar(select(func.count()).select_from(table)) == 0, table
+
+
+def test_a_network_with_ports_stays(engine: Engine) -> None:
+    add(engine, network(), port())
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"), transaction(engine) as session:
+        session.execute(text("DELETE FROM networks"))
+
+
+def test_times_keep_their_zone_and_need_one(engine: Engine) -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5)))
+    add(engine, network(created_at=elsewhere))
+    with reading(engine) as session:
+        made = session.scalars(select(NetworkRow.created_at)).one()
+    assert made == NOW
+    assert made.tzinfo is UTC
+    with pytest.raises(StatementError, match="has no time zone"):
+        add(engine, network(id="n2", segmentation_id=7, created_at=datetime(2026, 1, 1)))
+
+
+def test_an_exception_rolls_the_transaction_back(engine: Engine) -> None:
+    with pytest.raises(RuntimeError), transaction(engine) as session:
+        session.add(network())
+        session.flush()
+        raise RuntimeError
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(NetworkRow)) == 0
+
+
+def test_transactions_that_read_before_they_write_lose_no_update(engine: Engine) -> None:
+    add(engine, network(mtu=1000))
+
+    def count_up() -> None:
+        for _ in range(25):
+            with transaction(engine) as session:
+                session.scalars(select(NetworkRow)).one().mtu += 1
+
+    threads = [threading.Thread(target=count_up) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with reading(engine) as session:
+        assert session.scalars(select(NetworkRow.mtu)).one() == 1200
+
+
+def test_a_reader_is_not_kept_waiting_and_sees_one_state(engine: Engine) -> None:
+    add(engine, network())
+    with reading(engine) as reader:
+        assert reader.scalars(select(NetworkRow.mtu)).one() == 1500
+        with transaction(engine) as writer:
+            writer.scalars(select(NetworkRow)).one().mtu = 9000
+        assert reader.scalars(select(NetworkRow.mtu)).one() == 1500
+    with reading(engine) as reader:
+        assert reader.scalars(select(NetworkRow.mtu)).one() == 9000
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(BadRequest, match="can't be shared by threads"):
+        open_database(url)
