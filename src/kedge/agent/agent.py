@@ -1,0 +1,78 @@
+"""The parts of an agent, put together."""
+
+from kedge.agent.announce import Announcer
+from kedge.agent.collect import Collector
+from kedge.agent.config import AgentConfig
+from kedge.agent.connection import Connection
+from kedge.agent.epochs import Epochs
+from kedge.agent.events import Events
+from kedge.agent.frame_watches import FrameWatches
+from kedge.agent.hypervisor import Hypervisor
+from kedge.agent.observe import Observer
+from kedge.agent.report import Reporter, Reports
+from kedge.agent.transfers import Transfers
+from kedge.agent.vif import Pluggers
+from kedge.agent.vif_orders import VifOrders
+from kedge.model.agent_api import AnnounceOrder, HostDuties
+from kedge.pki import client_context
+from kedge.wire import Peer
+
+
+class Agent:
+    """One host's agent; `start` before serving, `close` at the end."""
+
+    def __init__(self, config: AgentConfig, pluggers: Pluggers) -> None:
+        self.events = Events()
+        self.connection = Connection(config.libvirt_local_uri, self.events)
+        self.epochs = Epochs(config.state_dir / "epochs.json")
+        self.hypervisor = Hypervisor(self.connection)
+        self.transfers = Transfers(
+            self.connection,
+            self.hypervisor,
+            self.epochs,
+            config.state_dir / "transfers.json",
+            self.events.touch,
+        )
+        self.vifs = VifOrders(pluggers, self.epochs, self._changed)
+        self.frames = FrameWatches(pluggers)
+        self.announcer = Announcer(pluggers)
+        self.observer = Observer(self.hypervisor, self.transfers, pluggers, self.frames, self.events)
+        self.reports = Reports(config, self.hypervisor, self.vifs)
+        self._collector = Collector(self.hypervisor, self.vifs)
+        self._control = Peer("the control plane", config.control, client_context(config.credentials))
+        self._reporter = Reporter(self._control, config.host, self.reports, self._duties)
+        self.events.listen(self._changed)
+
+    def start(self) -> None:
+        """Connect to libvirtd and begin to report."""
+        self.connection.start()
+        self._reporter.start()
+
+    def stop_waiting(self) -> None:
+        """Let the requests that wait for a change return."""
+        self.events.close()
+
+    def close(self) -> None:
+        """Stop everything; a transfer that runs goes on in libvirtd."""
+        self.stop_waiting()
+        self._reporter.close()
+        self._control.close()
+        self.announcer.close()
+        self.frames.close()
+        self.connection.close()
+
+    def announce(self, order: AnnounceOrder) -> None:
+        """Announce a VM from this host; see `Announcer.announce`."""
+        self.announcer.announce(order.vif, order.repeat, order.interval_ms)
+
+    def unplug(self, port_id: str, epoch: int) -> None:
+        """Unplug a VIF, and say nothing more in its name."""
+        self.announcer.cancel(port_id)
+        self.vifs.unplug(port_id, epoch)
+
+    def _changed(self) -> None:
+        self._reporter.nudge()
+
+    def _duties(self, duties: HostDuties, asked_at: float) -> None:
+        self._collector.look(duties, asked_at)
+        self.frames.expire()

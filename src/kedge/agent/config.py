@@ -1,0 +1,166 @@
+"""The agent's configuration file (TOML).
+
+host = "h1"                                  # the host's name, as in its certificate
+listen = "192.0.2.11:9799"                   # where the control plane reaches this agent
+control = "https://192.0.2.10:9798"          # where this agent reaches the control plane
+certificate = "/etc/kedge/h1.pem"
+key = "/etc/kedge/h1.key"
+ca = "/etc/kedge/ca.pem"
+state_dir = "/var/lib/kedge-agent"
+libvirt_local_uri = "qemu:///system"         # how this agent connects to libvirtd
+libvirt_uri = "qemu+tls://192.0.2.11/system" # how other hosts' libvirtds do
+migrate_uri = "tcp://192.0.2.11"             # where QEMU's migration stream comes in
+
+[[backend]]
+driver = "openvswitch"
+mappings = { physnet1 = "br-physnet1" }
+"""
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kedge.model.errors import BadRequest
+from kedge.model.host import HostBackend
+from kedge.pki import Credentials
+
+_NET = Path("/sys/class/net")
+
+
+def _address(value: str) -> str:
+    address, _, port = value.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"must be ADDRESS:PORT, not {value!r}")
+    try:
+        ipaddress.ip_address(address.strip("[]"))
+    except ValueError as error:
+        raise ValueError(f"must begin with an IP address, not {address!r}") from error
+    return value
+
+
+def _https(value: str) -> str:
+    if urlsplit(value).scheme != "https" or not urlsplit(value).netloc:
+        raise ValueError(f"must be an https:// address, not {value!r}")
+    return value.rstrip("/")
+
+
+def _uri(value: str) -> str:
+    if not urlsplit(value).scheme:
+        raise ValueError(f"must be a URI, not {value!r}")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Https = Annotated[str, AfterValidator(_https)]
+Uri = Annotated[str, AfterValidator(_uri)]
+
+
+class BackendConfig(BaseModel):
+    """One mechanism driver's share of this host."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    driver: str = Field(min_length=1)
+    mappings: dict[str, str] = Field(default_factory=dict)
+    integration_bridge: str = "br-int"
+    datapath_type: str = "system"
+    hybrid_plug: bool = False
+
+    def backend(self) -> HostBackend:
+        """The backend as it is reported, with the MTUs that the host shows now."""
+        mtus = {
+            network: mtu for network, device in self.mappings.items() if (mtu := _mtu(device)) is not None
+        }
+        return HostBackend(mtus=mtus, **self.model_dump())
+
+
+class AgentConfig(BaseModel):
+    """The whole file; see the module's text for an example."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(min_length=1)
+    listen: Address
+    control: Https
+    certificate: Path
+    key: Path
+    ca: Path
+    state_dir: Path
+    libvirt_local_uri: Uri = "qemu:///system"
+    libvirt_uri: Uri
+    migrate_uri: Uri
+    url: Https | None = None  # how the control plane reaches this agent, where that is not `listen`
+    backend: tuple[BackendConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "AgentConfig":
+        if self.url is None and ipaddress.ip_address(self.address).is_unspecified:
+            raise ValueError("listen: an agent that listens on every address needs `url`, its own address")
+        return self
+
+    @property
+    def address(self) -> str:
+        """The IP address to listen on."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The TCP port to listen on."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def own_url(self) -> str:
+        """How the control plane reaches this agent."""
+        return self.url or f"https://{self.listen}"
+
+    @property
+    def credentials(self) -> Credentials:
+        """The files of this agent's certificate."""
+        return Credentials(self.certificate, self.key, self.ca)
+
+    def backends(self) -> tuple[HostBackend, ...]:
+        """The host's backends, with MTUs."""
+        return tuple(backend.backend() for backend in self.backend)
+
+
+def load(path: Path) -> AgentConfig:
+    """Read a configuration file. Raises BadRequest with a sentence for each thing that is wrong in it."""
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise BadRequest(f"there is no configuration file {path}") from error
+    except OSError as error:
+        raise BadRequest(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{path} is not TOML: {error}") from error
+    return read(content, str(path))
+
+
+def read(content: dict[str, Any], origin: str) -> AgentConfig:
+    """A configuration from what a TOML file holds; `origin` names the file in messages."""
+    try:
+        return AgentConfig.model_validate(content)
+    except ValidationError as error:
+        problems = [_sentence(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors()]
+        raise BadRequest("\n".join(f"{origin}: {problem}" for problem in problems)) from error
+
+
+def _sentence(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
+    if kind == "missing":
+        return f"`{key}` is missing."
+    if kind == "extra_forbidden":
+        return f"`{key}` is not a known setting; is it misspelt?"
+    text = message.removeprefix("Value error, ")
+    return f"`{key}`: {text}." if key else f"{text}."
+
+
+def _mtu(device: str) -> int | None:
+    try:
+        return int((_NET / device / "mtu").read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,29 @@
+"""Runs an agent."""
+
+from pathlib import Path
+
+import structlog
+
+from kedge.agent.agent import Agent
+from kedge.agent.app import create_app
+from kedge.agent.config import load
+from kedge.agent.vif import Pluggers
+from kedge.pki import server_context
+from kedge.tls_server import Listener, serve
+
+log = structlog.get_logger(__name__)
+
+
+def run(config_path: Path) -> None:
+    """Serve until SIGTERM or SIGINT. Raises KedgeError when the agent can't start."""
+    config = load(config_path)
+    config.state_dir.mkdir(parents=True, exist_ok=True)
+    tls = server_context(config.credentials)
+    agent = Agent(config, Pluggers(config.backends()))
+    listener = Listener.tcp(config.address, config.port, tls=tls, name="control")
+    agent.start()
+    log.info("agent serves", host=config.host, listen=config.listen)
+    try:
+        serve(create_app(agent), [listener], on_stop=agent.stop_waiting)
+    finally:
+        agent.close()

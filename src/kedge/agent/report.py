@@ -1,0 +1,122 @@
+"""Tells the control plane what this host has: at start, periodically, and at once when something changed."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from kedge.agent.config import AgentConfig
+from kedge.agent.hypervisor import Hypervisor
+from kedge.agent.vif_orders import VifOrders
+from kedge.model.agent_api import HostDuties, HostReport
+from kedge.model.domain import VifState
+from kedge.model.errors import KedgeError
+from kedge.wire import Peer
+
+log = structlog.get_logger(__name__)
+
+# Several changes within this time make one report.
+_GATHER_S = 0.05
+_LONGEST_BACKOFF_S = 15.0
+_TIMEOUT_S = 10.0
+
+
+class Reports:
+    """Builds the host's report."""
+
+    def __init__(self, config: AgentConfig, hypervisor: Hypervisor, vifs: VifOrders) -> None:
+        self._config = config
+        self._backends = config.backends()
+        self._hypervisor = hypervisor
+        self._vifs = vifs
+        self._running: tuple[str, ...] = ()
+        self.duties = HostDuties()
+
+    def build(self) -> HostReport:
+        """The report as of now. While libvirtd does not answer, its version is 0 and `running` is the last known."""
+        try:
+            self._running = tuple(sorted(self._hypervisor.active_uuids()))
+        except KedgeError as error:
+            log.debug("reporting without libvirtd", error=str(error))
+        return HostReport(
+            host=self._config.host,
+            url=self._config.own_url,
+            backends=self._backends,
+            libvirt_uri=self._config.libvirt_uri,
+            migrate_uri=self._config.migrate_uri,
+            libvirt_version=self._hypervisor.version(),
+            vifs=self._vif_states(),
+            running=self._running,
+        )
+
+    def _vif_states(self) -> dict[str, VifState]:
+        states: dict[str, VifState] = {}
+        try:
+            states = {vif.port_id: vif.state for vif in self._vifs.plugged()}
+            for vif in self.duties.vifs:
+                states[vif.port_id] = self._vifs.state(vif)
+        except KedgeError as error:
+            log.warning("can't tell the state of every VIF", error=str(error))
+        return states
+
+
+class Reporter:
+    """Sends the reports from a thread of its own, and hands on the duties that come back."""
+
+    def __init__(
+        self, control: Peer, host: str, reports: Reports, on_duties: Callable[[HostDuties, float], None]
+    ) -> None:
+        self._control = control
+        self._path = f"/agent/v1/hosts/{host}/report"
+        self._reports = reports
+        self._on_duties = on_duties
+        self._wake = threading.Event()
+        self._closing = False
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
+
+    def start(self) -> None:
+        """Begin with a report now."""
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """Something changed: report soon. Returns at once."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stop reporting."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(_TIMEOUT_S)
+
+    def _run(self) -> None:
+        while not self._closing:
+            delay = self._report()
+            # With the control plane away, a change is no reason to knock sooner.
+            if self._wake.wait(delay) and self._failures == 0:
+                time.sleep(_GATHER_S)
+            self._wake.clear()
+
+    def _report(self) -> float:
+        """One report; how long to wait for the next, in seconds."""
+        asked_at = time.monotonic()
+        try:
+            duties = self._control.ask(
+                HostDuties, "POST", self._path, body=self._reports.build(), timeout_s=_TIMEOUT_S
+            )
+        except KedgeError as error:
+            if self._failures == 0:
+                log.warning("the control plane does not take reports; this agent goes on", error=str(error))
+            self._failures += 1
+            return min(2.0 ** (self._failures - 1), _LONGEST_BACKOFF_S)
+        if self._failures:
+            log.info("the control plane takes reports again", failures=self._failures)
+        self._failures = 0
+        self._reports.duties = duties
+        try:
+            self._on_duties(duties, asked_at)
+        except Exception:  # the thread must outlive whatever a look at the host may run into
+            log.exception("can't act on the duties")
+        return duties.report_every_s

@@ -1,0 +1,99 @@
+"""The VIFs of a host, whatever backends they use."""
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from threading import RLock
+from types import TracebackType
+from typing import Self
+
+from kedge.model.agent_api import VifReport
+from kedge.model.domain import VifState
+from kedge.model.errors import HostFailure
+from kedge.model.host import HostBackend
+from kedge.model.network import Vif
+
+from .base import Plugger
+from .links import Links
+from .linuxbridge import BridgePlugger
+from .macvtap import MacvtapPlugger
+from .openvswitch import OvsPlugger
+
+ENTRY_POINTS = "kedge.vif"
+
+_BUILT_IN: dict[str, type[Plugger]] = {"ovs": OvsPlugger, "bridge": BridgePlugger, "macvtap": MacvtapPlugger}
+
+
+def plugger_types() -> dict[str, type[Plugger]]:
+    """The installed pluggers by `vif_type`; those of Kedge are there even if it was not installed by pip."""
+    installed: dict[str, type[Plugger]] = {
+        point.name: point.load() for point in entry_points(group=ENTRY_POINTS)
+    }
+    return {**_BUILT_IN, **installed}
+
+
+class Pluggers:
+    """Every plugger of this host as one; see `Plugger` for what each method does and raises.
+
+    One change is made at a time. Looking needs no lock, and so never waits for a change.
+    """
+
+    def __init__(self, backends: Sequence[HostBackend]) -> None:
+        """`backends` are those that the agent is configured for; the namespace is that of the calling thread."""
+        self._links = Links()
+        self._lock = RLock()
+        configured = {backend.driver: backend for backend in backends}
+        self._pluggers = {
+            vif_type: plugger(configured.get(plugger.driver), self._links)
+            for vif_type, plugger in plugger_types().items()
+        }
+
+    def close(self) -> None:
+        """Let go of the kernel; what is plugged stays."""
+        self._links.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def plug(self, vif: Vif, queues: int = 1) -> VifState:
+        """Plug and wire a VIF, silent."""
+        with self._lock:
+            return self._of(vif).plug(vif, queues)
+
+    def state(self, vif: Vif, target: str | None = None) -> VifState:
+        """How far the VIF is."""
+        return self._of(vif).state(vif, target)
+
+    def device(self, vif: Vif, target: str | None = None) -> str | None:
+        """The device on which the VM's own frames can be seen."""
+        return self._of(vif).device(vif, target)
+
+    def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
+        """Send frames in the VM's name so that the local switch and the fabric learn its place."""
+        self._of(vif).inject(vif, frames, target)
+
+    def unplug(self, port_id: str) -> None:
+        """Remove what Kedge made here for the port, by whichever plugger."""
+        with self._lock:
+            for plugger in self._pluggers.values():
+                plugger.unplug(port_id)
+
+    def plugged(self) -> list[VifReport]:
+        """Every VIF that Kedge made on this host."""
+        return [report for plugger in self._pluggers.values() for report in plugger.plugged()]
+
+    def _of(self, vif: Vif) -> Plugger:
+        plugger = self._pluggers.get(vif.vif_type)
+        if plugger is None:
+            known = ", ".join(sorted(self._pluggers))
+            raise HostFailure(
+                f"port {vif.port_id} has vif_type {vif.vif_type.value!r}; this host can plug {known}"
+            )
+        return plugger
+
+
+__all__ = ["Plugger", "Pluggers", "plugger_types"]

@@ -1,0 +1,275 @@
+"""The kernel's network devices, in the network namespace that the agent runs in.
+
+All netlink work happens on one thread with one open socket: pyroute2's handles belong to the thread
+that uses them, and what happens there happens one at a time.
+"""
+
+import fcntl
+import os
+import struct
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from kedge.model.errors import HostFailure
+
+from .link_events import LinkEvents
+
+T = TypeVar("T")
+
+_TUNSETIFF = 0x400454CA
+_TUNSETPERSIST = 0x400454CB
+_IFF_TAP = 0x0002
+_IFF_NO_PI = 0x1000
+_IFF_VNET_HDR = 0x4000
+_IFF_MULTI_QUEUE = 0x0100
+_IFF_UP = 0x1
+
+_NUD_REACHABLE = (
+    0x02  # For a bridge: an entry like a learned one, which ages and which a frame from elsewhere moves.
+)
+_NTF_MASTER = 0x04
+
+_DIRECTIONS = (0xFFFFFFF2, 0xFFFFFFF3)  # The two hooks of a clsact: in and out.
+
+# A device of a VIF carries the VM's frames and has nothing to do with the host's own IP stack. IPv6 would
+# emit neighbour solicitations as soon as the device is up. IPv4 would answer ARP requests for any address of the
+# host, on any device that is up, and take packets for them.
+_SILENT = {
+    "ipv6/conf/{}/disable_ipv6": "1",
+    "ipv4/conf/{}/arp_ignore": "8",
+    "ipv4/conf/{}/rp_filter": "1",
+    "ipv4/conf/{}/forwarding": "0",
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network device. `master` and `parent` are the indexes of the bridge it is in and of the device it is on."""
+
+    index: int
+    name: str
+    kind: str
+    mac: str
+    mtu: int
+    up: bool
+    alias: str = ""
+    altnames: tuple[str, ...] = ()
+    master: int | None = None
+    parent: int | None = None
+    vlan_id: int | None = None
+    multi_queue: bool = False
+    is_open: bool = False
+
+
+class Links:
+    """Looks at the kernel's devices and changes them. Every method raises HostFailure when the kernel refuses."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink")
+        self._ip: Any = self._thread.submit(IPRoute).result()
+        self._events: list[LinkEvents] = []
+
+    def close(self) -> None:
+        """Close the sockets and end the threads."""
+        for events in self._events:
+            events.close()
+        self._thread.submit(self._ip.close).result()
+        self._thread.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def all(self) -> list[Link]:
+        """Every device of this namespace."""
+        return self._do("list the devices", lambda: [_link(message) for message in self._ip.get_links()])
+
+    def on_change(self, kind: str, act: Callable[[], object]) -> None:
+        """Call `act` whenever a device of this kind appeared or changed, from a thread of its own."""
+        self._events.append(LinkEvents(kind, act))
+
+    def find(self, name: str) -> Link | None:
+        """The device of this name, if there is one."""
+        return next((link for link in self.all() if link.name == name), None)
+
+    def get(self, name: str) -> Link:
+        """The device of this name; raises HostFailure if there is none."""
+        link = self.find(name)
+        if link is None:
+            raise HostFailure(
+                f"there is no device {name} on this host; make it, or mend the agent's mappings"
+            )
+        return link
+
+    def add(self, name: str, kind: str, alias: str, **settings: Any) -> Link:
+        """Make a device, marked and silent, and down; `settings` are those of pyroute2's `link("add")`."""
+
+        def make() -> None:
+            self._ip.link("add", ifname=name, kind=kind, **settings)
+            self._mark(name, alias)
+
+        self._do(f"make {kind} {name}", make)
+        return self.get(name)
+
+    def add_veth(self, name: str, peer: str, alias: str) -> None:
+        """Make a pair of connected devices, both marked and silent, and down."""
+
+        def make() -> None:
+            self._ip.link("add", ifname=name, kind="veth", peer=peer)
+            self._mark(name, alias)
+            self._mark(peer, alias)
+
+        self._do(f"make veth {name}", make)
+
+    def add_tap(self, name: str, alias: str, *, multi_queue: bool) -> Link:
+        """Make a persistent tap, marked and silent, and down, that QEMU can open with vnet headers."""
+        flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if multi_queue else 0)
+
+        def make() -> None:
+            # The tap becomes persistent only when it carries its mark, so that none is left without one.
+            tun = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+                self._mark(name, alias)
+                fcntl.ioctl(tun, _TUNSETPERSIST, 1)
+            finally:
+                os.close(tun)
+
+        self._do(f"make tap {name}", make)
+        return self.get(name)
+
+    def set(self, link: Link, **settings: Any) -> None:
+        """Change a device; `settings` are those of pyroute2's `link("set")` (`master`, `mtu`, `state` …)."""
+        self._do(f"set {settings} on {link.name}", lambda: self._ip.link("set", index=link.index, **settings))
+
+    def delete(self, links: Iterable[Link]) -> None:
+        """Delete devices; one that is gone already (a veth goes with its peer) is passed over."""
+
+        def remove() -> None:
+            there = {message["index"] for message in self._ip.get_links()}
+            for link in links:
+                if link.index in there:
+                    self._ip.link("del", index=link.index)
+                    there = {message["index"] for message in self._ip.get_links()}
+
+        self._do("delete devices", remove)
+
+    def silence(self, link: Link) -> None:
+        """Keep the host's own IP stack off a device."""
+        self._do(f"silence {link.name}", lambda: _silence(link.name))
+
+    def is_silent(self, link: Link) -> bool:
+        """Whether the host's own IP stack is off a device."""
+        return all(path.read_text().strip() == value for path, value in _silent_settings(link.name))
+
+    def add_altname(self, link: Link, altname: str) -> None:
+        """Give a device a further name, unless it has it already."""
+        if altname not in link.altnames:
+            self._do(
+                f"mark {link.name}", lambda: self._ip.link("property_add", index=link.index, altname=altname)
+            )
+
+    def remove_altname(self, link: Link, altname: str) -> None:
+        """Take a further name from a device."""
+        self._do(
+            f"unmark {link.name}", lambda: self._ip.link("property_del", index=link.index, altname=altname)
+        )
+
+    def learn(self, port: Link, mac: str) -> None:
+        """Enter in the bridge that `port` is in that `mac` is behind this port, as if a frame had come from it."""
+        self._do(
+            f"enter {mac} at {port.name}",
+            lambda: self._ip.neigh(
+                "replace", family=7, ifindex=port.index, lladdr=mac, state=_NUD_REACHABLE, flags=_NTF_MASTER
+            ),
+        )
+
+    def attach(self, link: Link, program: int, name: str) -> None:
+        """Run a loaded eBPF program on each frame that comes in on a device or goes out of it, before all else."""
+
+        def attach() -> None:
+            self._ip.tc("replace", "clsact", index=link.index)
+            for parent in _DIRECTIONS:
+                self._ip.tc(
+                    "replace-filter", "bpf", index=link.index, parent=parent, prio=1, handle=1,
+                    fd=program, name=name, classid=1, direct_action=True,
+                )  # fmt: skip
+
+        self._do(f"filter the frames of {link.name}", attach)
+
+    def is_attached(self, link: Link, name: str) -> bool:
+        """Whether the program of this name runs on a device in both directions."""
+
+        def runs(parent: int) -> bool:
+            options = (
+                message.get_attr("TCA_OPTIONS") for message in self._ip.get_filters(link.index, parent=parent)
+            )
+            return any(each.get_attr("TCA_BPF_NAME") == name for each in options if each)
+
+        return self._do(f"look at the filters of {link.name}", lambda: all(map(runs, _DIRECTIONS)))
+
+    def addresses(self, link: Link) -> list[str]:
+        """The IP addresses of a device, but for IPv6 link-local ones."""
+        return self._do(
+            f"list the addresses of {link.name}",
+            lambda: [
+                message.get_attr("IFA_ADDRESS")
+                for message in self._ip.get_addr(index=link.index)
+                if not message.get_attr("IFA_ADDRESS").startswith("fe80:")
+            ],
+        )
+
+    def _mark(self, name: str, alias: str) -> None:
+        self._ip.link("set", index=self._ip.link_lookup(ifname=name)[0], ifalias=alias)
+        _silence(name)
+
+    def _do(self, what: str, work: Callable[[], T]) -> T:
+        try:
+            return self._thread.submit(work).result()
+        except (NetlinkError, OSError, RuntimeError) as error:
+            raise HostFailure(f"the kernel refused to {what}: {error}") from error
+
+
+def _silent_settings(name: str) -> list[tuple[Path, str]]:
+    settings = [(Path("/proc/sys/net", path.format(name)), value) for path, value in _SILENT.items()]
+    return [(path, value) for path, value in settings if path.exists()]  # The kernel may run without IPv6.
+
+
+def _silence(name: str) -> None:
+    for path, value in _silent_settings(name):
+        path.write_text(value)
+
+
+def _link(message: Any) -> Link:
+    info = message.get_attr("IFLA_LINKINFO")
+    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
+    data = info.get_attr("IFLA_INFO_DATA") if info else None
+    names = message.get_attr("IFLA_PROP_LIST")
+    return Link(
+        index=message["index"],
+        name=message.get_attr("IFLA_IFNAME"),
+        kind=kind,
+        mac=message.get_attr("IFLA_ADDRESS") or "",
+        mtu=message.get_attr("IFLA_MTU"),
+        up=bool(message["flags"] & _IFF_UP),
+        alias=message.get_attr("IFLA_IFALIAS") or "",
+        altnames=tuple(names.get_attrs("IFLA_ALT_IFNAME")) if names else (),
+        master=message.get_attr("IFLA_MASTER"),
+        # The parent of a device whose other end is in another namespace is an index there, not here.
+        parent=message.get_attr("IFLA_LINK") if message.get_attr("IFLA_LINK_NETNSID") is None else None,
+        vlan_id=data.get_attr("IFLA_VLAN_ID") if data and kind == "vlan" else None,
+        multi_queue=bool(data.get_attr("IFLA_TUN_MULTI_QUEUE")) if data and kind == "tun" else False,
+        # A tap has a carrier as long as somebody has it open.
+        is_open=bool(message.get_attr("IFLA_CARRIER")) if kind == "tun" else False,
+    )

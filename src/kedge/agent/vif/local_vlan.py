@@ -1,0 +1,256 @@
+"""How networks share the integration bridge and stay apart on it: local VLANs.
+
+Each segment that is used on a host has a VLAN id of its own on the integration bridge, which means nothing
+elsewhere: its VIFs are access ports of that VLAN. A pair of patch ports joins the integration bridge to
+the bridge of each physical network, and flows at either end translate between the local VLAN and the segment's
+tag, or none for a flat one. Nothing else passes: each end drops what no flow translates.
+
+The integration bridge must be in fail mode `secure`. After a restart of ovs-vswitchd it then passes nothing
+until the flows are there again, where a standalone bridge would carry local VLANs to the wire as they are.
+The fail mode of a physical network's bridge is left as it was found, for it may carry the host's own traffic.
+
+The numbers are kept in the integration bridge's own `external_ids`, so that they outlive the agent.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+from kedge.model.errors import HostFailure
+from kedge.model.network import NetworkType, Segment
+
+from . import ovs_client as ovs
+from .base import vlan_of
+
+COOKIE = 0x6B65646765  # "kedge"
+PATCH_MARK = "kedge-patch"
+VLAN_KEY = "kedge-vlan:"
+_NOT_JOINED = "kedge-not-joined-yet"
+_LOCAL_VLANS = range(1, 4095)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The patch ports between the integration bridge and a physical network's, with their OpenFlow numbers."""
+
+    integration: str
+    physical: str
+    inner: int
+    outer: int
+
+
+def inner_name(physical: str) -> str:
+    """The patch port on the integration bridge that leads to the bridge `physical`; the name is Neutron's."""
+    return f"int-{physical}"
+
+
+def outer_name(physical: str) -> str:
+    """The patch port on the bridge `physical` that leads to the integration bridge; the name is Neutron's."""
+    return f"phy-{physical}"
+
+
+def ensure(integration: str, physical: str, segment: Segment) -> int:
+    """The segment's local VLAN on `integration`, with all that joins it to the bridge `physical`.
+
+    Mends what is missing. Raises HostFailure if a bridge is missing, or a patch port is someone else's.
+    """
+    switch = ovs.look()
+    _require_bridges(switch, integration, physical)
+    if not switch.bridges[integration].secure:
+        # This empties the flow table, so what it needs follows at once. It happens once for a bridge.
+        ovs.vsctl("set-fail-mode", integration, "secure")
+    patch = _patch(switch, integration, physical)
+    if patch is None:
+        patch = _make_patch(switch, integration, physical, segment.physical_network)
+        switch = ovs.look()
+    local = _ensure_number(switch, integration, segment)
+    # Every patch drops before anything is switched, those of other physical networks too: after a restart of
+    # ovs-vswitchd all flows are gone. Then the way out before the way in: no VM hears what it can't answer.
+    _ensure_flows(
+        [(each.physical, _outer_drop(each)) for each in _own_patches(switch, integration)]
+        + [(integration, _inner_drop(each)) for each in _own_patches(switch, integration)]
+        + [(integration, _SWITCH)]
+        + ([(physical, _SWITCH)] if switch.bridges[physical].secure else [])
+        + [(physical, _outgoing(patch, segment, local)), (integration, _incoming(patch, segment, local))]
+    )
+    if not _is_joined(switch, physical):
+        _join(patch)
+    return local
+
+
+def verified(switch: ovs.Switch, integration: str, physical: str, segment: Segment) -> int | None:
+    """The segment's local VLAN if all that joins it to `physical` is in place; else None."""
+    patch = _patch(switch, integration, physical)
+    if patch is None or not _is_joined(switch, physical) or not switch.bridges[integration].secure:
+        return None
+    local = _numbers(switch, integration).get(_key(segment))
+    if local is None:
+        return None
+    inner = {_SWITCH, _inner_drop(patch), _incoming(patch, segment, local)}
+    outer = {_outer_drop(patch), _outgoing(patch, segment, local)}
+    there = inner <= ovs.flows(integration, COOKIE) and outer <= ovs.flows(physical, COOKIE)
+    return local if there else None
+
+
+def release() -> None:
+    """On every bridge, remove the local VLANs that no port has any more, then patch ports that carry none."""
+    switch = ovs.look()
+    for integration in switch.bridges:
+        numbers = _numbers(switch, integration)
+        used = {port.tag for port in switch.ports.values() if port.bridge == integration}
+        kept = {_segment(key).physical_network for key, local in numbers.items() if local in used}
+        unused = {key: local for key, local in numbers.items() if local not in used}
+        for patch in _own_patches(switch, integration):
+            _release_patch(switch, patch, unused, kept)
+        for key in unused:
+            ovs.vsctl("remove", "Bridge", integration, "external_ids", ovs.quoted(key))
+
+
+def _release_patch(switch: ovs.Switch, patch: Patch, unused: Mapping[str, int], kept: set[str]) -> None:
+    physical_network = switch.ports[inner_name(patch.physical)].external_ids[PATCH_MARK]
+    for key, local in unused.items():
+        segment = _segment(key)
+        if segment.physical_network == physical_network:
+            ovs.remove_flow(patch.integration, _incoming(patch, segment, local))
+            ovs.remove_flow(patch.physical, _outgoing(patch, segment, local))
+    if physical_network in kept:
+        return
+    # The ports go before the flows that guard them.
+    ovs.vsctl("--if-exists", "del-port", patch.integration, inner_name(patch.physical),
+              "--", "--if-exists", "del-port", patch.physical, outer_name(patch.physical))  # fmt: skip
+    ovs.remove_flow(patch.integration, _inner_drop(patch))
+    ovs.remove_flow(patch.physical, _outer_drop(patch))
+
+
+def _require_bridges(switch: ovs.Switch, integration: str, physical: str) -> None:
+    for name in (integration, physical):
+        if name not in switch.bridges:
+            raise HostFailure(
+                f"there is no Open vSwitch bridge {name} on this host; make it, or mend the mappings"
+            )
+    types = [switch.bridges[name].datapath_type for name in (integration, physical)]
+    if types[0] != types[1]:
+        raise HostFailure(
+            f"{integration} has datapath_type {types[0]} and {physical} has {types[1]}; "
+            "nothing passes between the two, so set them alike"
+        )
+
+
+def _patch(switch: ovs.Switch, integration: str, physical: str) -> Patch | None:
+    inner, outer = (switch.ports.get(name) for name in (inner_name(physical), outer_name(physical)))
+    if inner is None or outer is None or inner.number is None or outer.number is None:
+        return None
+    if (inner.bridge, outer.bridge) != (integration, physical):
+        return None
+    if PATCH_MARK not in inner.external_ids or PATCH_MARK not in outer.external_ids:
+        return None
+    return Patch(integration, physical, inner.number, outer.number)
+
+
+def _make_patch(switch: ovs.Switch, integration: str, physical: str, physical_network: str) -> Patch:
+    """Make both patch ports, not yet joined: nothing may pass until the flows are there that drop the rest."""
+    arguments: list[str] = []
+    for bridge, name in ((integration, inner_name(physical)), (physical, outer_name(physical))):
+        port = switch.ports.get(name)
+        if port is not None and PATCH_MARK not in port.external_ids:
+            raise HostFailure(
+                f"there is a port {name} that Kedge did not make; does another agent serve {bridge}?"
+            )
+        arguments += ["--", "--may-exist", "add-port", bridge, name]
+        arguments += ["--", "set", "Port", name, f"external_ids:{PATCH_MARK}={ovs.quoted(physical_network)}"]
+        arguments += ["--", "set", "Interface", name, "type=patch", f"options:peer={_NOT_JOINED}"]
+    ovs.vsctl(*arguments)
+    patch = _patch(ovs.look(), integration, physical)
+    if patch is None:
+        raise HostFailure(
+            f"Open vSwitch made no patch between {integration} and {physical}; see ovs-vswitchd's log"
+        )
+    return patch
+
+
+def _is_joined(switch: ovs.Switch, physical: str) -> bool:
+    inner, outer = (switch.ports.get(name) for name in (inner_name(physical), outer_name(physical)))
+    return inner is not None and outer is not None and (inner.peer, outer.peer) == (outer.name, inner.name)
+
+
+def _join(patch: Patch) -> None:
+    """Let frames pass; the ports keep their numbers from now on, for the flows go by them."""
+    inner, outer = inner_name(patch.physical), outer_name(patch.physical)
+    ovs.vsctl(
+        "set", "Interface", inner, f"options:peer={outer}", f"ofport_request={patch.inner}",
+        "--", "set", "Interface", outer, f"options:peer={inner}", f"ofport_request={patch.outer}",
+    )  # fmt: skip
+
+
+def _ensure_number(switch: ovs.Switch, integration: str, segment: Segment) -> int:
+    """The segment's local VLAN; a new one is none that any port has, Kedge's or not."""
+    numbers = _numbers(switch, integration)
+    key = _key(segment)
+    if key in numbers:
+        return numbers[key]
+    taken = {port.tag for port in switch.ports.values()} | set(numbers.values())
+    local = next((vlan for vlan in _LOCAL_VLANS if vlan not in taken), None)
+    if local is None:
+        raise HostFailure(f"all {len(_LOCAL_VLANS)} local VLANs of {integration} are in use")
+    ovs.vsctl("set", "Bridge", integration, f"external_ids:{ovs.quoted(key)}={ovs.quoted(str(local))}")
+    return local
+
+
+def _numbers(switch: ovs.Switch, integration: str) -> dict[str, int]:
+    ids = switch.bridges[integration].external_ids
+    return {key: int(value) for key, value in ids.items() if key.startswith(VLAN_KEY)}
+
+
+def _key(segment: Segment) -> str:
+    return f"{VLAN_KEY}{segment.physical_network}:{vlan_of(segment) or 'flat'}"
+
+
+def _segment(key: str) -> Segment:
+    physical_network, _, vlan = key.removeprefix(VLAN_KEY).rpartition(":")
+    if vlan == "flat":
+        return Segment(NetworkType.FLAT, physical_network)
+    return Segment(NetworkType.VLAN, physical_network, int(vlan))
+
+
+def _flow(match: str, action: str) -> str:
+    return f"cookie={COOKIE:#x}, {match} actions={action}"
+
+
+_SWITCH = _flow("priority=0", "NORMAL")
+
+
+def _inner_drop(patch: Patch) -> str:
+    return _flow(f"priority=2,in_port={patch.inner}", "drop")
+
+
+def _outer_drop(patch: Patch) -> str:
+    return _flow(f"priority=2,in_port={patch.outer}", "drop")
+
+
+def _incoming(patch: Patch, segment: Segment, local: int) -> str:
+    vlan = vlan_of(segment)
+    match = f"dl_vlan={vlan}" if vlan else "vlan_tci=0x0000/0x1fff"
+    return _flow(f"priority=3,in_port={patch.inner},{match}", f"mod_vlan_vid:{local},NORMAL")
+
+
+def _outgoing(patch: Patch, segment: Segment, local: int) -> str:
+    vlan = vlan_of(segment)
+    action = f"mod_vlan_vid:{vlan}" if vlan else "strip_vlan"
+    return _flow(f"priority=4,in_port={patch.outer},dl_vlan={local}", f"{action},NORMAL")
+
+
+def _ensure_flows(wanted: Sequence[tuple[str, str]]) -> None:
+    """Add the flows that are missing on their bridges, in this order."""
+    there = {bridge: ovs.flows(bridge, COOKIE) for bridge, _ in wanted}
+    missing = [(bridge, flow) for bridge, flow in wanted if flow not in there[bridge]]
+    for bridge, group in groupby(missing, key=itemgetter(0)):
+        ovs.add_flows(bridge, [flow for _, flow in group])
+
+
+def _own_patches(switch: ovs.Switch, integration: str) -> list[Patch]:
+    names = [port.name for port in switch.ports.values() if port.bridge == integration]
+    patches = (
+        _patch(switch, integration, name.removeprefix("int-")) for name in names if name.startswith("int-")
+    )
+    return [patch for patch in patches if patch is not None]

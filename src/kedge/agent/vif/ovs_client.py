@@ -1,0 +1,179 @@
+"""Open vSwitch, through its own command-line clients.
+
+Why the reference clients and not a library: `ovs-vsctl` makes one atomic transaction of all that one call names,
+so a port is never there without its tag; it waits until ovs-vswitchd has done it; and it follows the
+database's schema of whatever version is installed. `ovs-ofctl` is the only such client for flows. Both
+find the daemons as everything else on the host does (OVS_RUNDIR).
+"""
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kedge.model.errors import HostFailure
+
+TIMEOUT_S = 15
+
+# The columns that `look` reads of each table.
+_COLUMNS = {
+    "Bridge": "name,fail_mode,datapath_type,external_ids,ports",
+    "Port": "_uuid,name,tag,external_ids,interfaces",
+    "Interface": "_uuid,ofport,error,options",
+}
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge. `datapath_type` is `system` (the kernel's) or `netdev` (userspace)."""
+
+    name: str
+    secure: bool
+    datapath_type: str
+    external_ids: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port with its (first) interface. `number` is its OpenFlow port, None while it has none."""
+
+    name: str
+    bridge: str
+    tag: int | None
+    external_ids: Mapping[str, str]
+    number: int | None
+    error: str
+    peer: str | None
+
+
+@dataclass(frozen=True)
+class Switch:
+    """The bridges and ports of this host, by name, as they were at one instant."""
+
+    bridges: Mapping[str, Bridge]
+    ports: Mapping[str, Port]
+
+
+def look() -> Switch:
+    """Read the bridges and ports."""
+    arguments: list[str] = []
+    for table, columns in _COLUMNS.items():
+        arguments += ["--", f"--columns={columns}", "list", table]
+    tables = [_rows(line) for line in vsctl("--format=json", *arguments).splitlines()]
+    bridges, ports, interfaces = tables if len(tables) == len(_COLUMNS) else ([], [], [])
+    home = {uuid: row["name"] for row in bridges for uuid in _many(row["ports"])}
+    by_uuid = {row["_uuid"]: row for row in interfaces}
+    return Switch(
+        {row["name"]: _bridge(row) for row in bridges},
+        {
+            row["name"]: _port(row, home[row["_uuid"]], by_uuid[_many(row["interfaces"])[0]])
+            for row in ports
+            if row["_uuid"] in home
+        },
+    )
+
+
+def vsctl(*arguments: str) -> str:
+    """Run one `ovs-vsctl` transaction, and wait until ovs-vswitchd has carried it out; answers what it printed.
+
+    Raises HostFailure with its message.
+    """
+    return _run(["ovs-vsctl", f"--timeout={TIMEOUT_S}", *arguments])
+
+
+def is_reachable() -> bool:
+    """Whether Open vSwitch runs on this host."""
+    try:
+        vsctl("--no-wait", "list", "Open_vSwitch")
+    except HostFailure:
+        return False
+    return True
+
+
+def flows(bridge: str, cookie: int) -> set[str]:
+    """The flows with this cookie, in the form in which `add_flows` takes them."""
+    lines = _run(
+        _ofctl("--no-stats", "--no-names", "dump-flows", bridge, f"cookie={cookie:#x}/-1")
+    ).splitlines()
+    return {line.strip() for line in lines if "actions=" in line}
+
+
+def add_flows(bridge: str, wanted: Iterable[str]) -> None:
+    """Add flows; one with the same match and priority is replaced."""
+    _run(_ofctl("add-flows", bridge, "-"), "\n".join(wanted))
+
+
+def remove_flow(bridge: str, flow: str) -> None:
+    """Remove exactly this flow, if it is there."""
+    match = flow.partition(" actions=")[0]
+    cookie, _, rest = match.partition(", ")
+    _run(_ofctl("--strict", "del-flows", bridge, f"{cookie}/-1,{rest}"))
+
+
+def packet_out(bridge: str, in_port: int, frames: Sequence[bytes]) -> None:
+    """Let `bridge` switch these frames as if they had come in on the port numbered `in_port`."""
+    _run(_ofctl("packet-out", bridge, str(in_port), "NORMAL", *(frame.hex() for frame in frames)))
+
+
+def quoted(value: str) -> str:
+    """A string as the clients take it wherever a value is expected."""
+    return json.dumps(value)
+
+
+def _ofctl(*arguments: str) -> list[str]:
+    return ["ovs-ofctl", f"--timeout={TIMEOUT_S}", *arguments]
+
+
+def _run(command: Sequence[str], text: str | None = None) -> str:
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, check=False, timeout=2 * TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostFailure(f"can't run {command[0]}: {error}; is Open vSwitch installed?") from error
+    if done.returncode:
+        raise HostFailure(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _bridge(row: Mapping[str, Any]) -> Bridge:
+    return Bridge(
+        row["name"], row["fail_mode"] == "secure", row["datapath_type"] or "system", row["external_ids"]
+    )
+
+
+def _port(row: Mapping[str, Any], bridge: str, interface: Mapping[str, Any]) -> Port:
+    number = interface["ofport"]
+    return Port(
+        name=row["name"],
+        bridge=bridge,
+        tag=row["tag"] if isinstance(row["tag"], int) else None,
+        external_ids=row["external_ids"],
+        number=number if isinstance(number, int) and number > 0 else None,
+        error=interface["error"] if isinstance(interface["error"], str) else "",
+        peer=interface["options"].get("peer"),
+    )
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    table = json.loads(text)
+    return [dict(zip(table["headings"], map(_plain, row), strict=True)) for row in table["data"]]
+
+
+def _plain(cell: Any) -> Any:
+    """An OVSDB value in Python's terms: a set becomes a list (an optional value: itself, or []), a map a dict."""
+    match cell:
+        case ["set", items]:
+            return [_plain(item) for item in items]
+        case ["map", pairs]:
+            return dict(pairs)
+        case ["uuid", text]:
+            return text
+        case _:
+            return cell
+
+
+def _many(value: Any) -> list[Any]:
+    """The members of a set; OVSDB writes a set of one as its only member."""
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,67 @@
+"""Orders to plug and unplug VIFs: one at a time per port, and none from a conductor that was replaced."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kedge.agent.epochs import Epochs
+from kedge.agent.vif import Pluggers
+from kedge.model.agent_api import PlugOrder, VifReport
+from kedge.model.domain import VifState
+from kedge.model.network import Vif
+
+
+class VifOrders:
+    """Around the pluggers; `changed` is called after each change of a VIF."""
+
+    def __init__(self, vifs: Pluggers, epochs: Epochs, changed: Callable[[], None]) -> None:
+        self._vifs = vifs
+        self._epochs = epochs
+        self._changed = changed
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._plugged_at: dict[str, float] = {}
+
+    def plug(self, order: PlugOrder) -> VifReport:
+        """Plug and wire; the same again changes nothing. Raises StaleEpoch, HostFailure."""
+        port_id = order.vif.port_id
+        with self._locked(port_id):
+            self._epochs.admit(f"port {port_id}", order.epoch)
+            self._plugged_at[port_id] = time.monotonic()
+            state = self._vifs.plug(order.vif, order.queues)
+        self._changed()
+        made = next((vif for vif in self._vifs.plugged() if vif.port_id == port_id), None)
+        return made or VifReport(port_id, state, ())
+
+    def unplug(self, port_id: str, epoch: int) -> None:
+        """Unplug whatever Kedge made for the port. Raises StaleEpoch, HostFailure."""
+        with self._locked(port_id):
+            self._epochs.admit(f"port {port_id}", epoch)
+            self._vifs.unplug(port_id)
+        self._changed()
+
+    def collect(self, port_id: str, not_since: float) -> bool:
+        """Unplug a leftover, unless it was plugged again since `not_since` (monotonic clock, seconds)."""
+        with self._locked(port_id):
+            if self._plugged_at.get(port_id, 0.0) >= not_since:
+                return False
+            self._vifs.unplug(port_id)
+            self._plugged_at.pop(port_id, None)
+        self._changed()
+        return True
+
+    def plugged(self) -> list[VifReport]:
+        """Every VIF that Kedge made here."""
+        return self._vifs.plugged()
+
+    def state(self, vif: Vif) -> VifState:
+        """A VIF's state now."""
+        return self._vifs.state(vif)
+
+    @contextmanager
+    def _locked(self, port_id: str) -> Iterator[None]:
+        with self._guard:
+            lock = self._locks.setdefault(port_id, threading.Lock())
+        with lock:
+            yield

@@ -1,0 +1,114 @@
+"""The control plane's client of an agent: one method per call of `kedge.model.agent_api`.
+
+Each raises the KedgeError that the agent answered, or Unreachable when it did not answer in time. All calls
+are idempotent, so after Unreachable the same call may simply be made again.
+"""
+
+import ssl
+
+from kedge.model.agent_api import (
+    AnnounceOrder,
+    DiscardOrder,
+    HostReport,
+    ObserveRequest,
+    PlugOrder,
+    ResumeOrder,
+    TransferTuning,
+    VifReport,
+)
+from kedge.model.domain import DomainSummary, HostView, TransferOrder
+from kedge.wire import Peer
+
+# Seconds. Looking is quick; starting or destroying a domain, and plugging, wait for QEMU and the kernel.
+_LOOK_S, _ACT_S = 10.0, 60.0
+
+
+class AgentClient:
+    """Speaks to one agent. Thread-safe; keeps its connections open."""
+
+    def __init__(self, url: str, context: ssl.SSLContext | None, *, host: str = "") -> None:
+        """`context` is a client context with a `control` certificate; `host` is for messages."""
+        self._peer = Peer(f"the agent of {host}" if host else "the agent", url, context)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._peer.close()
+
+    def host(self) -> HostReport:
+        """What the host has."""
+        return self._peer.ask(HostReport, "GET", "/v1/host", timeout_s=_LOOK_S)
+
+    def domains(self) -> list[DomainSummary]:
+        """Every domain on the host."""
+        return self._peer.ask(list[DomainSummary], "GET", "/v1/domains", timeout_s=_LOOK_S)
+
+    def domain_xml(self, uuid: str, *, migratable: bool = False) -> str:
+        """A domain's live XML, or the text that migrates. Raises NotFound."""
+        answer = self._peer.ask(
+            dict[str, str],
+            "GET",
+            f"/v1/domains/{uuid}/xml",
+            params={"migratable": int(migratable)},
+            timeout_s=_LOOK_S,
+        )
+        return answer["xml"]
+
+    def bridge_members(self) -> dict[str, list[str]]:
+        """Each Linux bridge of the host with the interfaces in it."""
+        return self._peer.ask(dict[str, list[str]], "GET", "/v1/bridges", timeout_s=_LOOK_S)
+
+    def create_domain(self, uuid: str, xml: str) -> None:
+        """Define and start a domain; a running one is left alone."""
+        self._peer.call("PUT", f"/v1/domains/{uuid}", body={"xml": xml}, timeout_s=_ACT_S)
+
+    def delete_domain(self, uuid: str) -> None:
+        """Destroy and undefine a domain."""
+        self._peer.call("DELETE", f"/v1/domains/{uuid}", timeout_s=_ACT_S)
+
+    def discard_domain(self, uuid: str, order: DiscardOrder) -> None:
+        """Remove what a migration left; raises Conflict when the domain is in another state than `only_in`."""
+        self._peer.call("POST", f"/v1/domains/{uuid}/discard", body=order, timeout_s=_ACT_S)
+
+    def resume_domain(self, uuid: str, order: ResumeOrder) -> None:
+        """Run a VM again that a dead migration left paused; raises Conflict otherwise."""
+        self._peer.call("POST", f"/v1/domains/{uuid}/resume", body=order, timeout_s=_ACT_S)
+
+    def observe(self, uuid: str, request: ObserveRequest) -> HostView:
+        """One server on this host; waits up to `request.wait_ms` for a change from `request.seen`."""
+        return self._peer.ask(
+            HostView,
+            "POST",
+            f"/v1/domains/{uuid}/observe",
+            body=request,
+            timeout_s=_LOOK_S + request.wait_ms / 1000,
+        )
+
+    def start_transfer(self, order: TransferOrder) -> None:
+        """Start a live migration; one that this order started already is left alone."""
+        self._peer.call("PUT", f"/v1/transfers/{order.migration_id}", body=order, timeout_s=_LOOK_S)
+
+    def tune_transfer(self, migration_id: str, tuning: TransferTuning) -> None:
+        """Change a running transfer."""
+        self._peer.call("PATCH", f"/v1/transfers/{migration_id}", body=tuning, timeout_s=_LOOK_S)
+
+    def abort_transfer(self, migration_id: str, epoch: int) -> None:
+        """Abort a transfer; one that is over is fine. Raises Conflict after the switch to post-copy."""
+        path = f"/v1/transfers/{migration_id}"
+        self._peer.call("DELETE", path, params={"epoch": epoch}, timeout_s=_LOOK_S)
+
+    def vifs(self) -> list[VifReport]:
+        """Every VIF that Kedge made on the host."""
+        return self._peer.ask(list[VifReport], "GET", "/v1/vifs", timeout_s=_LOOK_S)
+
+    def plug(self, order: PlugOrder) -> VifReport:
+        """Plug and wire a VIF."""
+        path = f"/v1/vifs/{order.vif.port_id}"
+        return self._peer.ask(VifReport, "PUT", path, body=order, timeout_s=_ACT_S)
+
+    def unplug(self, port_id: str, *, epoch: int = 0) -> None:
+        """Unplug whatever Kedge made on the host for the port."""
+        self._peer.call("DELETE", f"/v1/vifs/{port_id}", params={"epoch": epoch}, timeout_s=_ACT_S)
+
+    def announce(self, order: AnnounceOrder) -> None:
+        """Announce a VM from this host."""
+        self._peer.call("POST", f"/v1/vifs/{order.vif.port_id}/announce", body=order, timeout_s=_ACT_S)

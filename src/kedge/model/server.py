@@ -1,0 +1,136 @@
+"""Servers (VMs as Kedge's API shows them), their migrations, and what a migration would do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from .network import Binding
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server; its `id` is its domain's UUID, its ports are those whose `device_id` is that."""
+
+    id: str
+    name: str
+    host: str
+    status: str
+
+
+class MigrationStatus(StrEnum):
+    """Where a migration is, for people. Nothing is decided by it.
+
+    PREPARING -> RUNNING -> SWITCHING -> SETTLING -> COMPLETED, and from anywhere before SETTLING
+    over ROLLING_BACK to FAILED or CANCELLED.
+    """
+
+    PREPARING = "preparing"
+    RUNNING = "running"
+    SWITCHING = "switching"
+    SETTLING = "settling"
+    ROLLING_BACK = "rolling-back"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Phase(StrEnum):
+    """The entries of a migration's timeline, in the order in which they come."""
+
+    PREFLIGHT = "preflight"
+    BOUND = "bound"
+    PLUGGED = "plugged and wired"
+    TRANSFER = "transfer"
+    PAUSED = "paused"
+    SWITCHED = "switched"
+    ANNOUNCED = "announced"
+    VERIFIED = "wired and verified"
+    GIVEN_UP = "given up"
+    ROLLED_BACK = "rolled back"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True)
+class MigrationOptions:
+    """What a person may choose for one migration.
+
+    Attributes:
+        downtime_limit_ms: what QEMU may plan for; None lets Kedge choose it by what has to be copied.
+        bandwidth_mib: limit of the transfer rate in MiB/s, 0 for none.
+        auto_converge: let QEMU slow the guest down when it dirties memory faster than it can be copied.
+    """
+
+    downtime_limit_ms: int | None = None
+    bandwidth_mib: int = 0
+    auto_converge: bool = False
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """Something that happened, with its time in ns of the control plane's real-time clock."""
+
+    phase: str
+    at_ns: int
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A migration as it stands. What could not be measured is None, never a configured limit.
+
+    Attributes:
+        guest_downtime_ms: how long the VM stood still, as QEMU measured it.
+        network_blackout_ms: from the VM's last frame on the source's devices to its first on the
+            destination's, the longest over its ports; at most that, as a VM may also have been silent.
+        progress: `JobProgress` as a mapping, while memory is copied.
+    """
+
+    id: str
+    server_id: str
+    source: str
+    destination: str
+    status: MigrationStatus
+    options: MigrationOptions = field(default_factory=MigrationOptions)
+    abort_requested: bool = False
+    error: str | None = None
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+    total_ms: float | None = None
+    guest_downtime_ms: float | None = None
+    network_blackout_ms: float | None = None
+    progress: Mapping[str, Any] | None = None
+    timeline: tuple[TimelineEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class PortPlan:
+    """What a migration would do with one port; `obstacle` says why it can't."""
+
+    port_id: str
+    mac_address: str
+    network: str
+    source_binding: Binding | None
+    destination_binding: Binding | None
+    plug: str = ""
+    obstacle: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A migration that was thought through and not made: nothing is stored or plugged for it."""
+
+    server: Server
+    source: str
+    destination: str
+    ports: tuple[PortPlan, ...]
+    obstacles: tuple[str, ...]
+    xml_before: str = ""
+    xml_after: str = ""
+    xml_diff: str = ""
+
+    @property
+    def possible(self) -> bool:
+        """Nothing stands in the way."""
+        return not self.obstacles

@@ -1,0 +1,199 @@
+"""Serves one ASGI application on several sockets at once, where mutual TLS tells the application who calls.
+
+On a listener with TLS, `scope["kedge.peer"]` is `{"name": common name, "role": organizational unit}` of the
+client's certificate, and `scope["kedge.listener"]` is always the listener's name, so an application can tell
+its owner on the Unix socket from a stranger on TCP. uvicorn itself shows no certificate to the application,
+which is the one reason for the protocol class here.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+import stat
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from kedge.model.errors import HostFailure
+
+# A long-poll that is still open when the process ends is cut off after this.
+_GRACE_S = 5
+_FAREWELL_S = 0.2
+_PEER = "kedge.peer"
+_LISTENER = "kedge.listener"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A bound socket, and the TLS context if it speaks TLS."""
+
+    name: str
+    socket: socket.socket
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def tcp(
+        cls, address: str, port: int, *, tls: ssl.SSLContext | None = None, name: str = "tcp"
+    ) -> "Listener":
+        """Listen on TCP; port 0 takes a free one. Raises HostFailure when the address is in use or not here."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            return cls(name, socket.create_server((address, port), family=family, backlog=128), tls)
+        except OSError as error:
+            raise HostFailure(f"can't listen on {address} port {port}: {error.strerror or error}") from error
+
+    @classmethod
+    def unix(cls, path: Path, *, mode: int = 0o600, name: str = "unix") -> "Listener":
+        """Listen on a Unix socket that only users with `mode` can open; a stale one is replaced.
+
+        Raises HostFailure when another process listens there, or `path` is something else.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
+        server = socket.socket(socket.AF_UNIX)
+        try:
+            server.bind(str(path))
+            # Nobody can connect before listen(), so the socket is never open with a wider mode.
+            path.chmod(mode)
+            server.listen(128)
+        except OSError as error:
+            server.close()
+            raise HostFailure(f"can't listen on {path}: {error.strerror or error}") from error
+        return cls(name, server)
+
+    @property
+    def port(self) -> int:
+        """The TCP port; 0 for a Unix socket."""
+        return 0 if self.socket.family == socket.AF_UNIX else int(self.socket.getsockname()[1])
+
+
+def serve(app: Any, listeners: Sequence[Listener], *, on_stop: Callable[[], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; then `on_stop` is called, open requests end, and the sockets close.
+
+    `on_stop` is for ending long-polls. A second signal cuts everything off.
+    """
+    asyncio.run(_serve(app, listeners, on_stop, None))
+
+
+@contextlib.contextmanager
+def running(
+    app: Any, listeners: Sequence[Listener], *, on_stop: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Serve in a thread as long as the block runs."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="server") as executor:
+        served = executor.submit(lambda: asyncio.run(_serve(app, listeners, on_stop, stop)))
+        try:
+            yield
+        finally:
+            stop.set()
+            served.result()
+
+
+async def _serve(
+    app: Any, listeners: Sequence[Listener], on_stop: Callable[[], None] | None, stop: threading.Event | None
+) -> None:
+    # Asked for now, because uvicorn closes the sockets.
+    paths = [Path(each.socket.getsockname()) for each in listeners if each.socket.family == socket.AF_UNIX]
+    servers = [_Server(_config(app, listener, first=index == 0)) for index, listener in enumerate(listeners)]
+
+    def end() -> None:
+        if on_stop is not None and not any(server.should_exit for server in servers):
+            on_stop()
+        for server in servers:
+            server.force_exit = server.should_exit
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    if stop is None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end)
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[listener.socket]))
+        for server, listener in zip(servers, listeners, strict=True)
+    ]
+    if stop is not None:
+        while not stop.is_set() and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.02)
+        end()
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to `serve`, which has several of these to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _config(app: Any, listener: Listener, *, first: bool) -> uvicorn.Config:
+    class Protocol(H11Protocol):
+        """Puts the listener's name and the client's certificate into each request's scope."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            extra: dict[str, Any] = {_LISTENER: listener.name}
+            connection = transport.get_extra_info("ssl_object")
+            if connection is not None:
+                extra[_PEER] = peer_of(connection.getpeercert() or {})
+            inner = self.app
+
+            async def with_peer(scope: Any, receive: Any, send: Any) -> None:
+                await inner({**scope, **extra}, receive, send)
+
+            self.app = with_peer
+
+        def shutdown(self) -> None:
+            """End an idle connection for good: TLS would wait half a minute for the client's farewell."""
+            super().shutdown()
+            if self.transport.is_closing():
+                self.loop.call_later(_FAREWELL_S, self.transport.abort)
+
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        # The application starts and ends once, however many sockets it is served on.
+        lifespan="auto" if first else "off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    config.load()
+    config.ssl = listener.tls
+    return config
+
+
+def peer_of(certificate: Any) -> dict[str, str]:
+    """Name and role of a certificate as `ssl.SSLSocket.getpeercert` returns it; empty where it has none."""
+    subject = {key: value for part in certificate.get("subject", ()) for key, value in part}
+    return {"name": subject.get("commonName", ""), "role": subject.get("organizationalUnitName", "")}
+
+
+def _remove_stale(path: Path) -> None:
+    if not path.exists():
+        return
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        raise HostFailure(f"{path} exists and is not a socket; name another path or remove it")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+            return
+    raise HostFailure(f"another process listens on {path}; stop it first")

@@ -1,0 +1,122 @@
+"""How Kedge's processes speak to each other: dataclasses and errors as JSON, and a client for both directions."""
+
+import ssl
+from collections.abc import Hashable, Mapping
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import httpx2
+from pydantic import TypeAdapter, ValidationError
+
+from kedge.model import errors
+from kedge.model.domain import HostView
+
+T = TypeVar("T")
+
+
+def seen(view: HostView) -> str:
+    """What `ObserveRequest.seen` is compared with: domain state, job and transfer, as `running/1/running`."""
+    return f"{view.domain}/{int(view.job)}/{view.transfer}"
+
+
+@cache
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast(type[Any], kind))
+
+
+def to_json(value: object) -> bytes:
+    """The JSON text of a dataclass of `kedge.model`."""
+    return _adapter(cast(Hashable, type(value))).dump_json(value)
+
+
+def from_json(kind: type[T], text: bytes | str) -> T:
+    """The value of type `kind` in a JSON text; raises pydantic's ValidationError."""
+    return cast(T, _adapter(cast(Hashable, kind)).validate_json(text))
+
+
+def error_body(error: errors.KedgeError) -> dict[str, Any]:
+    """An error as it goes over the wire: `{"error": {"type", "message"}}`, with `reasons` where it has some."""
+    body: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, errors.CannotBind | errors.CannotMigrate):
+        body |= {"message": error.summary, "reasons": list(error.reasons)}
+    return {"error": body}
+
+
+def error_from(body: Mapping[str, Any]) -> errors.KedgeError:
+    """The error in an error body, as the class it was raised as; an unknown type becomes a plain KedgeError."""
+    content = body.get("error")
+    if not isinstance(content, Mapping):
+        return errors.KedgeError("the answer has no error in it")
+    message, kind = str(content.get("message", "")), getattr(errors, str(content.get("type")), None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.KedgeError)):
+        return errors.KedgeError(message)
+    if issubclass(kind, errors.CannotBind | errors.CannotMigrate):
+        return kind(message, [str(reason) for reason in content.get("reasons", ())])
+    return kind(message)
+
+
+class Peer:
+    """The other end of a mutual-TLS connection. Thread-safe; connections are kept open between calls."""
+
+    def __init__(self, name: str, url: str, context: ssl.SSLContext | None) -> None:
+        """`name` is how messages call the other side ("the agent of h1")."""
+        self._name = name
+        self._url = url
+        # An idle connection is given up before uvicorn's side of it would be, so no request meets a closed one.
+        limits = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20.0)
+        self._client = httpx2.Client(
+            base_url=url, verify=context if context is not None else True, limits=limits, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        params: Mapping[str, str | int] | None = None,
+        timeout_s: float = 10.0,
+    ) -> bytes:
+        """One request; the answer's body.
+
+        Raises the KedgeError that the other side answered, or Unreachable when it did not answer in time.
+        """
+        headers = {"content-type": "application/json"} if body is not None else {}
+        content = to_json(body) if body is not None else None
+        timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0))
+        try:
+            answer = self._client.request(
+                method, path, content=content, params=params, headers=headers, timeout=timeout
+            )
+        except httpx2.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise errors.Unreachable(f"{self._name} at {self._url} does not answer: {reason}") from error
+        if answer.is_success:
+            return answer.content
+        raise self._error(answer)
+
+    def ask(self, kind: type[T], method: str, path: str, **options: Any) -> T:
+        """As `call`, with the answer read as `kind`."""
+        text = self.call(method, path, **options)
+        try:
+            return from_json(kind, text)
+        except ValidationError as error:
+            raise errors.HostFailure(
+                f"{self._name} at {self._url} answered {method} {path} with something else than "
+                f"{kind!r}; do both sides run the same version? {error}"
+            ) from error
+
+    def _error(self, answer: httpx2.Response) -> errors.KedgeError:
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if isinstance(body, dict) and "error" in body:
+            return error_from(body)
+        return errors.HostFailure(
+            f"{self._name} at {self._url} answered HTTP {answer.status_code}: {answer.text[:200]}"
+        )
