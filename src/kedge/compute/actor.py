@@ -1,0 +1,218 @@
+"""Doing what was decided. Each action may be done again, by whoever decides it again after a crash."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from kedge.core.domain_xml import attachments
+from kedge.core.migration import Act, Action, Outcome, Role
+from kedge.core.migration.pace import first_limit_ms
+from kedge.model.agent_api import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
+from kedge.model.domain import TransferOrder
+from kedge.model.errors import KedgeError, StaleEpoch, Unreachable
+from kedge.model.network import Vif
+from kedge.model.server import Migration, MigrationStatus, Phase, Server
+from kedge.network.service import NetworkService
+
+from .agents import Agents
+from .looker import Looker
+from .planner import Planner
+from .records import MigrationRecords, ServerRecords
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a migration is done with."""
+
+    servers: ServerRecords
+    migrations: MigrationRecords
+    network: NetworkService
+    agents: Agents
+    planner: Planner
+
+
+_ENDS: Mapping[Outcome, MigrationStatus] = {
+    Outcome.COMPLETED: MigrationStatus.COMPLETED,
+    Outcome.FAILED: MigrationStatus.FAILED,
+    Outcome.CANCELLED: MigrationStatus.CANCELLED,
+}
+
+
+class Actor:
+    """Acts for one migration, with the epoch of the conductor that drives it."""
+
+    def __init__(self, migration: Migration, epoch: int, looker: Looker, tools: Tools) -> None:
+        self._migration = migration
+        self._epoch = epoch
+        self._looker = looker
+        self._tools = tools
+        self._acts: Mapping[Act, Callable[[Action], None]] = {
+            Act.BIND: self._bind,
+            Act.PLUG: self._plug,
+            Act.TRANSFER: self._transfer,
+            Act.ABORT_TRANSFER: self._abort_transfer,
+            Act.ACTIVATE: self._activate,
+            Act.ANNOUNCE: self._announce,
+            Act.RESUME: self._resume,
+            Act.DISCARD: self._discard,
+            Act.UNPLUG: self._unplug,
+            Act.UNBIND: self._unbind,
+            Act.GIVE_UP: self._give_up,
+            Act.FINISH: self._finish,
+        }
+
+    def act(self, action: Action) -> None:
+        """Do it. Raises KedgeError when it could not be done; then it is decided again from a new look."""
+        self._acts[action.act](action)
+
+    # Before the transfer: what fails here ends the migration, as nothing has moved yet.
+
+    def _bind(self, action: Action) -> None:
+        destination = self._migration.destination
+        try:
+            for port in self._tools.network.ports_of(self._migration.server_id):
+                bound = {binding.host for binding in self._tools.network.bindings(port.id)}
+                if destination not in bound:
+                    self._tools.network.bind(port.id, destination, migration_id=self._migration.id)
+        except (Unreachable, StaleEpoch):
+            raise
+        except KedgeError as error:
+            self._stop(action, error)
+            return
+        self._note(Phase.BOUND)
+
+    def _plug(self, action: Action) -> None:
+        vifs = self._looker.vifs(Role.DESTINATION)
+        agent = self._tools.agents.agent(self._migration.destination)
+        queues = self._queues()
+        orders = [PlugOrder(vif, self._epoch, queues.get(vif.mac_address.lower(), 1)) for vif in vifs]
+        try:
+            with ThreadPoolExecutor(len(orders) or 1) as pool:
+                list(pool.map(agent.plug, orders))
+        except (Unreachable, StaleEpoch):
+            raise
+        except KedgeError as error:
+            self._stop(action, error)
+            return
+        self._note(Phase.PLUGGED)
+
+    def _queues(self) -> dict[str, int]:
+        """How many queue pairs each NIC has, by MAC: a tap must be made for as many."""
+        holder = self._tools.servers.find(self._migration.server_id).host
+        xml = self._tools.agents.agent(holder).domain_xml(self._migration.server_id)
+        return {nic.mac: nic.queues for nic in attachments(xml) if nic.mac}
+
+    def _transfer(self, action: Action) -> None:
+        destination = self._tools.agents.host(self._migration.destination)
+        options = self._migration.options
+        try:
+            xml = self._tools.planner.destination_xml(self._server(), destination.name)
+        except (Unreachable, StaleEpoch):
+            raise
+        except KedgeError as error:
+            self._stop(action, error)
+            return
+        self._tools.migrations.count_order(self._migration.id, self._epoch)
+        order = TransferOrder(
+            migration_id=self._migration.id,
+            server_id=self._migration.server_id,
+            epoch=self._epoch,
+            libvirt_uri=destination.libvirt_uri,
+            migrate_uri=destination.migrate_uri,
+            destination_xml=xml,
+            downtime_limit_ms=first_limit_ms(options.downtime_limit_ms),
+            bandwidth_mib=options.bandwidth_mib,
+            auto_converge=options.auto_converge,
+        )
+        self._show(MigrationStatus.RUNNING)
+        self._tools.agents.agent(self._migration.source).start_transfer(order)
+        self._note(Phase.TRANSFER)
+
+    def _stop(self, action: Action, error: KedgeError) -> None:
+        self._tools.migrations.give_up(
+            self._migration.id,
+            self._epoch,
+            f"could not {action.act} on {self._migration.destination}: {error}",
+        )
+
+    def _abort_transfer(self, action: Action) -> None:
+        self._show(MigrationStatus.ROLLING_BACK)
+        self._tools.agents.agent(self._migration.source).abort_transfer(self._migration.id, self._epoch)
+
+    # The switchover.
+
+    def _activate(self, action: Action) -> None:
+        host = self._host(action)
+        self._tools.network.switch(self._migration.server_id, host)
+        self._tools.servers.change(self._migration.server_id, host=host)
+        if action.role is Role.DESTINATION:
+            self._note(Phase.SWITCHED)
+            self._show(MigrationStatus.SWITCHING)
+
+    def _announce(self, action: Action) -> None:
+        agent = self._tools.agents.agent(self._migration.destination)
+        for vif in self._looker.vifs(Role.DESTINATION):
+            agent.announce(AnnounceOrder(vif))
+        self._note(Phase.ANNOUNCED)
+        self._show(MigrationStatus.SETTLING)
+
+    # Cleaning, on either side.
+
+    def _resume(self, action: Action) -> None:
+        self._tools.agents.agent(self._migration.source).resume_domain(
+            self._migration.server_id, ResumeOrder(self._epoch)
+        )
+
+    def _discard(self, action: Action) -> None:
+        order = DiscardOrder(action.only_in, self._epoch)
+        self._tools.agents.agent(self._host(action)).discard_domain(self._migration.server_id, order)
+
+    def _unplug(self, action: Action) -> None:
+        agent = self._tools.agents.agent(self._host(action))
+        for vif in self._vifs(action):
+            agent.unplug(vif.port_id, epoch=self._epoch)
+
+    def _unbind(self, action: Action) -> None:
+        for port in self._tools.network.ports_of(self._migration.server_id):
+            self._tools.network.unbind(port.id, self._host(action))
+
+    # The end.
+
+    def _give_up(self, action: Action) -> None:
+        view = self._looker.gathered.views.get(Role.SOURCE)
+        said = f": {view.transfer_error}" if view is not None and view.transfer_error else ""
+        self._tools.migrations.give_up(self._migration.id, self._epoch, action.why + said)
+        self._note(Phase.GIVEN_UP)
+        self._show(MigrationStatus.ROLLING_BACK)
+
+    def _finish(self, action: Action) -> None:
+        outcome = action.outcome or Outcome.FAILED
+        completed = outcome is Outcome.COMPLETED
+        gathered = self._looker.gathered
+        for phase, at_ns in ((Phase.PAUSED, gathered.paused_ns),):
+            if completed and at_ns is not None:
+                self._note(phase, at_ns)
+        if completed:
+            self._note(Phase.VERIFIED)
+        self._note(Phase.SETTLED if completed else Phase.ROLLED_BACK)
+        self._tools.servers.change(self._migration.server_id, status="ACTIVE")
+        figures = {
+            "guest_downtime_ms": gathered.downtime_ms if completed else None,
+            "network_blackout_ms": self._looker.blackout_ms() if completed else None,
+        }
+        self._tools.migrations.finish(self._migration.id, self._epoch, _ENDS[outcome], figures)
+
+    def _server(self) -> Server:
+        return self._tools.servers.find(self._migration.server_id)
+
+    def _host(self, action: Action) -> str:
+        return self._looker.hosts[action.role or Role.DESTINATION]
+
+    def _vifs(self, action: Action) -> list[Vif]:
+        return self._looker.vifs(action.role or Role.DESTINATION)
+
+    def _note(self, phase: Phase, at_ns: int | None = None) -> None:
+        self._tools.migrations.note(self._migration.id, self._epoch, phase, at_ns)
+
+    def _show(self, status: MigrationStatus) -> None:
+        self._tools.migrations.show(self._migration.id, self._epoch, status=status)

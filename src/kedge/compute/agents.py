@@ -1,0 +1,125 @@
+"""The agents of all hosts, as the conductor calls them."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from kedge.model.agent_api import (
+    AnnounceOrder,
+    DiscardOrder,
+    HostReport,
+    ObserveRequest,
+    PlugOrder,
+    ResumeOrder,
+    TransferTuning,
+    VifReport,
+)
+from kedge.model.domain import DomainSummary, HostView, TransferOrder
+from kedge.model.errors import NotFound, Unreachable
+from kedge.model.host import Host
+
+
+class Agent(Protocol):
+    """One host's agent. Each call is idempotent; raises Unreachable when no answer comes."""
+
+    def host(self) -> HostReport:
+        """What the agent says of its host."""
+        ...
+
+    def domains(self) -> list[DomainSummary]:
+        """All domains of the host, Kedge's or not."""
+        ...
+
+    def domain_xml(self, uuid: str, *, migratable: bool = False) -> str:
+        """A domain's XML. Raises NotFound."""
+        ...
+
+    def bridge_members(self) -> dict[str, list[str]]:
+        """Each Linux bridge of the host with the interfaces in it."""
+        ...
+
+    def create_domain(self, uuid: str, xml: str) -> None:
+        """Define and start; one that runs already is left alone."""
+        ...
+
+    def delete_domain(self, uuid: str) -> None:
+        """Destroy and undefine; nothing happens if it is not there."""
+        ...
+
+    def discard_domain(self, uuid: str, order: DiscardOrder) -> None:
+        """Remove what a migration left. Raises Conflict unless the domain is in one of `order.only_in`."""
+        ...
+
+    def resume_domain(self, uuid: str, order: ResumeOrder) -> None:
+        """Run a VM again that a dead migration left paused."""
+        ...
+
+    def observe(self, uuid: str, request: ObserveRequest) -> HostView:
+        """Look at everything that the host holds of this server."""
+        ...
+
+    def start_transfer(self, order: TransferOrder) -> None:
+        """Start a live migration."""
+        ...
+
+    def tune_transfer(self, migration_id: str, tuning: TransferTuning) -> None:
+        """Change a running transfer."""
+        ...
+
+    def abort_transfer(self, migration_id: str, epoch: int) -> None:
+        """Abort a transfer that has not switched over."""
+        ...
+
+    def vifs(self) -> list[VifReport]:
+        """The VIFs that Kedge made on the host."""
+        ...
+
+    def plug(self, order: PlugOrder) -> VifReport:
+        """Plug and wire a VIF."""
+        ...
+
+    def unplug(self, port_id: str, *, epoch: int = 0) -> None:
+        """Remove whatever Kedge made on the host for a port."""
+        ...
+
+    def announce(self, order: AnnounceOrder) -> None:
+        """Tell the network that the VM is here now."""
+        ...
+
+
+class HostDirectory(Protocol):
+    """Which hosts there are: the part of the network service that takes the agents' reports."""
+
+    def hosts(self) -> list[Host]:
+        """All hosts that ever reported, with whether their agent is alive."""
+        ...
+
+
+class Agents:
+    """Finds a host and its agent by name."""
+
+    def __init__(self, directory: HostDirectory, connect: Callable[[str], Agent]) -> None:
+        self._directory = directory
+        self._connect = connect
+        self._connected: dict[str, Agent] = {}
+
+    def host(self, name: str) -> Host:
+        """The host of this name. Raises NotFound, naming those that there are."""
+        hosts = self._directory.hosts()
+        for host in hosts:
+            if host.name == name:
+                return host
+        known = ", ".join(host.name for host in hosts) or "none has reported yet"
+        raise NotFound(f"There is no host {name!r}. Known hosts: {known}.")
+
+    def hosts(self) -> list[Host]:
+        """All hosts."""
+        return self._directory.hosts()
+
+    def agent(self, name: str) -> Agent:
+        """The agent of the host of this name. Raises NotFound; Unreachable if it never said where it listens."""
+        url = self.host(name).url
+        if not url:
+            raise Unreachable(f"The agent of host {name} has not said where it listens; is it running?")
+        if url not in self._connected:
+            self._connected[url] = self._connect(url)
+        return self._connected[url]

@@ -1,0 +1,115 @@
+"""REST under /kedge/v1: hosts, servers, plans and migrations."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from kedge.model.host import Host
+from kedge.model.network import Port
+from kedge.model.server import Migration, MigrationOptions, Plan, Server
+
+from .conductor import Conductor
+from .servers import ServerRequest, Servers
+
+POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class AdoptRequest:
+    """Adopt the domain of this name or UUID on this host."""
+
+    host: str
+    domain: str
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A server that was adopted, with the ports that its interfaces got."""
+
+    server: Server
+    ports: tuple[Port, ...]
+
+
+@dataclass(frozen=True)
+class MoveRequest:
+    """Move to this host."""
+
+    host: str
+    options: MigrationOptions = field(default_factory=MigrationOptions)
+
+
+def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
+    """The routes of Kedge's own API."""
+    tools = conductor.tools
+    router = APIRouter(prefix="/kedge/v1")
+
+    @router.get("/hosts", tags=["hosts"])
+    def list_hosts() -> list[Host]:
+        """All hosts that ever reported, dead ones too."""
+        return tools.agents.hosts()
+
+    @router.get("/servers", tags=["servers"])
+    def list_servers() -> list[Server]:
+        """All servers."""
+        return tools.servers.all()
+
+    @router.post("/servers", tags=["servers"], status_code=201)
+    def create_server(body: ServerRequest) -> Server:
+        """Make a server and start it."""
+        return servers.create(body)
+
+    @router.post("/servers/adopt", tags=["servers"], status_code=201)
+    def adopt_server(body: AdoptRequest) -> Adopted:
+        """Take a domain that runs already, without touching it."""
+        server, ports = servers.adopt(body.host, body.domain)
+        return Adopted(server, tuple(ports))
+
+    @router.get("/servers/{server}", tags=["servers"])
+    def show_server(server: str) -> dict[str, Any]:
+        """A server by id or name, with its ports and their bindings."""
+        found = tools.servers.find(server)
+        ports = tools.network.ports_of(found.id)
+        described = [
+            asdict(port) | {"bindings": [asdict(each) for each in tools.network.bindings(port.id)]}
+            for port in ports
+        ]
+        return asdict(found) | {"ports": described}
+
+    @router.delete("/servers/{server}", tags=["servers"], status_code=204)
+    def delete_server(server: str) -> None:
+        """Destroy a server and delete its ports."""
+        servers.delete(server)
+
+    @router.post("/servers/{server}/plan", tags=["migrations"])
+    def plan(server: str, body: MoveRequest) -> Plan:
+        """What a migration would do; nothing is stored or plugged."""
+        return tools.planner.plan(tools.servers.find(server), body.host)
+
+    @router.post("/servers/{server}/migrate", tags=["migrations"], status_code=202)
+    def migrate(server: str, body: MoveRequest) -> Migration:
+        """Begin a migration. What is in its way is said before anything is made."""
+        return conductor.migrate(tools.servers.find(server), body.host, body.options)
+
+    @router.get("/migrations", tags=["migrations"])
+    def list_migrations(server: str | None = None) -> list[Migration]:
+        """All migrations, the newest first; of one server if it is named."""
+        return tools.migrations.all(tools.servers.find(server).id if server else None)
+
+    @router.get("/migrations/{migration_id}", tags=["migrations"])
+    def show_migration(migration_id: str, wait_ms: Annotated[int, Query(ge=0, le=30_000)] = 0) -> Migration:
+        """A migration. With `wait_ms`, it answers when something of it changes, or after that time."""
+        first = found = tools.migrations.find(migration_id)
+        ends = time.monotonic() + wait_ms / 1000
+        while found == first and found.finished_at is None and time.monotonic() < ends:
+            time.sleep(POLL_S)
+            found = tools.migrations.find(migration_id)
+        return found
+
+    @router.delete("/migrations/{migration_id}", tags=["migrations"], status_code=202)
+    def abort_migration(migration_id: str) -> Migration:
+        """Ask for an abort; the migration rolls back unless the VM has left already."""
+        return tools.migrations.request_abort(tools.migrations.find(migration_id).id)
+
+    return router

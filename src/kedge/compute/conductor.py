@@ -1,0 +1,183 @@
+"""The conductor: observe, decide, act, and again, until a migration has ended.
+
+Each migration is driven by one thread. Nothing is remembered between two rounds that could not be looked up
+again, so a conductor may die at any instant and another, or the same one after its start, goes on.
+"""
+
+import threading
+import time
+from dataclasses import asdict
+
+import structlog
+
+from kedge.core.migration import Act, Action, Observation, Role, decide
+from kedge.core.migration.pace import first_limit_ms, next_limit_ms
+from kedge.model.agent_api import TransferTuning
+from kedge.model.domain import DomainState
+from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch
+from kedge.model.server import Migration, MigrationOptions, Phase, Server
+
+from .actor import Actor, Tools
+from .looker import Looker
+
+log = structlog.get_logger()
+
+WAIT_MS = 150
+"""How long a look waits for something to change while memory is copied; progress is shown as often."""
+
+SWITCHOVER_WAIT_MS = 50
+"""How long a look waits for the destination to run, once the source is paused."""
+
+LONGEST_PAUSE_S = 2.0
+"""Between two tries of something that fails, or two looks at a host that does not answer."""
+
+
+class Conductor:
+    """Drives migrations."""
+
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+        self._stopping = threading.Event()
+        self._threads: dict[str, threading.Thread] = {}
+
+    def start(self) -> None:
+        """Go on with every migration that has not ended."""
+        for migration_id in self.tools.migrations.unfinished():
+            self._spawn(migration_id)
+
+    def stop(self) -> None:
+        """Stop driving, at the next look. Nothing is rolled back: what is under way is taken up again later."""
+        self._stopping.set()
+        for thread in list(self._threads.values()):
+            thread.join(timeout=10)
+
+    def migrate(self, server: Server, destination: str, options: MigrationOptions) -> Migration:
+        """Begin a migration. Raises CannotMigrate with everything that is in its way, before anything is made."""
+        plan = self.tools.planner.plan(server, destination)
+        if not plan.possible:
+            raise CannotMigrate(
+                f"Server {server.name} can't move from {server.host} to {destination}", plan.obstacles
+            )
+        migration = self.tools.migrations.add(server, destination, options)
+        self.tools.servers.change(server.id, status="MIGRATING")
+        self._spawn(migration.id)
+        return migration
+
+    def _spawn(self, migration_id: str) -> None:
+        thread = threading.Thread(
+            target=self._drive, args=(migration_id,), name=f"migration-{migration_id[:8]}", daemon=True
+        )
+        self._threads[migration_id] = thread
+        thread.start()
+
+    def _drive(self, migration_id: str) -> None:
+        while not self._stopping.is_set():
+            try:
+                Drive(migration_id, self.tools, self._stopping).run()
+                break
+            except StaleEpoch:
+                log.info("another conductor drives it now", migration=migration_id)
+                break
+            except Exception:
+                # The database may be gone for a while, or there is a mistake in Kedge. What is wanted is in
+                # the database and what is there is on the hosts, so it is safe to look again.
+                log.exception("the drive broke off and starts anew", migration=migration_id)
+                self._stopping.wait(LONGEST_PAUSE_S)
+        self._threads.pop(migration_id, None)
+
+
+class Drive:
+    """One conductor's work on one migration."""
+
+    def __init__(self, migration_id: str, tools: Tools, stopping: threading.Event) -> None:
+        self._tools = tools
+        self._stopping = stopping
+        self._id = migration_id
+        self._epoch = tools.migrations.take_over(migration_id)
+        self._migration = tools.migrations.find(migration_id)
+        self._looker = Looker(self._migration, tools.network, tools.agents)
+        self._actor = Actor(self._migration, self._epoch, self._looker, tools)
+        self._limit_ms = first_limit_ms(self._migration.options.downtime_limit_ms)
+        self._tries = 0
+        self._log = log.bind(migration=migration_id, epoch=self._epoch)
+
+    def run(self) -> None:
+        """Until the migration has ended, somebody else drives it, or the conductor is stopped."""
+        self._tools.migrations.note(self._id, self._epoch, Phase.PREFLIGHT)
+        previous: Action | None = None
+        seen: Observation | None = None
+        while not self._stopping.is_set():
+            seen = self._look(seen, previous)
+            action = decide(seen)
+            if action != previous:
+                self._log.info("decided", act=action.act, on=action.role, why=action.why)
+                self._tries = 0
+            if not self._do(action, seen, repeated=action == previous):
+                previous = action
+                continue
+            if action.act is Act.FINISH:
+                return
+            previous = action
+
+    def _look(self, before: Observation | None, previous: Action | None) -> Observation:
+        intent = self._tools.migrations.intent(self._id, self._epoch)
+        if before is None or previous is None or previous.act is not Act.WAIT:
+            return self._looker.look(intent)
+        if before.source.transferring and not before.destination.runs:
+            if before.source.domain is DomainState.SWITCHOVER:
+                return self._looker.look(intent, wait_on=Role.DESTINATION, wait_ms=SWITCHOVER_WAIT_MS)
+            return self._looker.look(intent, wait_on=Role.SOURCE, wait_ms=WAIT_MS)
+        if before.source.transferring:
+            return self._looker.look(intent, wait_on=Role.SOURCE, wait_ms=WAIT_MS)
+        return self._looker.look(intent)
+
+    def _do(self, action: Action, seen: Observation, *, repeated: bool) -> bool:
+        """Act; says whether it could be done."""
+        if action.act is Act.WAIT:
+            if seen.source.transferring:
+                self._follow()
+            else:
+                self._pause()
+            return True
+        if repeated:
+            self._pause()
+        try:
+            self._actor.act(action)
+        except StaleEpoch:
+            # Either the database or an agent knows of a newer conductor. The database has the last word.
+            self._tools.migrations.intent(self._id, self._epoch)
+            self._pause()
+            return False
+        except KedgeError as error:
+            self._log.warning(
+                "could not be done, will look again", act=action.act, on=action.role, error=str(error)
+            )
+            self._pause()
+            return False
+        return True
+
+    def _pause(self) -> None:
+        self._stopping.wait(min(0.05 * 2**self._tries, LONGEST_PAUSE_S))
+        self._tries += 1
+
+    def _follow(self) -> None:
+        """While memory is copied: show how far it is, and let the downtime limit follow what must be copied."""
+        view = self._looker.gathered.views.get(Role.SOURCE)
+        if view is None or view.progress is None:
+            return
+        self._tools.migrations.show(
+            self._id,
+            self._epoch,
+            progress=asdict(view.progress) | {"downtime_limit_ms": self._limit_ms, "seen_ns": time.time_ns()},
+        )
+        if self._migration.options.downtime_limit_ms is not None or view.domain is not DomainState.RUNNING:
+            return
+        limit = next_limit_ms(self._limit_ms, view.progress)
+        if limit == self._limit_ms:
+            return
+        tuning = TransferTuning(epoch=self._epoch, downtime_limit_ms=limit)
+        try:
+            self._tools.agents.agent(self._migration.source).tune_transfer(self._id, tuning)
+            self._limit_ms = limit
+        except KedgeError as error:
+            self._log.info("the downtime limit stays", error=str(error))

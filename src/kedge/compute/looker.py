@@ -1,0 +1,153 @@
+"""Looking at everything that a migration touches, and putting it in the form that decisions are made from."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from kedge.core.migration import BindingView, Intent, Observation, Plugged, Role, Side
+from kedge.model.agent_api import ObserveRequest
+from kedge.model.domain import DomainState, FrameTimes, HostView, VifState
+from kedge.model.errors import HostFailure, Unreachable
+from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
+from kedge.model.server import Migration
+from kedge.network.service import NetworkService
+from kedge.wire import seen
+
+from .agents import Agents
+from .clock import HostClock
+
+
+@dataclass
+class Gathered:
+    """What the looks so far have shown that is needed again later."""
+
+    clocks: dict[Role, HostClock] = field(default_factory=lambda: {role: HostClock() for role in Role})
+    views: dict[Role, HostView] = field(default_factory=dict)  # the newest of each host that answered
+    frames: dict[Role, dict[str, FrameTimes]] = field(default_factory=lambda: {role: {} for role in Role})
+    paused_ns: int | None = None  # in our clock
+    resumed_ns: int | None = None
+    downtime_ms: int | None = None
+
+
+class Looker:
+    """Looks for one migration."""
+
+    def __init__(self, migration: Migration, network: NetworkService, agents: Agents) -> None:
+        self._migration = migration
+        self._network = network
+        self._agents = agents
+        self.hosts: Mapping[Role, str] = {
+            Role.SOURCE: migration.source,
+            Role.DESTINATION: migration.destination,
+        }
+        self.gathered = Gathered()
+
+    def look(self, intent: Intent, *, wait_on: Role | None = None, wait_ms: int = 0) -> Observation:
+        """Look at the source, then at the destination.
+
+        With `wait_on`, that host answers when something changes there from the last view, or after `wait_ms`.
+        """
+        ports = self._network.ports_of(self._migration.server_id)
+        bindings = {port.id: self._network.bindings(port.id) for port in ports}
+        sides = {}
+        for role in (Role.SOURCE, Role.DESTINATION):
+            vifs = self.vifs(role, ports, bindings)
+            sides[role] = self._side(role, vifs, len(ports), wait_ms if wait_on is role else 0)
+        # The bindings are read again, as they may have changed during a long wait.
+        bindings = {port.id: self._network.bindings(port.id) for port in ports}
+        views = {role: _binding_view(host, bindings) for role, host in self.hosts.items()}
+        return Observation(
+            source=replace(sides[Role.SOURCE], binding=views[Role.SOURCE]),
+            destination=replace(sides[Role.DESTINATION], binding=views[Role.DESTINATION]),
+            intent=intent,
+        )
+
+    def vifs(
+        self,
+        role: Role,
+        ports: list[Port] | None = None,
+        bindings: Mapping[str, list[Binding]] | None = None,
+    ) -> list[Vif]:
+        """The VIFs of one side: of each port that has a binding there, from that binding."""
+        found = []
+        for port in ports if ports is not None else self._network.ports_of(self._migration.server_id):
+            known = bindings[port.id] if bindings is not None else self._network.bindings(port.id)
+            for binding in known:
+                if binding.host == self.hosts[role]:
+                    found.append(vif_of(port, self._network.network(port.network_id), binding))
+        return found
+
+    def _side(self, role: Role, vifs: list[Vif], ports: int, wait_ms: int) -> Side:
+        host = self.hosts[role]
+        known = self.gathered.views.get(role)
+        request = ObserveRequest(
+            vifs=tuple(vifs),
+            migration_id=self._migration.id,
+            watch=True,
+            wait_ms=wait_ms,
+            seen=seen(known) if known else "",
+        )
+        sent = time.time_ns()
+        try:
+            view = self._agents.agent(host).observe(self._migration.server_id, request)
+        except (Unreachable, HostFailure):
+            return Side(reachable=False, dead=not self._agents.host(host).alive)
+        self._gather(role, view, sent, waited=wait_ms > 0)
+        return Side(
+            domain=view.domain,
+            job=view.job,
+            transfer=view.transfer,
+            plugged=_plugged(view, vifs, ports),
+        )
+
+    def _gather(self, role: Role, view: HostView, sent_ns: int, *, waited: bool) -> None:
+        gathered = self.gathered
+        clock = gathered.clocks[role]
+        if not waited:
+            clock.sample(sent_ns, view.now_ns, time.time_ns())
+        gathered.views[role] = view
+        for port_id, frames in view.frames.items():
+            if frames.frames:
+                gathered.frames[role][port_id] = frames
+        if role is Role.SOURCE and view.paused_at_ns is not None:
+            gathered.paused_ns = clock.ours(view.paused_at_ns)
+        if role is Role.DESTINATION and view.resumed_at_ns is not None:
+            gathered.resumed_ns = clock.ours(view.resumed_at_ns)
+        if view.completed is not None and view.completed.downtime_ms is not None:
+            gathered.downtime_ms = view.completed.downtime_ms
+
+    def blackout_ms(self) -> float | None:
+        """From the VM's last frame on the source to its first on the destination, the longest over its ports.
+
+        None when a port showed no frame on one of the sides: then there is nothing to measure between.
+        """
+        source, destination = self.gathered.frames[Role.SOURCE], self.gathered.frames[Role.DESTINATION]
+        gaps = []
+        for port_id, before in source.items():
+            after = destination.get(port_id)
+            if after is None or after.first_ns is None or before.last_ns is None:
+                return None
+            left = self.gathered.clocks[Role.SOURCE].ours(before.last_ns)
+            arrived = self.gathered.clocks[Role.DESTINATION].ours(after.first_ns)
+            gaps.append((arrived - left) / 1e6)
+        return max(gaps, default=None)
+
+
+def _plugged(view: HostView, vifs: list[Vif], ports: int) -> Plugged:
+    """How many of the server's VIFs are on the host. Where the VM runs, a device still to come is not enough."""
+    runs = view.domain in {DomainState.RUNNING, DomainState.PAUSED}
+    enough = {VifState.UP} if runs else {VifState.UP, VifState.BUILD}
+    states = [view.vifs.get(vif.port_id, VifState.ABSENT) for vif in vifs]
+    if all(state is VifState.ABSENT for state in states):
+        return Plugged.NONE
+    return Plugged.ALL if len(states) == ports and set(states) <= enough else Plugged.SOME
+
+
+def _binding_view(host: str, bindings: Mapping[str, list[Binding]]) -> BindingView:
+    statuses = [binding.status for known in bindings.values() for binding in known if binding.host == host]
+    if not statuses:
+        return BindingView.NONE
+    if len(statuses) < len(bindings):
+        return BindingView.SOME
+    active = all(status is BindingStatus.ACTIVE for status in statuses)
+    return BindingView.ACTIVE if active else BindingView.INACTIVE

@@ -1,0 +1,167 @@
+"""Thinking a migration through without making it: what a dry run shows, and what every migration passes first."""
+
+from dataclasses import dataclass
+
+from kedge.core.describe import describe
+from kedge.core.domain_xml import (
+    NicChange,
+    guest_visible_differences,
+    rewrite,
+    unified_diff,
+)
+from kedge.model.agent_api import ObserveRequest
+from kedge.model.domain import DomainState
+from kedge.model.errors import CannotBind, CannotMigrate, KedgeError
+from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
+from kedge.model.server import Plan, PortPlan, Server
+from kedge.network.service import NetworkService
+
+from .agents import Agents
+
+
+@dataclass
+class _Thoughts:
+    """What has come up so far."""
+
+    ports: list[PortPlan]
+    changes: list[NicChange]
+    obstacles: list[str]
+
+
+class Planner:
+    """Plans migrations over the same code that makes them."""
+
+    def __init__(self, network: NetworkService, agents: Agents) -> None:
+        self._network = network
+        self._agents = agents
+
+    def plan(self, server: Server, destination: str) -> Plan:
+        """What would happen. Obstacles are collected, all at once; raises NotFound for an unknown host."""
+        self._agents.host(destination)
+        thoughts = _Thoughts([], [], self._host_obstacles(server, destination))
+        ports = self._network.ports_of(server.id)
+        if not ports:
+            thoughts.obstacles.append(
+                f"server {server.name} has no ports, so there is no network to carry; migrate it with virsh"
+            )
+        for port in ports:
+            self._think_of_port(port, server.host, destination, thoughts)
+        before, after = self._xml(server, thoughts)
+        return Plan(
+            server=server,
+            source=server.host,
+            destination=destination,
+            ports=tuple(thoughts.ports),
+            obstacles=tuple(thoughts.obstacles),
+            xml_before=before,
+            xml_after=after,
+            xml_diff=unified_diff(before, after, server.host, destination) if after else "",
+        )
+
+    def destination_xml(self, server: Server, destination: str) -> str:
+        """The domain XML for the destination, from the domain as it runs and the bindings as they are stored.
+
+        Raises CannotMigrate.
+        """
+        changes = []
+        for port in self._network.ports_of(server.id):
+            network = self._network.network(port.network_id)
+            bindings = {binding.host: binding for binding in self._network.bindings(port.id)}
+            target = vif_of(port, network, bindings[destination])
+            source = bindings.get(server.host)
+            changes.append(NicChange(vif_of(port, network, source) if source else None, target))
+        xml = self._agents.agent(server.host).domain_xml(server.id, migratable=True)
+        return _rewritten(xml, changes)
+
+    def _host_obstacles(self, server: Server, destination: str) -> list[str]:
+        if destination == server.host:
+            return [f"server {server.name} is on {destination} already; choose another host"]
+        obstacles = []
+        try:
+            here = self._agents.agent(server.host).observe(server.id, ObserveRequest())
+            if here.domain is not DomainState.RUNNING:
+                obstacles.append(
+                    f"server {server.name} is {here.domain} on {server.host}; only a running one can move live"
+                )
+            elif here.job:
+                obstacles.append(
+                    f"libvirt on {server.host} is migrating server {server.name} already; wait until that has ended"
+                )
+        except KedgeError as error:
+            obstacles.append(f"source {server.host}: {error}")
+        if not self._agents.host(destination).alive:
+            obstacles.append(
+                f"the agent of {destination} is dead (no report lately); start `kedge agent` there, or choose another"
+            )
+            return obstacles
+        try:
+            there = self._agents.agent(destination).observe(server.id, ObserveRequest())
+            if there.domain is not DomainState.ABSENT:
+                obstacles.append(
+                    f"{destination} holds a domain with this server's UUID ({there.domain}); see to that first"
+                )
+        except KedgeError as error:
+            obstacles.append(f"destination {destination}: {error}")
+        return obstacles
+
+    def _think_of_port(self, port: Port, source: str, destination: str, thoughts: _Thoughts) -> None:
+        network = self._network.network(port.network_id)
+        here = _active_on(source, self._network.bindings(port.id))
+        there: Binding | None = None
+        obstacle: str | None = None
+        if here is None:
+            obstacle = f"port {port.id} has no ACTIVE binding on {source}; see `kedge bindings {port.id}`"
+        try:
+            there = self._network.preview(port.id, destination)
+        except CannotBind as error:
+            obstacle = obstacle or str(error)
+        target: Vif | None = vif_of(port, network, there) if there else None
+        if target is not None:
+            thoughts.changes.append(NicChange(vif_of(port, network, here) if here else None, target))
+        if obstacle:
+            thoughts.obstacles.append(f"NIC {port.mac_address}: {obstacle}")
+        thoughts.ports.append(
+            PortPlan(
+                port_id=port.id,
+                mac_address=port.mac_address,
+                network=network.name or network.id,
+                source_binding=here,
+                destination_binding=there,
+                plug=describe(target) if target else "",
+                obstacle=obstacle,
+            )
+        )
+
+    def _xml(self, server: Server, thoughts: _Thoughts) -> tuple[str, str]:
+        """The domain XML before and after; what is in its way joins the obstacles."""
+        try:
+            before = self._agents.agent(server.host).domain_xml(server.id, migratable=True)
+        except KedgeError as error:
+            if not any(str(error) in obstacle for obstacle in thoughts.obstacles):
+                thoughts.obstacles.append(f"source {server.host}: {error}")
+            return "", ""
+        if any(port.destination_binding is None for port in thoughts.ports):
+            return before, ""
+        try:
+            return before, _rewritten(before, thoughts.changes)
+        except CannotMigrate as error:
+            thoughts.obstacles.extend(error.reasons or (str(error),))
+        except KedgeError as error:
+            thoughts.obstacles.append(str(error))
+        return before, ""
+
+
+def _rewritten(xml: str, changes: list[NicChange]) -> str:
+    """The rewritten XML. Raises CannotMigrate also when the guest would see a difference, as libvirt would."""
+    after = rewrite(xml, changes)
+    differences = guest_visible_differences(xml, after)
+    if differences:
+        raise CannotMigrate("The guest would see a difference", differences)
+    return after
+
+
+def _active_on(host: str, bindings: list[Binding]) -> Binding | None:
+    for binding in bindings:
+        if binding.host == host and binding.status is BindingStatus.ACTIVE:
+            return binding
+    return None

@@ -1,0 +1,284 @@
+"""Servers and migrations in the database.
+
+A migration's row holds what is wanted, never a position in a script. Whoever drives it has its newest
+epoch; writes with an older one raise StaleEpoch, so that a replaced conductor can't undo anything.
+"""
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from kedge.core.migration import Intent
+from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch
+from kedge.model.server import (
+    Migration,
+    MigrationOptions,
+    MigrationStatus,
+    Phase,
+    Server,
+    TimelineEntry,
+)
+from kedge.store import reading, transaction
+from kedge.store.tables import MigrationEventRow, MigrationRow, ServerRow
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ServerRecords:
+    """The servers that Kedge knows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def all(self) -> list[Server]:
+        """All servers, by name."""
+        with reading(self._engine) as session:
+            rows = session.scalars(select(ServerRow).order_by(ServerRow.name, ServerRow.id))
+            return [_server(row) for row in rows]
+
+    def find(self, id_or_name: str) -> Server:
+        """The server with this id or name. Raises NotFound; BadRequest if several have the name."""
+        with reading(self._engine) as session:
+            wanted = or_(ServerRow.id == id_or_name, ServerRow.name == id_or_name)
+            rows = session.scalars(select(ServerRow).where(wanted)).all()
+        if not rows:
+            raise NotFound(f"There is no server {id_or_name!r}; `kedge server list` shows those there are.")
+        if len(rows) > 1:
+            ids = ", ".join(row.id for row in rows)
+            raise BadRequest(f"Several servers are named {id_or_name!r}; use an id: {ids}")
+        return _server(rows[0])
+
+    def add(self, server: Server, xml: str) -> None:
+        """Store a new server. Raises Conflict if the id or the name is taken."""
+        with transaction(self._engine) as session:
+            taken = session.scalars(
+                select(ServerRow).where(or_(ServerRow.id == server.id, ServerRow.name == server.name))
+            ).first()
+            if taken is not None:
+                raise Conflict(f"There is a server {taken.name!r} ({taken.id}) on {taken.host} already.")
+            session.add(ServerRow(**asdict(server), xml=xml, created_at=_now(), updated_at=_now()))
+
+    def change(self, server_id: str, *, status: str | None = None, host: str | None = None) -> None:
+        """Change a server's status or host; one that was deleted meanwhile stays deleted."""
+        with transaction(self._engine) as session:
+            row = session.get(ServerRow, server_id)
+            if row is None:
+                return
+            row.status = status or row.status
+            row.host = host or row.host
+            row.updated_at = _now()
+
+    def delete(self, server_id: str) -> None:
+        """Forget a server and its migrations. Raises Conflict while one of them is under way."""
+        with transaction(self._engine) as session:
+            _refuse_second_migration(session, server_id)
+            row = session.get(ServerRow, server_id)
+            if row is not None:
+                session.delete(row)
+
+
+def _server(row: ServerRow) -> Server:
+    return Server(id=row.id, name=row.name, host=row.host, status=row.status)
+
+
+def _refuse_second_migration(session: Session, server_id: str) -> None:
+    under_way = session.scalars(
+        select(MigrationRow).where(MigrationRow.server_id == server_id, MigrationRow.finished_at.is_(None))
+    ).first()
+    if under_way is not None:
+        raise Conflict(
+            f"Migration {under_way.id} of this server to {under_way.destination} is under way;"
+            f" wait for it, or end it with `kedge migrations abort {under_way.id}`."
+        )
+
+
+class MigrationRecords:
+    """The migrations: their intent, who drives them, and what came of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, server: Server, destination: str, options: MigrationOptions) -> Migration:
+        """Store a new migration. Raises Conflict if the server has one under way."""
+        row = MigrationRow(
+            id=str(uuid.uuid4()),
+            server_id=server.id,
+            source=server.host,
+            destination=destination,
+            status=MigrationStatus.PREPARING.value,
+            options=asdict(options),
+            created_at=_now(),
+            updated_at=_now(),
+        )
+        try:
+            with transaction(self._engine) as session:
+                _refuse_second_migration(session, server.id)
+                session.add(row)
+        except IntegrityError:
+            raise Conflict(f"Another migration of server {server.name} has just begun.") from None
+        return self.find(row.id)
+
+    def find(self, migration_id: str) -> Migration:
+        """The migration with this id, or the only one whose id begins so. Raises NotFound."""
+        with reading(self._engine) as session:
+            rows = session.scalars(
+                select(MigrationRow).where(MigrationRow.id.startswith(migration_id, autoescape=True)).limit(2)
+            ).all()
+            if len(rows) != 1:
+                raise NotFound(f"There is no migration {migration_id!r}; `kedge migrations list` shows them.")
+            return _migration(rows[0])
+
+    def all(self, server_id: str | None = None) -> list[Migration]:
+        """All migrations, the newest first."""
+        wanted = select(MigrationRow).order_by(MigrationRow.number.desc())
+        if server_id is not None:
+            wanted = wanted.where(MigrationRow.server_id == server_id)
+        with reading(self._engine) as session:
+            return [_migration(row) for row in session.scalars(wanted)]
+
+    def unfinished(self) -> list[str]:
+        """The ids of the migrations that somebody must drive."""
+        with reading(self._engine) as session:
+            return list(session.scalars(select(MigrationRow.id).where(MigrationRow.finished_at.is_(None))))
+
+    def take_over(self, migration_id: str) -> int:
+        """Begin to drive a migration: a new epoch, larger than that of every migration before.
+
+        Agents compare epochs per server and per port too, so they must grow from one migration to the next.
+        """
+        with transaction(self._engine) as session:
+            row = _row(session, migration_id)
+            row.epoch = 1 + (session.scalar(select(func.max(MigrationRow.epoch))) or 0)
+            return row.epoch
+
+    def intent(self, migration_id: str, epoch: int) -> Intent:
+        """What is wanted now."""
+        with reading(self._engine) as session:
+            row = _owned(session, migration_id, epoch)
+            announced = session.get(MigrationEventRow, (migration_id, _SEQ[Phase.ANNOUNCED])) is not None
+            return Intent(
+                abort=row.abort_requested, failure=row.error, orders=row.attempts, announced=announced
+            )
+
+    def request_abort(self, migration_id: str) -> Migration:
+        """Ask for an abort. Raises Conflict if the migration has ended."""
+        with transaction(self._engine) as session:
+            row = _row(session, migration_id)
+            if row.finished_at is not None:
+                raise Conflict(f"Migration {migration_id} has ended already: {row.status}.")
+            row.abort_requested = True
+        return self.find(migration_id)
+
+    def give_up(self, migration_id: str, epoch: int, why: str) -> None:
+        """Write down why the migration can't go on; the first reason stays."""
+        with transaction(self._engine) as session:
+            row = _owned(session, migration_id, epoch)
+            row.error = row.error or why
+
+    def count_order(self, migration_id: str, epoch: int) -> None:
+        """Count a transfer order, before it is sent."""
+        with transaction(self._engine) as session:
+            _owned(session, migration_id, epoch).attempts += 1
+
+    def show(
+        self,
+        migration_id: str,
+        epoch: int,
+        *,
+        status: MigrationStatus | None = None,
+        progress: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Let people see how far it is."""
+        with transaction(self._engine) as session:
+            row = _owned(session, migration_id, epoch)
+            row.status = (status or MigrationStatus(row.status)).value
+            row.progress = dict(progress) if progress is not None else row.progress
+            row.updated_at = _now()
+
+    def note(
+        self,
+        migration_id: str,
+        epoch: int,
+        phase: Phase,
+        at_ns: int | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add to the timeline; a phase that is there already keeps its first time."""
+        with transaction(self._engine) as session:
+            _owned(session, migration_id, epoch)
+            if session.get(MigrationEventRow, (migration_id, _SEQ[phase])) is None:
+                session.add(
+                    MigrationEventRow(
+                        migration_id=migration_id,
+                        seq=_SEQ[phase],
+                        phase=phase.value,
+                        at_ns=time.time_ns() if at_ns is None else at_ns,
+                        detail=dict(detail or {}),
+                    )
+                )
+
+    def finish(
+        self, migration_id: str, epoch: int, status: MigrationStatus, figures: Mapping[str, float | None]
+    ) -> None:
+        """End a migration. `figures`: guest_downtime_ms and network_blackout_ms, None if not measured."""
+        with transaction(self._engine) as session:
+            row = _owned(session, migration_id, epoch)
+            row.status = status.value
+            row.finished_at = row.updated_at = _now()
+            row.total_ms = (row.finished_at - row.created_at).total_seconds() * 1000
+            row.guest_downtime_ms = figures.get("guest_downtime_ms")
+            row.network_blackout_ms = figures.get("network_blackout_ms")
+
+
+_SEQ = {phase: number for number, phase in enumerate(Phase)}
+"""A phase happens once in a migration, so its place in the order is its key."""
+
+
+def _row(session: Session, migration_id: str) -> MigrationRow:
+    row = session.scalars(select(MigrationRow).where(MigrationRow.id == migration_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no migration {migration_id!r}.")
+    return row
+
+
+def _owned(session: Session, migration_id: str, epoch: int) -> MigrationRow:
+    row = _row(session, migration_id)
+    if row.epoch != epoch:
+        raise StaleEpoch(f"Migration {migration_id} is driven by another conductor now (epoch {row.epoch}).")
+    return row
+
+
+def _migration(row: MigrationRow) -> Migration:
+    timeline = sorted(
+        (TimelineEntry(event.phase, event.at_ns, event.detail) for event in row.events),
+        key=lambda entry: entry.at_ns,
+    )
+    return Migration(
+        id=row.id,
+        server_id=row.server_id,
+        source=row.source,
+        destination=row.destination,
+        status=MigrationStatus(row.status),
+        options=MigrationOptions(**row.options),
+        abort_requested=row.abort_requested,
+        error=row.error,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        total_ms=row.total_ms,
+        guest_downtime_ms=row.guest_downtime_ms,
+        network_blackout_ms=row.network_blackout_ms,
+        progress=row.progress,
+        timeline=tuple(timeline),
+    )
+
+
+__all__ = ["MigrationRecords", "ServerRecords"]

@@ -1,0 +1,244 @@
+"""Making, adopting and deleting servers."""
+
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+from kedge.core.adopt import Recognised, recognise
+from kedge.core.domain_xml import (
+    Attachment,
+    DiskSpec,
+    DomainSpec,
+    NicChange,
+    NicSpec,
+    attachments,
+    build,
+    parse,
+    rewrite,
+)
+from kedge.model.agent_api import PlugOrder
+from kedge.model.domain import DomainState, DomainSummary
+from kedge.model.errors import BadRequest, Conflict, NotFound
+from kedge.model.network import Binding, Network, Port, Segment, Vif, vif_of
+from kedge.model.server import Server
+from kedge.network.service import NetworkService
+
+from .agents import Agents
+from .records import ServerRecords
+
+
+class OwnNetworkService(NetworkService, Protocol):
+    """What making servers asks of the network service on top of what migrating them does."""
+
+    def networks(self) -> list[Network]:
+        """All networks."""
+        ...
+
+    def create_network(self, name: str, segment: Segment, *, mtu: int = 1500) -> Network:
+        """Make a network."""
+        ...
+
+    def attach_port(self, port_id: str, device_id: str) -> Port:
+        """Give a port that is free to a server ("" takes it back). Raises Conflict if it is another's."""
+        ...
+
+    def bind_as_found(self, port_id: str, host: str, found: Recognised) -> Binding:
+        """Store an ACTIVE binding for a NIC that is attached already."""
+        ...
+
+
+@dataclass(frozen=True)
+class NicRequest:
+    """A NIC of a new server: a port that is there, or a new one on a network (by id or name)."""
+
+    port: str | None = None
+    network: str | None = None
+    mac_address: str | None = None
+    ip_address: str | None = None
+    queues: int = 1
+    offloads: bool = True
+
+
+@dataclass(frozen=True)
+class ServerRequest:
+    """A new server: either `xml`, or the options of `kedge.core.domain_xml.DomainSpec`."""
+
+    name: str
+    host: str
+    nics: tuple[NicRequest, ...] = ()
+    xml: str | None = None
+    memory_mib: int = 512
+    vcpus: int = 1
+    virt_type: str = "kvm"
+    kernel: str | None = None
+    initrd: str | None = None
+    cmdline: str | None = None
+    disks: tuple[str, ...] = ()
+    cpu_model: str | None = None
+    serial_log: str | None = None
+
+
+class Servers:
+    """Makes, adopts and deletes servers."""
+
+    def __init__(self, records: ServerRecords, network: OwnNetworkService, agents: Agents) -> None:
+        self._records = records
+        self._network = network
+        self._agents = agents
+
+    def create(self, request: ServerRequest) -> Server:
+        """Make a server and start it. What was made before a step that fails is unmade."""
+        if not request.nics:
+            raise BadRequest(f"Server {request.name!r} needs a NIC; name a network or a port for it.")
+        host = self._agents.host(request.host)
+        agent = self._agents.agent(host.name)
+        server_id = _uuid_of(request.xml) if request.xml else str(uuid.uuid4())
+        server = Server(server_id, request.name, host.name, "BUILD")
+        with ExitStack() as undo:
+            vifs = []
+            for nic in request.nics:
+                port = self._port_for(nic, server_id, undo)
+                binding = self._network.bind(port.id, host.name)
+                undo.callback(self._network.unbind, port.id, host.name, even_active=True)
+                vifs.append(vif_of(port, self._network.network(port.network_id), binding))
+            xml = _domain_xml(request, server_id, vifs)
+            self._records.add(server, xml)
+            undo.callback(self._records.delete, server_id)
+            for nic, vif in zip(request.nics, vifs, strict=True):
+                undo.callback(agent.unplug, vif.port_id)
+                agent.plug(PlugOrder(vif, queues=nic.queues))
+            undo.callback(agent.delete_domain, server_id)
+            agent.create_domain(server_id, xml)
+            undo.pop_all()
+        self._records.change(server_id, status="ACTIVE")
+        return self._records.find(server_id)
+
+    def adopt(self, host_name: str, domain: str) -> tuple[Server, list[Port]]:
+        """Take a domain that runs on a host as it is: nothing on the host is touched.
+
+        Its interfaces get ports, on networks that are found by their segment or made. Raises BadRequest with
+        one reason for each interface whose network can't be told; then nothing is stored.
+        """
+        host = self._agents.host(host_name)
+        agent = self._agents.agent(host.name)
+        found = _find_domain(agent.domains(), domain, host.name)
+        bridges = agent.bridge_members()
+        nics = attachments(agent.domain_xml(found.uuid))
+        recognised: list[tuple[Attachment, Recognised]] = []
+        reasons = []
+        for nic in nics:
+            answer = recognise(nic, host.backends, bridges)
+            if isinstance(answer, str):
+                reasons.append(f"NIC {nic.mac}: {answer}")
+            else:
+                recognised.append((nic, answer))
+        if reasons or not nics:
+            why = "; ".join(reasons) or "it has no interface, so there is no network to carry"
+            raise BadRequest(f"Domain {found.name} on {host.name} can't be adopted: {why}.")
+        server = Server(found.uuid, found.name, host.name, "ACTIVE")
+        with ExitStack() as undo:
+            self._records.add(server, agent.domain_xml(found.uuid))
+            undo.callback(self._records.delete, server.id)
+            ports = [self._adopt_nic(server, nic, answer, undo) for nic, answer in recognised]
+            undo.pop_all()
+        return server, ports
+
+    def delete(self, id_or_name: str) -> None:
+        """Destroy a server, unplug it, and delete its ports. Raises Conflict while it is being migrated."""
+        server = self._records.find(id_or_name)
+        agent = self._agents.agent(server.host)
+        ports = self._network.ports_of(server.id)
+        self._records.delete(server.id)
+        agent.delete_domain(server.id)
+        for port in ports:
+            agent.unplug(port.id)
+            self._network.delete_port(port.id)
+
+    def _port_for(self, nic: NicRequest, server_id: str, undo: ExitStack) -> Port:
+        if nic.port:
+            port = self._network.attach_port(nic.port, server_id)
+            undo.callback(self._network.attach_port, nic.port, "")
+            return port
+        if not nic.network:
+            raise BadRequest("A NIC needs a network or a port.")
+        network = self._find_network(nic.network)
+        port = self._network.create_port(
+            network.id,
+            device_id=server_id,
+            mac_address=nic.mac_address,
+            fixed_ips=(nic.ip_address,) if nic.ip_address else (),
+        )
+        undo.callback(self._network.delete_port, port.id)
+        return port
+
+    def _find_network(self, id_or_name: str) -> Network:
+        networks = self._network.networks()
+        found = [network for network in networks if id_or_name in {network.id, network.name}]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise BadRequest(f"Several networks are named {id_or_name!r}; use an id.")
+        known = ", ".join(network.name or network.id for network in networks) or "none"
+        raise NotFound(f"There is no network {id_or_name!r}. Known networks: {known}.")
+
+    def _adopt_nic(self, server: Server, nic: Attachment, answer: Recognised, undo: ExitStack) -> Port:
+        network = self._network_of(answer.segment, nic.mtu, undo)
+        port = self._network.create_port(network.id, device_id=server.id, mac_address=nic.mac)
+        undo.callback(self._network.delete_port, port.id)
+        self._network.bind_as_found(port.id, server.host, answer)
+        return port
+
+    def _network_of(self, segment: Segment, mtu: int | None, undo: ExitStack) -> Network:
+        for network in self._network.networks():
+            if network.segment == segment:
+                return network
+        name = segment.physical_network
+        if segment.segmentation_id is not None:
+            name += f"-vlan{segment.segmentation_id}"
+        return self._network.create_network(name, segment, mtu=mtu or 1500)
+
+
+def _uuid_of(xml: str) -> str:
+    return parse(xml).findtext("uuid") or str(uuid.uuid4())
+
+
+def _domain_xml(request: ServerRequest, server_id: str, vifs: Sequence[Vif]) -> str:
+    if request.xml:
+        return rewrite(request.xml, [NicChange(None, vif) for vif in vifs])
+    nics = [
+        NicSpec(vif, queues=nic.queues, offloads=nic.offloads)
+        for nic, vif in zip(request.nics, vifs, strict=True)
+    ]
+    return build(
+        DomainSpec(
+            uuid=server_id,
+            name=request.name,
+            memory_mib=request.memory_mib,
+            vcpus=request.vcpus,
+            virt_type=request.virt_type,
+            cpu_model=request.cpu_model,
+            kernel=request.kernel,
+            initrd=request.initrd,
+            cmdline=request.cmdline,
+            disks=tuple(
+                DiskSpec(path, "raw" if path.endswith((".img", ".raw")) else "qcow2")
+                for path in request.disks
+            ),
+            serial_log=request.serial_log,
+            nics=tuple(nics),
+        )
+    )
+
+
+def _find_domain(domains: Sequence[DomainSummary], wanted: str, host: str) -> DomainSummary:
+    for domain in domains:
+        if wanted in {domain.uuid, domain.name}:
+            if domain.state is not DomainState.RUNNING:
+                raise Conflict(
+                    f"Domain {domain.name} on {host} is {domain.state}; start it before it is adopted."
+                )
+            return domain
+    known = ", ".join(domain.name for domain in domains) or "none"
+    raise NotFound(f"There is no domain {wanted!r} on {host}. Domains there: {known}.")

@@ -1,0 +1,31 @@
+"""Choosing the downtime limit by what has to be copied.
+
+QEMU stops the VM once it expects to send the rest within the limit, and then the VM stands still for as long
+as that takes: an idle VM whose limit is 300 ms does stand still for 300 ms, with memory that could have been
+copied while it ran. So the limit starts low and grows only for a VM that dirties memory faster than that.
+"""
+
+from kedge.model.domain import JobProgress
+
+LOWEST_MS = 15
+HIGHEST_MS = 2000
+PATIENCE = 3
+"""How many rounds over the dirty memory are made with one limit before it grows."""
+
+
+def first_limit_ms(chosen: int | None) -> int:
+    """The limit to begin with: what a person chose, or the lowest."""
+    return chosen if chosen is not None else LOWEST_MS
+
+
+def next_limit_ms(current_ms: int, progress: JobProgress) -> int:
+    """The limit for what is seen now, never below the current one.
+
+    In round n of the dirty memory the limit may be what n // PATIENCE doublings of the lowest give, and
+    no more than sending all that remains would take: a higher limit would not end the migration earlier.
+    """
+    if progress.iteration < PATIENCE or progress.memory_bps <= 0:
+        return current_ms
+    doubled = LOWEST_MS << min(progress.iteration // PATIENCE, 10)
+    needed_ms = 2 * progress.memory_remaining * 1000 // progress.memory_bps
+    return max(current_ms, min(doubled, needed_ms, HIGHEST_MS))
