@@ -1,0 +1,90 @@
+"""Servers that were made without Kedge: adopted as they are, and then moved like any other."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from kedge.lab import image, tour
+from kedge.lab.cloud import Cloud
+from kedge.model.errors import BadRequest
+
+pytestmark = pytest.mark.lab
+
+MAC = "52:54:00:ad:0b:01"
+ADDRESS = "198.51.100.30"
+
+DIRECT = (
+    "<interface type='direct'><mac address='{mac}'/><source dev='ens5' mode='bridge'/>"
+    "<model type='virtio'/></interface>"
+)
+BRIDGE = (
+    "<interface type='bridge'><mac address='{mac}'/><source bridge='br0'/><model type='virtio'/></interface>"
+)
+OVS = (
+    "<interface type='bridge'><mac address='{mac}'/><source bridge='br-physnet1'/>"
+    "<virtualport type='openvswitch'/><model type='virtio'/></interface>"
+)
+
+
+def start_by_hand(cloud: Cloud, host: str, interface: str) -> str:
+    """A VM as its owner made it, with virsh."""
+    uuid = str(uuid4())
+    xml = image.domain_xml("by-hand", uuid, [(MAC, f"{ADDRESS}/24")], [interface.format(mac=MAC)])
+    cloud.lab.hosts[host].virsh("create", "/dev/stdin", text_input=xml)
+    cloud.wait_for(lambda: tour.answers(cloud, ADDRESS), "the VM", tour.BOOT_S)
+    return uuid
+
+
+@pytest.fixture
+def linux_bridge(cloud: Cloud) -> Iterator[None]:
+    """A bridge of its owner's on h5, with the physical interface in it."""
+    host = cloud.lab.hosts["h5"]
+    host.shell("ip link add br0 type bridge; ip link set eth1 master br0; ip link set br0 up")
+    yield
+    host.shell("ip link set eth1 nomaster; ip link del br0")
+
+
+@pytest.mark.parametrize(
+    ("host", "interface", "destination"),
+    [("h2", DIRECT, "h5"), ("h3", OVS, "h1"), ("h5", BRIDGE, "h4")],
+    ids=["macvtap", "openvswitch", "linuxbridge"],
+)
+def test_adopt_and_move(
+    cloud: Cloud, host: str, interface: str, destination: str, request: pytest.FixtureRequest
+) -> None:
+    if interface is BRIDGE:
+        request.getfixturevalue("linux_bridge")
+    uuid = start_by_hand(cloud, host, interface)
+    node = cloud.lab.hosts[host]
+    before = (node.virsh("dumpxml", uuid).stdout, node.devices(), node.ovs_ports())
+    adopted = cloud.post("/kedge/v1/servers/adopt", {"host": host, "domain": "by-hand"})
+    try:
+        assert adopted["server"]["id"] == uuid
+        assert [port["mac_address"] for port in adopted["ports"]] == [MAC]
+        assert (node.virsh("dumpxml", uuid).stdout, node.devices(), node.ovs_ports()) == before
+
+        hop = tour.hop(cloud, uuid, host, destination, addresses=[ADDRESS])
+        left = [thing for thing in hop.left_behind if thing != "device br0"]
+        assert hop.migration["status"] == "completed", hop.migration["error"]
+        assert hop.tcp_alive
+        assert hop.continuous
+        assert left == []
+    finally:
+        cloud.delete(f"/kedge/v1/servers/{uuid}")
+
+
+def test_what_cannot_be_told_is_refused(cloud: Cloud) -> None:
+    host = cloud.lab.hosts["h5"]
+    host.shell("ip link add br-odd type bridge; ip link set br-odd up")
+    uuid = str(uuid4())
+    odd = BRIDGE.replace("br0", "br-odd").format(mac=MAC)
+    xml = image.domain_xml("odd", uuid, [(MAC, f"{ADDRESS}/24")], [odd])
+    host.virsh("create", "/dev/stdin", text_input=xml)
+    try:
+        with pytest.raises(BadRequest, match=rf"NIC {MAC}: no physical network .* bridge br-odd"):
+            cloud.post("/kedge/v1/servers/adopt", {"host": "h5", "domain": "odd"})
+        assert "odd" not in {server["name"] for server in cloud.get("/kedge/v1/servers")}
+    finally:
+        host.virsh("destroy", uuid)
+        host.shell("ip link del br-odd")
