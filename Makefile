@@ -1,0 +1,60 @@
+# Everything that a person runs. As root on Debian 12 each target sets up what it needs first.
+
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+ROOT  := $(if $(filter 0,$(shell id -u)),yes)
+
+# On Debian the system's own Python; elsewhere, any that is new enough.
+PYTHON ?= $(if $(ROOT),/usr/bin/python3,python3)
+comma  := ,
+EXTRAS := $(if $(ROOT),agent$(comma)dev,dev)
+
+.PHONY: help demo test lint bench clean setup system
+
+help:
+	@echo "make demo         a running VM moves over hosts with different network backends (root)"
+	@echo "make demo ALL=1   the same for all 20 ordered pairs of the five hosts (root)"
+	@echo "make test         everything is tested; what needs root is left out, and said, without root"
+	@echo "make lint         ruff, mypy --strict and the import rules"
+	@echo "make bench        the figures in docs/performance.md (root)"
+	@echo "make clean        remove the lab, the virtual environment and the caches"
+
+demo: setup
+	@$(if $(ROOT),,echo "The demo makes namespaces and virtual hosts: run it as root."; exit 1)
+	@$(BIN)/python -m kedge.lab.demo $(if $(ALL),--all)
+
+test: setup lint
+ifdef ROOT
+	@KEDGE_MUST_RUN=1 $(BIN)/pytest $(PYTEST)
+else
+	@echo "Without root the tests in the lab (real libvirtd, QEMU, Open vSwitch) are left out."
+	@$(BIN)/pytest -m "not lab" $(PYTEST)
+endif
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/lint-imports --no-cache
+	@$(if $(ROOT),$(BIN)/mypy,echo "mypy checks the agent against libvirt's bindings, which only root sets up here: left out")
+
+bench: setup
+	@$(if $(ROOT),,echo "The benchmarks use the lab: run them as root."; exit 1)
+	@$(BIN)/python -m benchmarks.run
+
+setup: $(if $(ROOT),system) $(VENV)/.ready-$(EXTRAS)
+
+system:
+	@scripts/setup.sh
+
+$(VENV)/.ready-$(EXTRAS): pyproject.toml
+	@echo "== virtual environment in $(VENV) ($(EXTRAS))"
+	@$(PYTHON) -c 'import sys; sys.exit("Kedge needs Python 3.11 or later, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+clean:
+	@if [ -n "$(ROOT)" ] && [ -x $(BIN)/python ]; then $(BIN)/python -m kedge lab down; fi
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info

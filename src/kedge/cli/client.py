@@ -1,0 +1,151 @@
+"""The control plane's REST interfaces, as the commands call them."""
+
+import ssl
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import typer
+
+from kedge.model.errors import BadRequest, KedgeError
+
+from .exits import NoControlPlane
+
+Json = dict[str, Any]
+
+SOCKET = Path("/run/kedge/kedge.sock")
+ADDRESS = "http://127.0.0.1:9696"
+
+CONNECT_S = 5.0
+ANSWER_S = 60.0
+START_S = 300.0
+"""Making a server, or moving the first byte of one, waits for hypervisors."""
+
+_UNIX = "unix://"
+
+
+class ApiError(KedgeError):
+    """An error that the control plane answered, with its HTTP status and every reason that it gave."""
+
+    def __init__(self, status: int, message: str, reasons: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reasons = tuple(reasons)
+
+
+class ControlPlane:
+    """A connection to the control plane. Every call answers the JSON, or raises ApiError or NoControlPlane."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is `http://…`, `https://…` or `unix:///PATH`; raises BadRequest for anything else."""
+        self.url = url
+        self._http = _client(url)
+
+    def __enter__(self) -> "ControlPlane":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(
+        self, path: str, query: Mapping[str, str | int] | None = None, *, wait_s: float = ANSWER_S
+    ) -> Any:
+        """GET."""
+        return self._call("GET", path, query=query, wait_s=wait_s)
+
+    def post(self, path: str, body: Any, *, wait_s: float = ANSWER_S) -> Any:
+        """POST."""
+        return self._call("POST", path, body=body, wait_s=wait_s)
+
+    def put(self, path: str, body: Any = None) -> Any:
+        """PUT."""
+        return self._call("PUT", path, body=body)
+
+    def delete(self, path: str, *, wait_s: float = ANSWER_S) -> Any:
+        """DELETE."""
+        return self._call("DELETE", path, wait_s=wait_s)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str | int] | None = None,
+        wait_s: float = ANSWER_S,
+    ) -> Any:
+        timeout = httpx2.Timeout(wait_s, connect=CONNECT_S)
+        try:
+            answer = self._http.request(method, path, json=body, params=query or None, timeout=timeout)
+        except httpx2.TimeoutException as error:
+            raise NoControlPlane(
+                f"The control plane at {self.url} gave no answer in time ({type(error).__name__});"
+                " see its log, then ask again."
+            ) from None
+        except httpx2.HTTPError as error:
+            raise NoControlPlane(
+                f"No control plane answers at {self.url} ({str(error) or type(error).__name__});"
+                " start one with `kedge serve`, or name another with --url or KEDGE_URL."
+            ) from None
+        return self._content(answer)
+
+    def _content(self, answer: httpx2.Response) -> Any:
+        if answer.status_code == httpx2.codes.NO_CONTENT:
+            return None
+        try:
+            content = answer.json()
+        except ValueError:
+            content = None
+        if answer.is_success and content is not None:
+            return content
+        raise _error(self.url, answer, content)
+
+
+def connect(context: typer.Context) -> ControlPlane:
+    """The control plane that the options of the command line name."""
+    return ControlPlane(context.find_root().params["url"] or default_url())
+
+
+def default_url() -> str:
+    """The control plane of this machine: its socket if there is one, else its address."""
+    return f"{_UNIX}{SOCKET}" if SOCKET.exists() else ADDRESS
+
+
+def segment(text: str) -> str:
+    """`text` as one segment of a URL's path. Raises BadRequest for what can't be one."""
+    if text in {"", ".", ".."}:
+        raise BadRequest(f"{text!r} is neither a name nor an id.")
+    return quote(text, safe="")
+
+
+def _client(url: str) -> httpx2.Client:
+    # No proxy of the environment stands between this and the control plane, and without TLS there are no
+    # certificates to load, which takes longer than most calls.
+    if url.startswith(_UNIX):
+        path = url.removeprefix(_UNIX)
+        if not path.startswith("/"):
+            raise BadRequest(f"{url!r} needs the socket's whole path, for example {_UNIX}{SOCKET}.")
+        transport = httpx2.HTTPTransport(uds=path, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return httpx2.Client(base_url="http://kedge", transport=transport, trust_env=False)
+    scheme, _, rest = url.partition("://")
+    if scheme not in {"http", "https"} or not rest:
+        raise BadRequest(f"{url!r} is no control plane's URL; give {ADDRESS} or {_UNIX}{SOCKET}.")
+    verify = True if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return httpx2.Client(base_url=url, verify=verify, trust_env=False)
+    except httpx2.InvalidURL as error:
+        raise BadRequest(f"{url!r} is no URL: {error}") from None
+
+
+def _error(url: str, answer: httpx2.Response, content: Any) -> KedgeError:
+    described = content.get("error", content.get("NeutronError")) if isinstance(content, dict) else None
+    if isinstance(described, dict) and described.get("message"):
+        reasons = [str(reason) for reason in described.get("reasons", ())]
+        return ApiError(answer.status_code, str(described["message"]), reasons)
+    text = " ".join(answer.text.split())[:200]
+    return NoControlPlane(
+        f"What answers at {url} is not Kedge's control plane (HTTP {answer.status_code}: {text});"
+        " name another with --url or KEDGE_URL."
+    )

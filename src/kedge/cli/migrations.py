@@ -1,0 +1,82 @@
+"""`kedge migrations …`."""
+
+from typing import Annotated
+
+import typer
+
+from . import lookup, progress, summary
+from .client import ControlPlane, Json, connect, segment
+from .lookup import KEDGE_API
+from .options import AsJson, MigrationId, OfServer
+from .render import ms, print_json, row, say, show, status, table
+
+app = typer.Typer(no_args_is_help=True, help="Migrations, those under way and those that have ended.")
+
+
+@app.command("list")
+def list_migrations(context: typer.Context, server: OfServer = None, as_json: AsJson = False) -> None:
+    """List the migrations, the newest first."""
+    with connect(context) as api:
+        found: list[Json] = api.get(
+            f"{KEDGE_API}/migrations", {"server": server} if server is not None else {}
+        )
+        if as_json:
+            print_json(found)
+            return
+        names = lookup.server_names(api)
+    made = table("Id", "Server", "From", "To", "Status", "Begun", "Total", "Guest downtime", "Blackout")
+    for migration in found:
+        ended = migration["finished_at"] is not None
+        row(
+            made,
+            migration["id"][:8],
+            names.get(migration["server_id"], migration["server_id"]),
+            migration["source"],
+            migration["destination"],
+            status(migration["status"]),
+            summary.begun(migration),
+            ms(migration["total_ms"]) if ended else None,
+            ms(migration["guest_downtime_ms"]) if ended else None,
+            ms(migration["network_blackout_ms"]) if ended else None,
+        )
+    show(made, none="There is no migration yet.")
+
+
+@app.command("show")
+def show_migration(
+    context: typer.Context,
+    migration: MigrationId,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay until it has ended. Ctrl-C leaves it running.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a migration with its timeline."""
+    with connect(context) as api:
+        found = _find(api, migration)
+        name = lookup.server_names(api).get(found["server_id"]) or str(found["server_id"])
+        if follow and found["finished_at"] is None:
+            progress.follow_to_end(api, found, name, as_json, abort_on_interrupt=False)
+        elif as_json:
+            print_json(found)
+        else:
+            summary.describe(api, found, name)
+
+
+@app.command("abort")
+def abort_migration(context: typer.Context, migration: MigrationId, as_json: AsJson = False) -> None:
+    """Ask for a migration's abort: it rolls back, unless the VM has left its source already."""
+    with connect(context) as api:
+        found: Json = api.delete(f"{KEDGE_API}/migrations/{_find(api, migration)['id']}")
+    if as_json:
+        print_json(found)
+        return
+    say(
+        f"The abort of migration {found['id']} is asked for;"
+        f" `kedge migrations show {found['id'][:8]} --follow` shows what becomes of it."
+    )
+
+
+def _find(api: ControlPlane, migration: str) -> Json:
+    found: Json = api.get(f"{KEDGE_API}/migrations/{segment(migration)}")
+    return found

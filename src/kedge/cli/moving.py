@@ -1,0 +1,100 @@
+"""`kedge plan` and `kedge migrate`."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from . import progress
+from .client import START_S, Json, connect, segment
+from .exits import Exit
+from .lookup import KEDGE_API
+from .options import AsJson, ServerName, To
+from .render import binding as in_words
+from .render import console, diff, print_json, row, say, show, table
+
+
+def plan(context: typer.Context, server: ServerName, *, to: To, as_json: AsJson = False) -> None:
+    """Show what a migration would do: bindings, plugging and the domain XML. Stores and plugs nothing."""
+    with connect(context) as api:
+        found: Json = api.post(f"{KEDGE_API}/servers/{segment(server)}/plan", {"host": to}, wait_s=START_S)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+    if found["obstacles"]:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def migrate(
+    context: typer.Context,
+    server: ServerName,
+    *,
+    to: To,
+    downtime_limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MS",
+            min=1,
+            help="The pause that QEMU may plan for; chosen by what must be copied without.",
+        ),
+    ] = None,
+    bandwidth: Annotated[
+        int, typer.Option(metavar="MIB", min=0, help="Limit of the transfer rate in MiB/s; 0 for none.")
+    ] = 0,
+    auto_converge: Annotated[
+        bool,
+        typer.Option(
+            "--auto-converge", help="Slow the guest down if it changes memory faster than it is copied."
+        ),
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Only start it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Live-migrate a server, and show how far it is. Ctrl-C asks for an abort."""
+    options = {
+        "downtime_limit_ms": downtime_limit,
+        "bandwidth_mib": bandwidth,
+        "auto_converge": auto_converge,
+    }
+    with connect(context) as api:
+        path = f"{KEDGE_API}/servers/{segment(server)}/migrate"
+        started: Json = api.post(path, {"host": to, "options": options}, wait_s=START_S)
+        if not detach:
+            progress.follow_to_end(api, started, server, as_json)
+            return
+    if as_json:
+        print_json(started)
+        return
+    say(
+        f"Migration {started['id']} of {server} from {started['source']} to {to} has begun;"
+        f" `kedge migrations show {started['id'][:8]} --follow` shows how far it is."
+    )
+
+
+def _show(found: Json) -> None:
+    source, destination = found["source"], found["destination"]
+    say(Text(f"{found['server']['name']}: {source} -> {destination}", "bold"))
+    say()
+    made = table("MAC", "Network", f"On {source}", f"On {destination}", "Plugged there")
+    for port in found["ports"]:
+        plugged = Text(port["obstacle"], "red") if port["obstacle"] else Text(port["plug"])
+        here, there = in_words(port["source_binding"]), in_words(port["destination_binding"])
+        row(made, port["mac_address"], port["network"], here, there, plugged)
+    show(made, none="It has no ports.")
+    if found["xml_diff"]:
+        say()
+        diff(found["xml_diff"])
+    say()
+    _conclude(found)
+
+
+def _conclude(found: Json) -> None:
+    if found["obstacles"]:
+        out = console()
+        out.print(f"It can't move to {found['destination']}:", style="bold red")
+        for obstacle in found["obstacles"]:
+            out.print(f"  - {obstacle}", style="red")
+    else:
+        say(f"It can move to {found['destination']}.", "green")
+    say("Nothing was stored or plugged.")

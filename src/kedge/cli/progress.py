@@ -1,0 +1,117 @@
+"""Following a migration until it has ended, and taking Ctrl-C meanwhile."""
+
+import signal
+import time
+from types import FrameType
+
+import typer
+
+from kedge.model.errors import KedgeError
+
+from .client import ControlPlane, Json, segment
+from .exits import Exit, NoControlPlane
+from .lookup import KEDGE_API
+from .render import console, print_json
+from .summary import summarise
+from .views import Lines, Screen, View
+
+POLL_MS = 250
+"""How long one look waits for news. Ctrl-C is noticed between two looks."""
+
+PATIENCE_S = 20.0
+"""How long the control plane may be away, as when it is started anew, before following it ends."""
+
+
+def follow_to_end(
+    api: ControlPlane, migration: Json, server: str, as_json: bool, *, abort_on_interrupt: bool = True
+) -> None:
+    """Follow a migration until it has ended, then sum it up. Exits with 1 if it did not complete.
+
+    The first Ctrl-C asks for its abort, unless `abort_on_interrupt` is false; the next one leaves it running.
+    With `as_json`, progress goes to standard error, and standard output gets the migration as it ended.
+    """
+    out = console(stderr=as_json)
+    title = f"{server}: {migration['source']} -> {migration['destination']} (migration {migration['id'][:8]})"
+    try:
+        with Screen(out, title) if out.is_terminal else Lines(out, title) as view:
+            ended = follow(api, migration, view, abort_on_interrupt=abort_on_interrupt)
+    except KeyboardInterrupt:
+        left = f"Migration {migration['id']} goes on without this command. {_how_to_look(migration)}"
+        console(stderr=True).print(left)
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    if as_json:
+        print_json(ended)
+    else:
+        summarise(api, ended, server)
+    if ended["status"] != "completed":
+        raise typer.Exit(Exit.FAILED)
+
+
+def follow(api: ControlPlane, migration: Json, view: View, *, abort_on_interrupt: bool = True) -> Json:
+    """Show a migration until it has ended. Raises KeyboardInterrupt, and NoControlPlane after some patience."""
+    asked = not abort_on_interrupt
+    with _Interrupts(tolerated=1 if abort_on_interrupt else 0) as interrupts:
+        view.show(migration)
+        while migration["finished_at"] is None:
+            if interrupts.count and not asked:
+                asked = _ask_abort(api, migration, view)
+            migration = _look_again(api, migration, view)
+            view.show(migration)
+    return migration
+
+
+class _Interrupts:
+    """Takes Ctrl-C: as many as are tolerated are only counted, the next one raises KeyboardInterrupt."""
+
+    def __init__(self, *, tolerated: int) -> None:
+        self.count = 0
+        self._tolerated = tolerated
+
+    def __enter__(self) -> "_Interrupts":
+        self._before = signal.signal(signal.SIGINT, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count > self._tolerated:
+            raise KeyboardInterrupt
+
+
+def _ask_abort(api: ControlPlane, migration: Json, view: View) -> bool:
+    """Ask for the abort; says whether that arrived."""
+    try:
+        api.delete(_path(migration))
+    except NoControlPlane:
+        return False
+    except KedgeError:
+        # It has ended just now, and the next look shows how.
+        return True
+    view.say("Ctrl-C: the abort is asked for. Press it again to leave the migration to itself.")
+    return True
+
+
+def _look_again(api: ControlPlane, migration: Json, view: View) -> Json:
+    gives_up = time.monotonic() + PATIENCE_S
+    told = False
+    while True:
+        try:
+            found: Json = api.get(_path(migration), {"wait_ms": POLL_MS}, wait_s=PATIENCE_S)
+            return found
+        except NoControlPlane as error:
+            if time.monotonic() > gives_up:
+                raise NoControlPlane(f"{error} {_how_to_look(migration)}") from None
+            if not told:
+                view.say(f"The control plane does not answer; this waits {PATIENCE_S:.0f} s for it.")
+                told = True
+            time.sleep(POLL_MS / 1000)
+
+
+def _how_to_look(migration: Json) -> str:
+    return f"`kedge migrations show {migration['id'][:8]}` shows what becomes of it."
+
+
+def _path(migration: Json) -> str:
+    return f"{KEDGE_API}/migrations/{segment(migration['id'])}"

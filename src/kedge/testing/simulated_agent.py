@@ -1,0 +1,332 @@
+"""The agent of a simulated host, as the control plane calls it (`kedge.compute.agents.Agent`).
+
+It keeps to what the real one does: epochs, idempotence, guards, and what it forgets when it is started anew.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from kedge.model.agent_api import (
+    AnnounceOrder,
+    DiscardOrder,
+    HostReport,
+    ObserveRequest,
+    PlugOrder,
+    ResumeOrder,
+    TransferTuning,
+    VifReport,
+)
+from kedge.model.domain import DomainState, DomainSummary, HostView, TransferOrder, TransferState
+from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch, Unreachable
+from kedge.model.network import Vif
+from kedge.wire import seen
+
+from .simulated_domain import identity
+from .simulated_faults import Faults
+from .simulated_transfer import Step
+
+if TYPE_CHECKING:
+    from .simulated_host import SimulatedHost
+
+TICK_MS = 50
+"""The time that one tick of the fabric stands for, for somebody who waits."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What the agent knows of a transfer. `inherited`: from before its restart, so not how it ended."""
+
+    server_id: str
+    epoch: int
+    state: TransferState
+    error: str | None = None
+    inherited: bool = False
+
+
+def _call(
+    method: "Callable[Concatenate[SimulatedAgent, P], R]",
+) -> "Callable[Concatenate[SimulatedAgent, P], R]":
+    """A call over the wire: it may not get through, fail, or lose its answer."""
+
+    @wraps(method)
+    def called(self: "SimulatedAgent", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        name = method.__name__
+        if not self.reachable:
+            self._host.fabric.tick()  # Waiting for an answer that does not come takes time.
+            raise Unreachable(f"the agent of {self._host.name} at {self.url} does not answer")
+        self.calls.append(name)
+        self.faults.strike(name, after=False)
+        with self._host.fabric.lock:
+            answer = method(self, *args, **kwargs)
+        self.faults.strike(name, after=True)
+        return answer
+
+    return called
+
+
+class SimulatedAgent:
+    """One host's agent.
+
+    Attributes:
+        reachable: whether it answers and reports; the host's libvirt goes on either way.
+        calls: the names of all calls that got through.
+        queues: how many queue pairs each port was plugged with.
+        faults: what goes wrong with calls.
+    """
+
+    def __init__(self, host: "SimulatedHost") -> None:
+        self.url = f"https://{host.name}.example:9797"
+        self.reachable = True
+        self.calls: list[str] = []
+        self.queues: dict[str, int] = {}
+        self.faults = Faults()
+        self._host = host
+        self._epochs: dict[str, int] = {}
+        self._transfers: dict[str, Remembered] = {}
+        self._duties: tuple[Vif, ...] = ()
+
+    def restart(self, *, memory_lost: bool = False) -> None:
+        """Start anew: it did not see how its transfers ended, or knows of none if its disk was lost."""
+        self._transfers = {} if memory_lost else self._transfers
+        for migration_id, known in self._transfers.items():
+            self._transfers[migration_id] = replace(known, inherited=True)
+        self.report()
+
+    def report(self) -> None:
+        """Report to the control plane, and remove the VIFs that neither its answer nor a domain explains."""
+        registry = self._host.fabric.registry
+        if not self.reachable or registry is None:
+            return
+        registry.record_host(self._report())
+        self._duties = registry.duties(self._host.name).vifs
+        bound = {vif.port_id for vif in self._duties}
+        for port_id, vif in list(self._host.plugged.items()):
+            if port_id not in bound and self._host.user_of(vif) is None:
+                self._host.unplug(port_id)
+
+    def transfer_ended(self, migration_id: str, error: str | None) -> None:
+        """libvirt tells how a transfer ended, to the process that started it."""
+        known = self._transfers.get(migration_id)
+        if known is not None and not known.inherited:
+            state = TransferState.FAILED if error else TransferState.SUCCEEDED
+            self._transfers[migration_id] = replace(known, state=state, error=error)
+
+    # The calls; what each means is said in `kedge.compute.agents.Agent`.
+
+    @_call
+    def host(self) -> HostReport:
+        """What the agent says of its host."""
+        return self._report()
+
+    @_call
+    def domains(self) -> list[DomainSummary]:
+        """All domains of the host."""
+        held = self._host.holds.values()
+        return [DomainSummary(each.uuid, each.name, each.state, each.persistent) for each in held]
+
+    @_call
+    def domain_xml(self, uuid: str, *, migratable: bool = False) -> str:
+        """A domain's XML. Raises NotFound."""
+        if uuid not in self._host.holds:
+            raise NotFound(f"there is no domain {uuid} on this host")
+        return self._host.holds[uuid].xml
+
+    @_call
+    def bridge_members(self) -> dict[str, list[str]]:
+        """Each Linux bridge of the host with the interfaces in it."""
+        return {bridge: list(members) for bridge, members in self._host.bridges.items()}
+
+    @_call
+    def create_domain(self, uuid: str, xml: str) -> None:
+        """Define and start; one that runs already is left alone."""
+        found, _ = identity(xml)
+        if found != uuid:
+            raise BadRequest(f"the domain's XML has the UUID {found or '(none)'}, the request is for {uuid}")
+        if not self._host.domain(uuid).live:
+            self._host.start(xml)
+        self.report()
+
+    @_call
+    def delete_domain(self, uuid: str) -> None:
+        """Destroy and undefine."""
+        self._host.holds.pop(uuid, None)
+        self.report()
+
+    @_call
+    def discard_domain(self, uuid: str, order: DiscardOrder) -> None:
+        """Remove what a migration left. Raises Conflict unless the state is one of `only_in`."""
+        self._admit(f"server {uuid}", order.epoch)
+        host, domain = self._host, self._host.domain(uuid)
+        if domain.state is DomainState.ABSENT:
+            return
+        if domain.state not in order.only_in:
+            raise Conflict(f"domain {uuid} is {domain.state} on this host; not discarded")
+        if domain.live and not any(uuid in each.holds for each in host.fabric.others(host)):
+            host.violated(f"the only copy of domain {uuid} was discarded while it was {domain.state}")
+        del host.holds[uuid]
+        self.report()
+
+    @_call
+    def resume_domain(self, uuid: str, order: ResumeOrder) -> None:
+        """Run a VM again that a dead migration left paused."""
+        self._admit(f"server {uuid}", order.epoch)
+        domain = self._host.domain(uuid)
+        if domain.state is DomainState.RUNNING:
+            return
+        if domain.state is not DomainState.SWITCHOVER or uuid in self._host.jobs:
+            raise Conflict(f"domain {uuid} is {domain.state} on this host and can't be resumed")
+        domain.state = DomainState.RUNNING
+        self.report()
+
+    @_call
+    def observe(self, uuid: str, request: ObserveRequest) -> HostView:
+        """Look; with `wait_ms`, until something differs from `seen`.
+
+        Where no thread drives the fabric, waiting is what makes its time pass.
+        """
+        fabric = self._host.fabric
+        if request.watch:
+            self._host.watch(uuid, request.vifs)
+        ticks, deadline = -(-request.wait_ms // TICK_MS), time.monotonic() + request.wait_ms / 1000
+        view = self._view(uuid, request)
+        while ticks > 0 and seen(view) == request.seen and time.monotonic() < deadline:
+            if fabric.driven:
+                fabric.changed.wait(TICK_MS / 1000)
+            else:
+                fabric.tick()
+                ticks -= 1
+            view = self._view(uuid, request)
+        return view
+
+    @_call
+    def start_transfer(self, order: TransferOrder) -> None:
+        """Start a live migration; one that was started by this order already is left alone."""
+        self._admit(f"migration {order.migration_id}", order.epoch)
+        if self._is_settled(order):
+            return
+        domain = self._host.domain(order.server_id)
+        if domain.state is DomainState.ABSENT:
+            raise NotFound(f"there is no domain {order.server_id} on this host to migrate")
+        if domain.state is not DomainState.RUNNING or order.server_id in self._host.jobs:
+            raise Conflict(f"domain {order.server_id} is {domain.state}; only a running one can be migrated")
+        remembered = Remembered(order.server_id, order.epoch, TransferState.RUNNING)
+        self._transfers[order.migration_id] = remembered
+        self._host.fabric.begin(self._host, order)
+
+    @_call
+    def tune_transfer(self, migration_id: str, tuning: TransferTuning) -> None:
+        """Change a running transfer."""
+        self._admit(f"migration {migration_id}", tuning.epoch)
+        if migration_id not in self._transfers:
+            raise NotFound(f"migration {migration_id} has no transfer on this host")
+
+    @_call
+    def abort_transfer(self, migration_id: str, epoch: int) -> None:
+        """Abort a transfer that has not switched over; a start that comes later is refused."""
+        self._admit(f"migration {migration_id}", epoch)
+        known = self._transfers.get(migration_id)
+        if known is None or known.state is TransferState.NONE:
+            self._transfers[migration_id] = Remembered("", epoch, TransferState.NONE)
+            return
+        running = self._host.fabric.running(known.server_id, self._host)
+        if running is not None and running.step is not Step.ARRIVED:
+            running.fail("operation aborted: migration out job: canceled by client")
+            self.report()
+
+    @_call
+    def vifs(self) -> list[VifReport]:
+        """The VIFs that Kedge made on the host."""
+        return [self._host.vif_report(vif) for vif in self._host.plugged.values()]
+
+    @_call
+    def plug(self, order: PlugOrder) -> VifReport:
+        """Plug and wire a VIF."""
+        self._admit(f"port {order.vif.port_id}", order.epoch)
+        self.queues[order.vif.port_id] = order.queues
+        plugged = self._host.plug(order.vif)
+        self.report()
+        return plugged
+
+    @_call
+    def unplug(self, port_id: str, *, epoch: int = 0) -> None:
+        """Remove whatever Kedge made on the host for a port."""
+        self._admit(f"port {port_id}", epoch)
+        self._host.unplug(port_id)
+        self.report()
+
+    @_call
+    def announce(self, order: AnnounceOrder) -> None:
+        """Tell the network that the VM is here now."""
+        self._host.announce(order.vif)
+
+    # Behind the calls.
+
+    def _view(self, uuid: str, request: ObserveRequest) -> HostView:
+        host, domain = self._host, self._host.domain(uuid)
+        if domain.state is DomainState.RUNNING:
+            host.emit(uuid)
+        transfer, error = self._transfer_state(request.migration_id or "")
+        running = host.fabric.running(uuid, host)
+        arrived = domain.state is DomainState.RUNNING and request.migration_id is not None
+        frames = {vif.port_id: host.frames.get(vif.port_id) for vif in request.vifs}
+        return HostView(
+            domain=domain.state,
+            persistent=domain.persistent,
+            job=uuid in host.jobs,
+            transfer=transfer,
+            transfer_error=error,
+            progress=running.progress() if running else None,
+            completed=domain.arrived if arrived else None,
+            paused_at_ns=host.paused_ns.get(uuid),
+            resumed_at_ns=host.resumed_ns.get(uuid),
+            vifs={vif.port_id: host.vif_state(vif) for vif in request.vifs},
+            frames={port_id: times for port_id, times in frames.items() if times is not None},
+            now_ns=host.now_ns(),
+        )
+
+    def _transfer_state(self, migration_id: str) -> tuple[TransferState, str | None]:
+        known = self._transfers.get(migration_id)
+        if known is None:
+            return TransferState.NONE, None
+        if not known.inherited or known.state is not TransferState.RUNNING:
+            return known.state, known.error
+        if known.server_id in self._host.jobs:
+            return TransferState.RUNNING, None
+        if self._host.domain(known.server_id).state in {DomainState.ABSENT, DomainState.SHUTOFF}:
+            return TransferState.SUCCEEDED, None
+        return TransferState.FAILED, "the agent was restarted while the transfer ran"
+
+    def _is_settled(self, order: TransferOrder) -> bool:
+        before = self._transfers.get(order.migration_id)
+        if before is None:
+            return False
+        if before.state is TransferState.NONE and before.epoch >= order.epoch:
+            raise Conflict(f"migration {order.migration_id} was aborted before its transfer began")
+        state, _ = self._transfer_state(order.migration_id)
+        return state in {TransferState.RUNNING, TransferState.SUCCEEDED} or before.epoch >= order.epoch
+
+    def _admit(self, subject: str, epoch: int) -> None:
+        highest = self._epochs.get(subject, 0)
+        if 0 < epoch < highest:
+            raise StaleEpoch(f"the order for {subject} has epoch {epoch}, and {highest} came before")
+        self._epochs[subject] = max(highest, epoch)
+
+    def _report(self) -> HostReport:
+        host = self._host
+        known = {**host.plugged, **{vif.port_id: vif for vif in self._duties}}
+        return HostReport(
+            host=host.name,
+            url=self.url,
+            backends=host.backends,
+            libvirt_uri=f"qemu+tcp://{host.name}.example/system",
+            migrate_uri=f"tcp://{host.name}.example",
+            libvirt_version=9_000_000,
+            vifs={port_id: host.vif_state(vif) for port_id, vif in known.items()},
+            running=tuple(sorted(each.uuid for each in host.holds.values() if each.live)),
+        )

@@ -1,0 +1,245 @@
+"""kedge plan, migrate and migrations."""
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_world import BOOT, Kedge, make_cli
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Kedge]:
+    with make_cli(tmp_path) as made:
+        yield made
+
+
+def _finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    return process.returncode, out, err
+
+
+def test_a_plan_shows_bindings_plugging_and_the_difference(cli: Kedge) -> None:
+    cli.server()
+    before = cli.json("server", "show", "vm1")
+    said = cli("plan", "vm1", "--to", "h4").out
+    for part in (
+        "vm1: h1 -> h4",
+        "blue",
+        "macvtap eth1",
+        "ovs (hybrid) br-int",
+        "veth to Open vSwitch br-int",
+        "\n-    <interface type='direct'>",
+        "\n+    <interface type='ethernet'>",
+        "It can move to h4.",
+        "Nothing was stored or plugged.",
+    ):
+        assert part in said, part
+    assert "\x1b" not in said
+    plan = cli.json("plan", "vm1", "--to", "h4")
+    assert plan["obstacles"] == [] and plan["ports"][0]["destination_binding"]["vif_type"] == "ovs"
+    assert cli.json("server", "show", "vm1") == before and cli.fleet.vifs["h4"] == set()
+
+
+def test_an_impossible_plan_says_why(cli: Kedge) -> None:
+    cli.server()
+    said = cli("plan", "vm1", "--to", "h6", exits=3).out
+    assert "It can't move to h6" in said and said.count("physical network 'physnet1' is not mapped") == 2
+    assert "Nothing was stored or plugged." in said
+    assert cli.json("plan", "vm1", "--to", "h6", exits=3)["ports"][0]["obstacle"]
+    assert "on h1 already" in cli("plan", "vm1", "--to", "h1", exits=3).out
+    assert "agent of dead is dead" in cli("plan", "vm1", "--to", "dead", exits=3).out
+
+
+def test_unknown_servers_and_hosts(cli: Kedge) -> None:
+    cli.server()
+    for command in ("plan", "migrate"):
+        assert "'vm9'" in cli(command, "vm9", "--to", "h2", exits=4).err
+        assert "Known hosts" in cli(command, "vm1", "--to", "h9", exits=4).err
+        cli(command, "vm1", exits=2)
+        cli(command, exits=2)
+    assert cli.json("migrations", "list") == []
+
+
+def test_a_migration_shows_its_progress_and_its_figures(cli: Kedge) -> None:
+    cli.server()
+    said = cli("migrate", "vm1", "--to", "h3").out
+    assert re.search(r"vm1: h1 -> h3 \(migration [0-9a-f]{8}\)", said)
+    at = [
+        said.index(part)
+        for part in ("preflight", "bound", "plugged and wired", "transfer", "switched", "settled")
+    ]
+    assert at == sorted(at)
+    assert re.search(r"running: [\d.]+ of 128 MiB remain, 90 MiB/s, iteration 1", said)
+    assert "vm1 moved from h1 to h3." in said
+    assert re.search(r"total time +[\d.]+ (m?s)", said)
+    assert re.search(r"guest downtime +42 ms", said)
+    assert re.search(r"network blackout +1\d\d ms", said)
+    assert cli.json("server", "show", "vm1")["host"] == "h3"
+
+
+def test_what_was_not_measured_says_so(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.silent_frames = True
+    assert re.search(r"network blackout +not measured", cli("migrate", "vm1", "--to", "h3").out)
+    assert cli.json("migrations", "list")[0]["network_blackout_ms"] is None
+    assert "not measured" in cli("migrations", "list").out
+
+
+def test_a_migration_as_json_keeps_standard_output_clean(cli: Kedge) -> None:
+    cli.server()
+    said = cli("migrate", "vm1", "--to", "h2", "--json")
+    assert said.json["status"] == "completed" and said.json["guest_downtime_ms"] == 42
+    assert "transfer" in said.err
+
+
+def test_options_reach_the_migration(cli: Kedge) -> None:
+    cli.server()
+    options = ("--downtime-limit", "120", "--bandwidth", "64", "--auto-converge")
+    migration = cli.json("migrate", "vm1", "--to", "h2", *options)
+    assert migration["options"] == {"downtime_limit_ms": 120, "bandwidth_mib": 64, "auto_converge": True}
+    (transfer,) = cli.fleet.transfers.values()
+    assert (transfer.order.downtime_limit_ms, transfer.order.bandwidth_mib) == (120, 64)
+    assert "bandwidth_mib 64" in cli("migrations", "show", migration["id"]).out
+    cli("migrate", "vm1", "--to", "h1", "--downtime-limit", "0", exits=2)
+    cli("migrate", "vm1", "--to", "h1", "--bandwidth", "fast", exits=2)
+
+
+def test_a_failed_migration_says_why_and_what_was_rolled_back(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.fails = "QEMU closed the connection"
+    said = cli("migrate", "vm1", "--to", "h5", exits=1)
+    assert "QEMU closed the connection" in said.err
+    assert "moved" not in said.out
+    assert re.search(r"rolled back +bindings, VIFs, copied memory on h5", said.out)
+    assert "the server is ACTIVE on h1, its ports are bound on h1" in said.out
+    assert cli("migrate", "vm1", "--to", "h5", "--json", exits=1).json["status"] == "failed"
+
+
+def test_a_refused_migration_begins_nothing(cli: Kedge) -> None:
+    cli.server()
+    assert "physnet1" in cli("migrate", "vm1", "--to", "h6", exits=3).err
+    assert "on h1 already" in cli("migrate", "vm1", "--to", "h1", exits=3).err
+    assert "dead" in cli("migrate", "vm1", "--to", "dead", "--json", exits=3).err
+    assert cli.json("migrations", "list") == []
+
+
+def test_only_one_migration_at_a_time(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.lasts_s = 30
+    begun = cli.json("migrate", "vm1", "--to", "h2", "--detach")
+    assert begun["finished_at"] is None
+    assert "under way" in cli("migrate", "vm1", "--to", "h3", exits=3).err
+    assert begun["id"] in cli("server", "delete", "vm1", exits=3).err
+    _wait_until_running(cli)
+    assert "memory" in cli("migrations", "show", begun["id"]).out
+    assert cli.json("migrations", "abort", begun["id"][:8])["abort_requested"]
+    said = cli("migrations", "show", begun["id"][:8], "--follow", exits=1)
+    assert "was cancelled" in said.err and "rolled back" in said.out
+    assert cli.json("migrations", "show", begun["id"])["status"] == "cancelled"
+    assert "has ended already" in cli("migrations", "abort", begun["id"], exits=3).err
+
+
+def test_detached_migrations_are_followed_and_listed(cli: Kedge) -> None:
+    cli.server()
+    cli("server", "create", "vm2", "--host", "h1", *BOOT, "--nic", "network=blue")
+    assert "There is no migration" in cli("migrations", "list").out
+    said = cli("migrate", "vm1", "--to", "h2", "--detach").out
+    found = re.search(r"Migration ([0-9a-f-]{36}) of vm1 from h1 to h2 has begun", said)
+    assert found
+    assert "vm1 moved from h1 to h2." in cli("migrations", "show", found[1], "--follow").out
+    assert cli("migrations", "show", found[1], "--follow", "--json").json["status"] == "completed"
+    shown = cli("migrations", "show", found[1][:8]).out
+    assert "wired and verified" in shown and "vm1 moved" in shown
+    cli("migrate", "vm2", "--to", "h3")
+    assert [each["destination"] for each in cli.json("migrations", "list")] == ["h3", "h2"]
+    assert [each["id"] for each in cli.json("migrations", "list", "--server", "vm1")] == [found[1]]
+    listed = cli("migrations", "list", "--server", "vm1").out
+    assert found[1][:8] in listed and "completed" in listed and "42 ms" in listed and "vm2" not in listed
+
+
+def test_aborting_in_words(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.lasts_s = 30
+    begun = cli.json("migrate", "vm1", "--to", "h2", "--detach")
+    assert "abort of migration" in cli("migrations", "abort", begun["id"]).out
+    cli("migrations", "show", begun["id"], "--follow", exits=1)
+    assert "asked for" in cli("migrations", "show", begun["id"]).out
+
+
+@pytest.mark.parametrize("command", ["show", "abort"])
+def test_unknown_migrations(cli: Kedge, command: str) -> None:
+    assert "'1234'" in cli("migrations", command, "1234", exits=4).err
+    cli("migrations", command, "", exits=2)
+    cli("migrations", "list", "--server", "vm9", exits=4)
+
+
+def test_ctrl_c_asks_for_an_abort(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.lasts_s = 30
+    process = cli.start("migrate", "vm1", "--to", "h2")
+    _wait_until_running(cli)
+    process.send_signal(signal.SIGINT)
+    code, out, err = _finish(process)
+    assert code == 1
+    assert "Ctrl-C: the abort is asked for" in out and "rolling back" in out
+    assert "was cancelled" in err
+    assert cli.json("server", "show", "vm1")["host"] == "h1"
+
+
+def test_a_second_ctrl_c_leaves_it_running(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.lasts_s = 30
+    cli.fleet.ignores_aborts = True
+    process = cli.start("migrate", "vm1", "--to", "h2", bufsize=1)
+    _wait_until_running(cli)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    while "Ctrl-C" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    code, _, err = _finish(process)
+    migration = cli.json("migrations", "list")[0]
+    assert code == 130
+    assert f"Migration {migration['id']} goes on without this command" in err
+    assert f"kedge migrations show {migration['id'][:8]}" in err
+    assert migration["abort_requested"] and migration["finished_at"] is None
+
+
+def test_an_abort_that_comes_too_late_says_so(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.lasts_s = 1
+    cli.fleet.ignores_aborts = True
+    begun = cli.json("migrate", "vm1", "--to", "h2", "--detach")
+    _wait_until_running(cli)
+    cli("migrations", "abort", begun["id"])
+    said = cli("migrations", "show", begun["id"], "--follow").out
+    assert "vm1 moved from h1 to h2." in said and "too late" in said
+
+
+def test_ctrl_c_while_only_looking_changes_nothing(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.lasts_s = 3
+    begun = cli.json("migrate", "vm1", "--to", "h2", "--detach")
+    process = cli.start("migrations", "show", begun["id"], "--follow", bufsize=1)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    code, _, err = _finish(process)
+    assert code == 130 and "goes on without" in err
+    assert "moved" in cli("migrations", "show", begun["id"], "--follow").out
+    assert not cli.json("migrations", "show", begun["id"])["abort_requested"]
+
+
+def _wait_until_running(cli: Kedge) -> None:
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        found = cli.json("migrations", "list")
+        if found and found[0]["status"] == "running" and found[0]["progress"]:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the migration does not come to copy memory")
