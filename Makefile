@@ -26,7 +26,7 @@ demo: setup
 
 test: setup lint
 ifdef ROOT
-	@KEDGE_MUST_RUN=1 $(BIN)/pytest $(PYTEST)
+	@KEDGE_NO_SKIPS=1 $(BIN)/pytest $(PYTEST)
 else
 	@echo "Without root the tests in the lab (real libvirtd, QEMU, Open vSwitch) are left out."
 	@$(BIN)/pytest -m "not lab" $(PYTEST)

@@ -6,12 +6,14 @@ nothing but their reports, so that a stolen agent's key opens nothing else.
 """
 
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -61,6 +63,7 @@ class ControlPlaneConfig:
 
 def run(config: ControlPlaneConfig) -> None:
     """Serve until SIGTERM or SIGINT. Migrations that are under way go on when it is started again."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     config.state_dir.mkdir(parents=True, exist_ok=True)
     own = _own_certificate(config)
     with control_plane(config, client_context(own)) as app:
@@ -114,22 +117,23 @@ def _own_certificate(config: ControlPlaneConfig) -> Credentials:
 
 
 def _listeners(config: ControlPlaneConfig, own: Credentials) -> list[Listener]:
+    """Everything is checked before the first socket is made."""
+    clients = _split(config.listen) if config.listen else None
+    for_agents = _split(config.agents) if config.agents else None
+    if clients and clients[0] not in {"127.0.0.1", "::1", "localhost"}:
+        raise BadRequest(
+            f"--listen {config.listen} is not on loopback, and this interface does not ask who calls; "
+            "listen on 127.0.0.1 and put an authenticating proxy before it"
+        )
+    if not (clients or for_agents or config.socket):
+        raise BadRequest("The control plane listens nowhere; give it a socket or an address.")
     listeners = []
+    if clients:
+        listeners.append(Listener.tcp(*clients))
+    if for_agents:
+        listeners.append(Listener.tcp(*for_agents, tls=server_context(own), name=AGENTS))
     if config.socket is not None:
         listeners.append(Listener.unix(config.socket))
-    if config.listen:
-        address, port = _split(config.listen)
-        if address not in {"127.0.0.1", "::1", "localhost"}:
-            raise BadRequest(
-                f"--listen {config.listen} is not on loopback, and this interface does not ask who calls; "
-                "listen on 127.0.0.1 and put an authenticating proxy before it"
-            )
-        listeners.append(Listener.tcp(address, port))
-    if config.agents:
-        address, port = _split(config.agents)
-        listeners.append(Listener.tcp(address, port, tls=server_context(own), name=AGENTS))
-    if not listeners:
-        raise BadRequest("The control plane listens nowhere; give it a socket or an address.")
     return listeners
 
 

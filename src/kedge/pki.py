@@ -165,7 +165,7 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
 def _both_sides(context: ssl.SSLContext, credentials: Credentials) -> ssl.SSLContext:
     for path in (credentials.certificate, credentials.key, credentials.ca):
         if not path.is_file():
-            raise NotFound(f"the certificate file {path} is missing; make it with `kedge certificates issue`")
+            raise NotFound(f"the certificate file {path} is missing; make it with `kedge pki issue`")
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     try:

@@ -36,7 +36,9 @@ def from_json(kind: type[T], text: bytes | str) -> T:
 
 def error_body(error: errors.KedgeError) -> dict[str, Any]:
     """An error as it goes over the wire: `{"error": {"type", "message"}}`, with `reasons` where it has some."""
-    body: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    # A more special error than those that both sides know goes over as the one it is a case of.
+    known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    body: dict[str, Any] = {"type": known.__name__, "message": str(error)}
     if isinstance(error, errors.CannotBind | errors.CannotMigrate):
         body |= {"message": error.summary, "reasons": list(error.reasons)}
     return {"error": body}

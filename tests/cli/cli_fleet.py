@@ -83,6 +83,11 @@ class Fleet:
     def agent(self, host: str) -> "FakeAgent":
         return FakeAgent(self, host)
 
+    def hurry(self) -> None:
+        """Let what is being copied be complete now."""
+        for transfer in self.transfers.values():
+            transfer.lasts_s = min(transfer.lasts_s, transfer.runs_for)
+
     def settle(self) -> None:
         """Let what the clock says has happened happen."""
         for transfer in self.transfers.values():
@@ -129,10 +134,10 @@ class FakeAgent:
     def delete_domain(self, uuid: str) -> None:
         self._domains.pop(uuid, None)
 
-    def discard(self, uuid: str, order: DiscardOrder) -> None:
+    def discard_domain(self, uuid: str, order: DiscardOrder) -> None:
         self._domains.pop(uuid, None)
 
-    def resume(self, uuid: str, order: ResumeOrder) -> None:
+    def resume_domain(self, uuid: str, order: ResumeOrder) -> None:
         raise AssertionError("nothing here leaves a VM paused")
 
     def observe(self, uuid: str, request: ObserveRequest) -> HostView:
@@ -183,9 +188,9 @@ class FakeAgent:
     def vifs(self) -> list[VifReport]:
         return []
 
-    def plug(self, order: PlugOrder) -> VifState:
+    def plug(self, order: PlugOrder) -> VifReport:
         self._fleet.vifs[self._host].add(order.vif.port_id)
-        return VifState.UP
+        return VifReport(order.vif.port_id, VifState.UP, ())
 
     def unplug(self, port_id: str, epoch: int = 0) -> None:
         self._fleet.vifs[self._host].discard(port_id)

@@ -11,16 +11,15 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
-from cli_fleet import BACKENDS, Fleet, report_of
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 import kedge
 from kedge.cli import app as command_line
 from kedge.compute.actor import Tools
-from kedge.compute.agents import Agent, Agents
+from kedge.compute.agents import Agents
 from kedge.compute.conductor import Conductor
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords, ServerRecords
@@ -30,6 +29,8 @@ from kedge.network.local import LocalNetworkService
 from kedge.network.local.work import utc_now
 from kedge.store import open_database, upgrade
 from kedge.tls_server import Listener, running
+
+from .cli_fleet import BACKENDS, Fleet, report_of
 
 SOURCES = Path(kedge.__file__).parents[1]
 BOOT = ("--kernel", "/boot/vmlinuz", "--type", "qemu", "--memory", "128")
@@ -123,7 +124,7 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
     LocalNetworkService(engine, clock=lambda: utc_now() - timedelta(hours=1)).record_host(report_of("dead"))
     for host in BACKENDS.keys() - {"dead"}:
         network.record_host(report_of(host))
-    agents = Agents(network, lambda url: cast(Agent, fleet.agent(url.removeprefix("fake://"))))
+    agents = Agents(network, lambda url: fleet.agent(url.removeprefix("fake://")))
     records = ServerRecords(engine)
     tools = Tools(records, MigrationRecords(engine), network, agents, Planner(network, agents))
     conductor = Conductor(tools)

@@ -6,9 +6,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
-from cli_world import BOOT, Kedge, make_cli
+
+from kedge.cli import progress
+from kedge.cli.client import ControlPlane
+from kedge.cli.exits import NoControlPlane
+from kedge.cli.render import console
+from kedge.cli.views import Lines
+
+from .cli_world import BOOT, Kedge, make_cli
 
 
 @pytest.fixture
@@ -59,7 +67,7 @@ def test_unknown_servers_and_hosts(cli: Kedge) -> None:
     cli.server()
     for command in ("plan", "migrate"):
         assert "'vm9'" in cli(command, "vm9", "--to", "h2", exits=4).err
-        assert "Known hosts" in cli(command, "vm1", "--to", "h9", exits=4).err
+        assert "h1, h2" in cli(command, "vm1", "--to", "h9", exits=4).err
         cli(command, "vm1", exits=2)
         cli(command, exits=2)
     assert cli.json("migrations", "list") == []
@@ -212,18 +220,19 @@ def test_a_second_ctrl_c_leaves_it_running(cli: Kedge) -> None:
 
 def test_an_abort_that_comes_too_late_says_so(cli: Kedge) -> None:
     cli.server()
-    cli.fleet.lasts_s = 1
+    cli.fleet.lasts_s = 30
     cli.fleet.ignores_aborts = True
     begun = cli.json("migrate", "vm1", "--to", "h2", "--detach")
     _wait_until_running(cli)
     cli("migrations", "abort", begun["id"])
+    cli.fleet.hurry()
     said = cli("migrations", "show", begun["id"], "--follow").out
     assert "vm1 moved from h1 to h2." in said and "too late" in said
 
 
 def test_ctrl_c_while_only_looking_changes_nothing(cli: Kedge) -> None:
     cli.server()
-    cli.fleet.lasts_s = 3
+    cli.fleet.lasts_s = 30
     begun = cli.json("migrate", "vm1", "--to", "h2", "--detach")
     process = cli.start("migrations", "show", begun["id"], "--follow", bufsize=1)
     assert process.stdout is not None
@@ -231,8 +240,46 @@ def test_ctrl_c_while_only_looking_changes_nothing(cli: Kedge) -> None:
     process.send_signal(signal.SIGINT)
     code, _, err = _finish(process)
     assert code == 130 and "goes on without" in err
+    cli.fleet.hurry()
     assert "moved" in cli("migrations", "show", begun["id"], "--follow").out
     assert not cli.json("migrations", "show", begun["id"])["abort_requested"]
+
+
+class _Restarted:
+    """A control plane that is away for so many calls."""
+
+    def __init__(self, away: int) -> None:
+        self.away = away
+
+    def get(self, path: str, query: object, *, wait_s: float) -> dict[str, object]:
+        self.away -= 1
+        if self.away >= 0:
+            raise NoControlPlane("No control plane answers.")
+        return UNDER_WAY | {"status": "completed", "finished_at": "2026-01-01T00:00:02+00:00"}
+
+
+UNDER_WAY: dict[str, object] = {
+    "id": "5a1e0000-0000-4000-8000-000000000001",
+    "status": "running",
+    "created_at": "2026-01-01T00:00:00+00:00",
+    "finished_at": None,
+    "progress": None,
+    "timeline": [{"phase": "bound", "at_ns": 1767225600_500000000, "detail": {"ports": 2}}],
+}
+
+
+def test_a_control_plane_that_is_started_anew_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = progress.follow(cast(ControlPlane, _Restarted(2)), UNDER_WAY, Lines(console(), "vm1"))
+    assert ended["status"] == "completed"
+    said = capsys.readouterr().out
+    assert said.count("does not answer") == 1
+    assert "  +0.500 s  bound (ports 2)" in said
+
+
+def test_a_control_plane_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.3)
+    with pytest.raises(NoControlPlane, match="kedge migrations show 5a1e0000"):
+        progress.follow(cast(ControlPlane, _Restarted(10**9)), UNDER_WAY, Lines(console(), "vm1"))
 
 
 def _wait_until_running(cli: Kedge) -> None:

@@ -3,11 +3,13 @@
 import os
 import pty
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_world import Kedge, make_cli
+
+from .cli_world import Kedge, make_cli
 
 
 @pytest.fixture
@@ -16,33 +18,39 @@ def cli(tmp_path: Path) -> Iterator[Kedge]:
         yield made
 
 
-def on_terminal(cli: Kedge, *arguments: str, exits: int = 0, **environment: str) -> str:
-    """All that a command writes on a terminal."""
+def on_terminal(
+    cli: Kedge, *arguments: str, exits: int = 0, interrupt_at: bytes | None = None, **environment: str
+) -> str:
+    """All that a command writes on a terminal. It gets one Ctrl-C once it has written `interrupt_at`."""
     ours, theirs = pty.openpty()
     process = cli.start(
         *arguments, stdin=theirs, stdout=theirs, stderr=theirs, environment={"TERM": "xterm", **environment}
     )
     os.close(theirs)
     written = b""
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # EIO: the other end is closed
-            break
-        if not part:
-            break
+    while part := _read(ours):
         written += part
+        if interrupt_at is not None and interrupt_at in written:
+            process.send_signal(signal.SIGINT)
+            interrupt_at = None
     os.close(ours)
     assert process.wait(30) == exits, written
     assert b"Traceback" not in written
     return written.decode()
 
 
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # EIO: nobody has the other end open any more.
+        return b""
+
+
 def test_a_plan_in_colour(cli: Kedge) -> None:
     cli.server()
     said = on_terminal(cli, "plan", "vm1", "--to", "h3", COLUMNS="200")
     assert re.search(r"\x1b\[31m- +<interface type='direct'>", said)
-    assert re.search(r"\x1b\[32m\+ +<interface type='bridge'>", said)
+    assert re.search(r"\x1b\[32m\+ +<interface type='ethernet'>", said)
     assert re.search(r"\x1b\[36m@@", said)
     assert "\x1b[32mIt can move to h3." in said
 
@@ -67,9 +75,19 @@ def test_a_migration_is_drawn(cli: Kedge) -> None:
     assert said.rstrip().endswith("ms")
 
 
+def test_ctrl_c_on_a_terminal(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.lasts_s = 30
+    said = on_terminal(cli, "migrate", "vm1", "--to", "h3", exits=1, interrupt_at=b"iteration", COLUMNS="120")
+    assert "Ctrl-C: the abort is asked for" in said
+    assert "was cancelled" in said and "rolled back" in said
+    assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l"), "the cursor is shown again"
+
+
 def test_a_narrow_terminal_breaks_no_id(cli: Kedge) -> None:
     server = cli.server()
-    port = cli.json("ports", "list")[0]["id"]
+    port = cli.json("ports", "list")[0]
     assert server["id"] in on_terminal(cli, "server", "list", COLUMNS="60")
-    assert port in on_terminal(cli, "ports", "list", COLUMNS="80")
-    assert port in on_terminal(cli, "server", "show", "vm1", COLUMNS="80")
+    for command in (("ports", "list"), ("server", "show", "vm1")):
+        said = on_terminal(cli, *command, COLUMNS="80")
+        assert port["id"][:8] in said and port["mac_address"] in said and "macvtap" in said

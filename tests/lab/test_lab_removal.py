@@ -9,9 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from kedge.lab.processes import ProcessId
 
 pytestmark = pytest.mark.lab
 
@@ -48,20 +51,23 @@ def _traces() -> dict[str, list[str]]:
     }
 
 
-def _assert_no_trace(namespaces: set[str]) -> None:
+def _assert_no_trace(inhabitants: set[ProcessId]) -> None:
     assert not any(_traces().values()), _traces()
-    # A libvirtd, QEMU or Open vSwitch that lives on would still be in one of the lab's network namespaces.
-    assert not namespaces & _namespaces_of_processes()
+    assert not [process for process in inhabitants if process.alive]
 
 
-def _namespaces_of_processes() -> set[str]:
+def _inhabitants() -> set[ProcessId]:
+    """Every process in one of the second lab's network namespaces: libvirtd and Open vSwitch among them."""
+    namespaces = {Path(f"/proc/{pid}/ns/net").readlink() for pid in _inits().values()}
+    assert len(namespaces) == len(NODES)
     found = set()
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                found.add(str((entry / "ns/net").readlink()))
-            except OSError:
-                continue
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):
+            process = ProcessId.of(int(entry.name))
+            if process is not None and (entry / "ns/net").readlink() in namespaces:
+                found.add(process)
     return found
 
 
@@ -75,10 +81,6 @@ def _inits() -> dict[str, int]:
     return {name: pid for name, (pid, _start) in record["inits"].items()}
 
 
-def _namespaces() -> set[str]:
-    return {str(Path(f"/proc/{pid}/ns/net").readlink()) for pid in _inits().values()}
-
-
 @pytest.fixture(autouse=True)
 def removed() -> Iterator[None]:
     yield
@@ -88,15 +90,16 @@ def removed() -> Iterator[None]:
 def test_down_leaves_nothing() -> None:
     links = _links()
     _python("Lab.up()")
-    namespaces = _namespaces()
-    assert len(namespaces) == len(NODES)
-    assert all(_traces().values())
+    inhabitants = _inhabitants()
+    assert len(inhabitants) >= len(NODES) + 5 + 4  # inits, five libvirtd, Open vSwitch's two on two hosts
+    assert _traces()["processes"]
+    assert len(_traces()["namespaces"]) == len(NODES)
     assert _links() == links
     _python("status = Lab.status(); assert status.healthy, status; assert len(status.hosts) == 5")
     _python("Lab.attach().hosts['h3'].popen(['sleep', '600'])")
 
     _python("Lab.down()")
-    _assert_no_trace(namespaces)
+    _assert_no_trace(inhabitants)
     assert _links() == links
     _python("assert Lab.status().found == ()")
     assert "NotFound" in _python("Lab.attach()", expected=1)
@@ -105,9 +108,9 @@ def test_down_leaves_nothing() -> None:
 
 def test_up_replaces_a_lab_whose_maker_is_gone() -> None:
     _python("Lab.up()")
-    first = _namespaces()
+    first = _inhabitants()
     _python("Lab.up()")
-    assert not first & _namespaces_of_processes()
+    assert not [process for process in first if process.alive]
     _python("assert Lab.attach().hosts['h2'].domains() == []")
 
 
@@ -119,9 +122,9 @@ def test_up_is_refused_while_the_process_that_made_the_lab_runs() -> None:
     with maker:
         assert maker.stdout is not None
         assert maker.stdout.readline() == b"up\n"
-        namespaces = _namespaces()
+        inhabitants = _inhabitants()
         assert "Conflict" in _python("Lab.up()", expected=1)
-        assert namespaces <= _namespaces_of_processes()
+        assert all(process.alive for process in inhabitants)
         maker.kill()
 
 
@@ -152,14 +155,14 @@ def test_down_after_the_maker_was_killed_half_way() -> None:
         "Lab.up()",
         expected=-signal.SIGKILL,
     )
-    namespaces = _namespaces()
+    inhabitants = _inhabitants()
     assert "Conflict" in _python("Lab.attach()", expected=1)
     # One node's init dies as well, and the record is torn.
     os.kill(_inits()["h2"], signal.SIGKILL)
     (ROOT / "state.json").write_text('{"owner": [')
 
     _python("Lab.down()")
-    _assert_no_trace(namespaces)
+    _assert_no_trace(inhabitants)
 
 
 def test_up_after_the_maker_was_killed_before_anything_was_written_down() -> None:

@@ -1,6 +1,5 @@
 """The tests that need what this machine's kernel may lack, on a kernel that has it: none may be skipped there."""
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -13,6 +12,15 @@ from kedge.lab import machine
 pytestmark = pytest.mark.lab
 
 PROJECT = Path(__file__).parents[2]
+# What a kernel can do wrong. The rest is the same code on every kernel, and an emulated one is slow.
+CHOSEN = (
+    "test_each_vm_has_its_own_network_and_no_other",
+    "test_a_vm_hears_no_other_network",
+    "test_a_vm_can_not_send_into_another_network",
+    "test_frames_for_a_vm_that_was_elsewhere_reach_it_from_then_on",
+    "test_a_vlan_device_that_was_there_is_used_and_kept",
+    "test_a_vlan_device_of_another_name_is_named",
+)
 
 
 def test_the_backends_on_a_kernel_with_vlans_and_open_vswitch() -> None:
@@ -23,17 +31,19 @@ def test_the_backends_on_a_kernel_with_vlans_and_open_vswitch() -> None:
         print(line, flush=True)
 
     code = machine.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "tests/agent/vif"],
+        [sys.executable, "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", "tests/agent/vif",
+         "-k", " or ".join(CHOSEN)],
         cwd=PROJECT,
         env={
             "KEDGE_MUST_RUN": "1",
             "PYTHONPATH": str(Path(kedge.__file__).parents[1]),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # they take longer to load than some tests to run
         },
-        timeout_s=float(os.environ.get("KEDGE_MACHINE_TIMEOUT_S", "900")),
+        timeout_s=1800,
         output=output,
-    )
+    )  # fmt: skip
     told = "\n".join(lines)
     assert code == 0, told
-    assert re.search(r"\d+ passed", lines[-1]), told
-    assert not re.search(r"skipped|xfailed|deselected", lines[-1]), told
+    assert not re.search(r"skipped|xfailed", lines[-1]), told
+    for name in CHOSEN:
+        assert re.search(rf"::{name}\[.*\] PASSED", told), f"{name} was not run:\n{told}"

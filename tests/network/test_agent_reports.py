@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from network_world import World, make_world, report_of
 from pydantic import TypeAdapter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,6 +16,8 @@ from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.domain import VifState
 from kedge.network.api import agent_router, install_error_handlers
 from kedge.network.api.peer import AGENT_ROLE, SCOPE_KEY
+
+from .network_world import World, make_world, report_of
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from network_world import World, make_world, report_of
 from sqlalchemy import select
 
 from kedge.model.domain import VifState
@@ -17,6 +16,8 @@ from kedge.network.local import LocalNetworkService, bindings, ports
 from kedge.network.service import NetworkService
 from kedge.store import transaction
 from kedge.store.tables import BindingRow
+
+from .network_world import World, make_world, report_of
 
 ACTIVE, INACTIVE = BindingStatus.ACTIVE, BindingStatus.INACTIVE
 SERVER = "5c4f0a52-0a3d-4a8e-9a3e-0e3b7a3f0001"

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from network_world import World, make_world
 
 from kedge.model.domain import VifState
 from kedge.network.api import install_error_handlers, network_router
+
+from .network_world import World, make_world
 
 NOBODY = "11111111-2222-3333-4444-555555555555"
 SERVER = "5c4f0a52-0a3d-4a8e-9a3e-0e3b7a3f0001"

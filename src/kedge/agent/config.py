@@ -54,6 +54,12 @@ def _uri(value: str) -> str:
     return value
 
 
+def _not_none(value: tuple["BackendConfig", ...]) -> tuple["BackendConfig", ...]:
+    if not value:
+        raise ValueError("must have at least one table")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Https = Annotated[str, AfterValidator(_https)]
 Uri = Annotated[str, AfterValidator(_uri)]
@@ -94,7 +100,7 @@ class AgentConfig(BaseModel):
     libvirt_uri: Uri
     migrate_uri: Uri
     url: Https | None = None  # how the control plane reaches this agent, where that is not `listen`
-    backend: tuple[BackendConfig, ...] = Field(min_length=1)
+    backend: Annotated[tuple[BackendConfig, ...], AfterValidator(_not_none)]
 
     @model_validator(mode="after")
     def _reachable(self) -> "AgentConfig":

@@ -13,7 +13,7 @@ import libvirt
 import structlog
 
 from kedge.agent.events import Events
-from kedge.model.errors import HostFailure, KedgeError
+from kedge.model.errors import HostFailure, KedgeError, NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +76,11 @@ class Connection:
             with suppress(libvirt.libvirtError):
                 connection.close()
 
+    @property
+    def current(self) -> Any:
+        """The open connection, or None; another object after each reconnection."""
+        return self._connection
+
     def get(self) -> Any:
         """The open `libvirt.virConnect`. Raises HostFailure while there is none."""
         connection = self._connection
@@ -85,7 +90,10 @@ class Connection:
 
     @contextmanager
     def speaking(self, doing: str) -> Iterator[Any]:
-        """The connection, with libvirt's errors raised as HostFailure; `doing` completes "could not …"."""
+        """The connection, with libvirt's errors raised as HostFailure, or NotFound for a domain that went.
+
+        `doing` completes "libvirt could not …".
+        """
         connection = self.get()
         try:
             yield connection
@@ -97,7 +105,9 @@ class Connection:
         if not _alive(connection):
             self._lost(connection, str(error))
             return HostFailure(f"libvirtd at {self._uri} does not answer ({error}); is it running?")
-        return HostFailure(f"libvirt could not {doing}: {error}")
+        # A domain may go at any time between being found and being asked.
+        gone = error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN
+        return (NotFound if gone else HostFailure)(f"libvirt could not {doing}: {error}")
 
     def _lost(self, connection: Any, reason: str) -> None:
         if self._connection is connection:

@@ -3,12 +3,17 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+
+import structlog
 
 from kedge.agent.frames import FrameWatch
 from kedge.agent.vif import Pluggers
 from kedge.model.domain import FrameTimes
 from kedge.model.network import Vif
+
+log = structlog.get_logger(__name__)
 
 # Watches that nobody asked about for so long are ended.
 _FORGOTTEN_S = 120.0
@@ -17,7 +22,7 @@ _FORGOTTEN_S = 120.0
 @dataclass
 class _Watch:
     migration_id: str | None
-    watch: FrameWatch
+    watch: Future[FrameWatch]
     asked_at: float
 
 
@@ -27,6 +32,8 @@ class FrameWatches:
     def __init__(self, vifs: Pluggers) -> None:
         self._vifs = vifs
         self._lock = threading.Lock()
+        # Setting up a watch takes some tenths of a second on a busy host; whoever observes must not wait for it.
+        self._starter = ThreadPoolExecutor(4, thread_name_prefix="frame-watch-start")
         self._watches: dict[str, _Watch] = {}
 
     def missing(self, vifs: Sequence[Vif], migration_id: str | None) -> bool:
@@ -52,7 +59,8 @@ class FrameWatches:
                 entry = self._of(vif, migration_id)
                 if entry is not None:
                     entry.asked_at = time.monotonic()
-                    found[vif.port_id] = entry.watch.times()
+                    if entry.watch.done() and entry.watch.exception() is None:
+                        found[vif.port_id] = entry.watch.result().times()
         return found
 
     def expire(self) -> None:
@@ -60,13 +68,14 @@ class FrameWatches:
         oldest = time.monotonic() - _FORGOTTEN_S
         with self._lock:
             for port_id in [port_id for port_id, entry in self._watches.items() if entry.asked_at < oldest]:
-                self._watches.pop(port_id).watch.stop()
+                _stop(self._watches.pop(port_id))
 
     def close(self) -> None:
-        """End every watch."""
+        """End every watch, and begin no other."""
+        self._starter.shutdown()
         with self._lock:
             while self._watches:
-                self._watches.popitem()[1].watch.stop()
+                _stop(self._watches.popitem()[1])
 
     def _of(self, vif: Vif, migration_id: str | None) -> _Watch | None:
         entry = self._watches.get(vif.port_id)
@@ -75,6 +84,18 @@ class FrameWatches:
     def _start(self, vif: Vif, migration_id: str | None, target: str | None) -> None:
         before = self._watches.pop(vif.port_id, None)
         if before is not None:
-            before.watch.stop()
-        watch = FrameWatch(lambda: self._vifs.device(vif, target), vif.mac_address)
+            _stop(before)
+        watch = self._starter.submit(FrameWatch, lambda: self._vifs.device(vif, target), vif.mac_address)
         self._watches[vif.port_id] = _Watch(migration_id, watch, time.monotonic())
+
+
+def _stop(entry: _Watch) -> None:
+    entry.watch.add_done_callback(_stopped)
+
+
+def _stopped(watch: Future[FrameWatch]) -> None:
+    error = watch.exception()
+    if error is None:
+        watch.result().stop()
+    else:
+        log.warning("a VIF's frames could not be watched", error=str(error))

@@ -94,8 +94,10 @@ class FrameWatch:
                 if self._watch(index):
                     return
             except OSError as error:
-                # The device went away while the ring was being set up.
+                # The device went away while the ring was being set up, or there is no memory for one.
                 log.debug("watching device %d failed: %s", index, error)
+                if self._wait_for_device():
+                    return
 
     def _device_index(self) -> int | None:
         try:

@@ -111,26 +111,20 @@ class Hypervisor:
             domain = self.domain(uuid)
             return Look() if domain is None else _look(domain)
 
-    def glance(self, uuid: str) -> Look:
-        """As `look`, for a domain that is known to have an outgoing job; never waits for QEMU.
+    def glance(self, domain: Any) -> Look:
+        """As `look`, for a domain with an outgoing job that is persistent; one quick question, none to QEMU.
 
         libvirtd knows the state from QEMU's events. Asking for the job would ask QEMU, and be answered when
         the pause that somebody waits for is over.
         """
-        with self._connection.speaking(f"look at domain {uuid}"):
+        with self._connection.speaking(f"look at domain {domain.UUIDString()}"):
             try:
-                domain = self.domain(uuid)
-                if domain is None:
-                    return Look()
                 state, reason = domain.state()
-                persistent = bool(domain.isPersistent())
             except libvirt.libvirtError as error:
                 if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                     return Look()
                 raise
-            return Look(
-                domain_state(state, reason, Job.OUTGOING, persistent=persistent), persistent, Job.OUTGOING
-            )
+            return Look(domain_state(state, reason, Job.OUTGOING, persistent=True), True, Job.OUTGOING)
 
     def completed(self, uuid: str) -> Mapping[str, Any] | None:
         """The statistics of the migration by which this domain came here, or None."""
@@ -155,7 +149,7 @@ class Hypervisor:
                 domain.create()
             except libvirt.libvirtError:
                 if not was_defined:
-                    domain.undefineFlags(_UNDEFINE)
+                    _undefine(domain)
                 raise
 
     def delete(self, uuid: str) -> None:
@@ -193,7 +187,7 @@ class Hypervisor:
         domain = self.domain(uuid)
         if domain is None:
             return
-        for act in (domain.destroy, lambda: domain.undefineFlags(_UNDEFINE)):
+        for act in (domain.destroy, lambda: _undefine(domain)):
             try:
                 act()
             except libvirt.libvirtError as error:
@@ -203,6 +197,16 @@ class Hypervisor:
                     raise
         if self.domain(uuid) is not None:
             raise HostFailure(f"domain {uuid} is still there after it was destroyed and undefined; try again")
+
+
+def _undefine(domain: Any) -> None:
+    try:
+        domain.undefineFlags(_UNDEFINE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        # A driver that does not know one of the flags has nothing that it would remove.
+        domain.undefine()
 
 
 def _look(domain: Any) -> Look:

@@ -1,5 +1,6 @@
 """Runs an agent."""
 
+import sys
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 def run(config_path: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises KedgeError when the agent can't start."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     config = load(config_path)
     config.state_dir.mkdir(parents=True, exist_ok=True)
     tls = server_context(config.credentials)

@@ -70,7 +70,7 @@ class Observer:
             completed=progress_of(completed) if completed else None,
             paused_at_ns=moments.paused_at_ns,
             resumed_at_ns=moments.resumed_at_ns,
-            vifs=self._vif_states(uuid, look, request.vifs),
+            vifs=self._vif_states(uuid, look, request.vifs) if request.check_vifs else {},
             frames=self._frames.times(request.vifs, request.migration_id),
             now_ns=time.time_ns(),
         )

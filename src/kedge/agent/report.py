@@ -72,7 +72,7 @@ class Reporter:
         self._reports = reports
         self._on_duties = on_duties
         self._wake = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._failures = 0
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
 
@@ -86,17 +86,19 @@ class Reporter:
 
     def close(self) -> None:
         """Stop reporting."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(_TIMEOUT_S)
 
     def _run(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             delay = self._report()
-            # With the control plane away, a change is no reason to knock sooner.
-            if self._wake.wait(delay) and self._failures == 0:
-                time.sleep(_GATHER_S)
+            if self._failures:
+                # With the control plane away, a change is no reason to knock sooner.
+                self._closing.wait(delay)
+            elif self._wake.wait(delay):
+                self._closing.wait(_GATHER_S)
             self._wake.clear()
 
     def _report(self) -> float:

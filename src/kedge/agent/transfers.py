@@ -37,7 +37,7 @@ _PROGRESS_S = 0.2
 # A transfer that was ordered an instant ago has no job yet; an abort waits so long for it to appear.
 _JOB_APPEARS_S = 3.0
 _REMEMBERED = 1000
-_LOST_TRACK = "the agent was restarted while the transfer ran, and did not see how it ended"
+_LOST_TRACK = "libvirtd or the agent was restarted while the transfer ran, and the VM still runs here"
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,10 @@ class Transfers:
         self._changed = changed
         self._lock = threading.Lock()
         self._known: dict[str, Transfer] = {}
-        # Servers whose migration this process waits for in libvirt, with the progress so far.
-        self._under_way: dict[str, JobProgress | None] = {}
-        # Those that were started before this process was; how they ended is found out by looking.
+        # Domains whose migration this process waits for in libvirt, by UUID, and their progress so far.
+        self._under_way: dict[str, Any] = {}
+        self._progress: dict[str, JobProgress] = {}
+        # Those whose end this process did not, or may not, get told: it is found out by looking.
         self._inherited: dict[str, Transfer] = {}
         for migration_id, stored in (json.loads(path.read_text()) if path.exists() else {}).items():
             self._inherited[migration_id] = Transfer(
@@ -80,14 +81,14 @@ class Transfers:
     def look(self, server_id: str) -> Look:
         """As `Hypervisor.look`, but never waits for QEMU while a transfer that this process started runs."""
         with self._lock:
-            under_way = server_id in self._under_way
-        return self._hypervisor.glance(server_id) if under_way else self._hypervisor.look(server_id)
+            domain = self._under_way.get(server_id)
+        return self._hypervisor.look(server_id) if domain is None else self._hypervisor.glance(domain)
 
     def progress(self, server_id: str, look: Look) -> JobProgress | None:
         """How far the outgoing transfer is; some tenths of a second old."""
         with self._lock:
             if server_id in self._under_way:
-                return self._under_way[server_id]
+                return self._progress.get(server_id)
         return progress_of(look.statistics) if look.job is Job.OUTGOING else None
 
     def state(self, migration_id: str, domain: DomainState, job: Job) -> tuple[TransferState, str | None]:
@@ -198,17 +199,18 @@ class Transfers:
 
     def _run(self, order: TransferOrder) -> None:
         over = threading.Event()
-        with self._lock:
-            self._under_way[order.server_id] = None
         threading.Thread(target=self._read_progress, args=(order.server_id, over), daemon=True).start()
         log.info(
             "transfer starts", migration=order.migration_id, server=order.server_id, to=order.libvirt_uri
         )
         state, problem = TransferState.SUCCEEDED, None
+        connection = self._connection.current
         try:
             self._migrate(order)
         except KedgeError as error:
-            state, problem = TransferState.FAILED, str(error)
+            # Without its caller's connection the migration may go on in libvirtd; only a look tells.
+            lost = connection is None or self._connection.current is not connection
+            state, problem = (TransferState.RUNNING if lost else TransferState.FAILED), str(error)
         except Exception as error:  # whatever it is, the conductor has to learn that the transfer is over
             log.exception("transfer broke", migration=order.migration_id)
             state, problem = TransferState.FAILED, f"{type(error).__name__}: {error}"
@@ -216,7 +218,11 @@ class Transfers:
         over.set()
         with self._lock:
             self._under_way.pop(order.server_id, None)
-        self._remember(order.migration_id, Transfer(order.server_id, order.epoch, state, problem))
+            self._progress.pop(order.server_id, None)
+            if state is TransferState.RUNNING:
+                self._inherited[order.migration_id] = self._known.pop(order.migration_id)
+        if state is not TransferState.RUNNING:
+            self._remember(order.migration_id, Transfer(order.server_id, order.epoch, state, problem))
         self._changed(order.server_id)
 
     def _read_progress(self, server_id: str, over: threading.Event) -> None:
@@ -227,7 +233,7 @@ class Transfers:
                 continue  # the thread that migrates says what is wrong
             with self._lock:
                 if look.job is Job.OUTGOING and server_id in self._under_way:
-                    self._under_way[server_id] = progress_of(look.statistics)
+                    self._progress[server_id] = progress_of(look.statistics)
 
     def _migrate(self, order: TransferOrder) -> None:
         with self._connection.speaking(f"migrate {order.server_id} to {order.libvirt_uri}"):
@@ -236,6 +242,8 @@ class Transfers:
                 raise NotFound(f"domain {order.server_id} is not here any more")
             # libvirt 9 keeps a limit that is set before the job begins, so the first pass already heeds it.
             domain.migrateSetMaxDowntime(order.downtime_limit_ms)
+            with self._lock:
+                self._under_way[order.server_id] = domain
             domain.migrateToURI3(order.libvirt_uri, parameters(order), flags(order))
 
     def _remember(self, migration_id: str, transfer: Transfer) -> None:
@@ -244,7 +252,7 @@ class Transfers:
             self._inherited.pop(migration_id, None)
             while len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
-            stored = {**self._inherited, **self._known}
+            stored = dict(list({**self._inherited, **self._known}.items())[-_REMEMBERED:])
             write_atomically(self._path, json.dumps({key: asdict(value) for key, value in stored.items()}))
 
 

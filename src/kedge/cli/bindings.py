@@ -9,9 +9,7 @@ from .options import AsJson, HostName, PortName
 from .render import binding as in_words
 from .render import facts, print_json, row, say, show, status, table
 
-app = typer.Typer(
-    no_args_is_help=True, help="Bindings: how a port is, or is about to be, attached on a host."
-)
+app = typer.Typer(no_args_is_help=True, help="Bindings: how ports are attached on their hosts.")
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ from .render import listed, print_json, row, show, table
 
 
 def hosts(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the hosts, and the network backends that their agents report."""
+    """List the hosts and their network backends."""
     with connect(context) as api:
         found: list[Json] = api.get(f"{KEDGE_API}/hosts")
     if as_json:

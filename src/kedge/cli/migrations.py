@@ -8,7 +8,7 @@ from . import lookup, progress, summary
 from .client import ControlPlane, Json, connect, segment
 from .lookup import KEDGE_API
 from .options import AsJson, MigrationId, OfServer
-from .render import ms, print_json, row, say, show, status, table
+from .render import ms, print_json, row, say, short, show, status, table
 
 app = typer.Typer(no_args_is_help=True, help="Migrations, those under way and those that have ended.")
 
@@ -29,7 +29,7 @@ def list_migrations(context: typer.Context, server: OfServer = None, as_json: As
         ended = migration["finished_at"] is not None
         row(
             made,
-            migration["id"][:8],
+            short(migration["id"]),
             names.get(migration["server_id"], migration["server_id"]),
             migration["source"],
             migration["destination"],
@@ -73,7 +73,7 @@ def abort_migration(context: typer.Context, migration: MigrationId, as_json: AsJ
         return
     say(
         f"The abort of migration {found['id']} is asked for;"
-        f" `kedge migrations show {found['id'][:8]} --follow` shows what becomes of it."
+        f" `kedge migrations show {short(found['id'])} --follow` shows what becomes of it."
     )
 
 

@@ -11,11 +11,14 @@ from .exits import Exit
 from .lookup import KEDGE_API
 from .options import AsJson, ServerName, To
 from .render import binding as in_words
-from .render import console, diff, print_json, row, say, show, table
+from .render import console, diff, print_json, row, say, short, show, table
 
 
 def plan(context: typer.Context, server: ServerName, *, to: To, as_json: AsJson = False) -> None:
-    """Show what a migration would do: bindings, plugging and the domain XML. Stores and plugs nothing."""
+    """Show what a migration would do.
+
+    That is each port's binding on both hosts, what is plugged, and the domain XML. Nothing is stored or plugged.
+    """
     with connect(context) as api:
         found: Json = api.post(f"{KEDGE_API}/servers/{segment(server)}/plan", {"host": to}, wait_s=START_S)
     if as_json:
@@ -68,7 +71,7 @@ def migrate(
         return
     say(
         f"Migration {started['id']} of {server} from {started['source']} to {to} has begun;"
-        f" `kedge migrations show {started['id'][:8]} --follow` shows how far it is."
+        f" `kedge migrations show {short(started['id'])} --follow` shows how far it is."
     )
 
 

@@ -8,7 +8,7 @@ from . import lookup
 from .client import ControlPlane, Json, connect
 from .lookup import NETWORK_API
 from .options import AsJson, OfServer, PortName
-from .render import attachment, facts, listed, print_json, row, say, show, status, table
+from .render import attachment, facts, listed, print_json, row, say, short, show, status, table
 
 app = typer.Typer(no_args_is_help=True, help="Ports: the NICs of servers, as the network knows them.")
 
@@ -28,7 +28,7 @@ def list_ports(context: typer.Context, server: OfServer = None, as_json: AsJson 
     for port in found:
         row(
             made,
-            port["id"],
+            short(port["id"]),
             port["mac_address"],
             networks.get(port["network_id"]) or port["network_id"],
             _addresses(port),

@@ -11,7 +11,7 @@ from kedge.model.errors import KedgeError
 from .client import ControlPlane, Json, segment
 from .exits import Exit, NoControlPlane
 from .lookup import KEDGE_API
-from .render import console, print_json
+from .render import console, print_json, short
 from .summary import summarise
 from .views import Lines, Screen, View
 
@@ -31,7 +31,9 @@ def follow_to_end(
     With `as_json`, progress goes to standard error, and standard output gets the migration as it ended.
     """
     out = console(stderr=as_json)
-    title = f"{server}: {migration['source']} -> {migration['destination']} (migration {migration['id'][:8]})"
+    title = (
+        f"{server}: {migration['source']} -> {migration['destination']} (migration {short(migration['id'])})"
+    )
     try:
         with Screen(out, title) if out.is_terminal else Lines(out, title) as view:
             ended = follow(api, migration, view, abort_on_interrupt=abort_on_interrupt)
@@ -110,7 +112,7 @@ def _look_again(api: ControlPlane, migration: Json, view: View) -> Json:
 
 
 def _how_to_look(migration: Json) -> str:
-    return f"`kedge migrations show {migration['id'][:8]}` shows what becomes of it."
+    return f"`kedge migrations show {short(migration['id'])}` shows what becomes of it."
 
 
 def _path(migration: Json) -> str:

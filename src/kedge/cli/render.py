@@ -17,6 +17,7 @@ Cell = str | int | Text | None
 PIPE_WIDTH = 10_000
 """Columns of what is not a terminal: a program that reads lines gets whole ones."""
 
+_WHOLE = frozenset({"Id", "MAC", "Host", "Status", "Binding", "Agent"})
 _STATUS_STYLES = {
     "ACTIVE": "green",
     "INACTIVE": "yellow",
@@ -66,11 +67,16 @@ def complain(error: Exception) -> None:
         out.print(f"  - {reason}", style="red")
 
 
+def short(identity: str) -> str:
+    """The beginning of an id, which the commands take for the whole one as long as it is the only such."""
+    return identity[:8]
+
+
 def table(*columns: str) -> Table:
-    """An empty table. Ids and addresses in it are never broken, so that they can be copied."""
+    """An empty table. What is copied out of it or has a few letters anyway is never broken."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, no_wrap=column in {"Id", "MAC", "Host"}, overflow="fold")
+        made.add_column(column, no_wrap=column in _WHOLE, overflow="fold")
     return made
 
 

@@ -14,7 +14,7 @@ from .lookup import KEDGE_API
 from .nics import SYNTAX, parse_nic
 from .options import AsJson, HostName, ServerName
 from .render import binding as in_words
-from .render import facts, listed, print_json, row, say, show, status, table
+from .render import facts, listed, print_json, row, say, short, show, status, table
 
 app = typer.Typer(no_args_is_help=True, help="Servers: the VMs that Kedge knows.")
 
@@ -160,7 +160,7 @@ def _show(api: ControlPlane, server: Json, as_json: bool) -> None:
     made = table("Id", "MAC", "Network", "Addresses", "Host", "Binding", "Attached to")
     for port in server["ports"]:
         first = (
-            port["id"],
+            short(port["id"]),
             port["mac_address"],
             networks.get(port["network_id"]) or port["network_id"],
             listed(port["fixed_ips"]),

@@ -46,6 +46,7 @@ class Actor:
         self._epoch = epoch
         self._looker = looker
         self._tools = tools
+        self._refusal: str | None = None  # why the last transfer order was not taken
         self._acts: Mapping[Act, Callable[[Action], None]] = {
             Act.BIND: self._bind,
             Act.PLUG: self._plug,
@@ -62,7 +63,12 @@ class Actor:
         }
 
     def act(self, action: Action) -> None:
-        """Do it. Raises KedgeError when it could not be done; then it is decided again from a new look."""
+        """Do it. Raises KedgeError when it could not be done; then it is decided again from a new look.
+
+        Agents refuse the orders of a conductor that was replaced; the network service does not know of them.
+        """
+        if action.act in {Act.BIND, Act.ACTIVATE, Act.UNBIND}:
+            self._tools.migrations.intent(self._migration.id, self._epoch)
         self._acts[action.act](action)
 
     # Before the transfer: what fails here ends the migration, as nothing has moved yet.
@@ -71,8 +77,9 @@ class Actor:
         destination = self._migration.destination
         try:
             for port in self._tools.network.ports_of(self._migration.server_id):
-                bound = {binding.host for binding in self._tools.network.bindings(port.id)}
-                if destination not in bound:
+                known = self._tools.network.bindings(port.id)
+                there = next((binding for binding in known if binding.host == destination), None)
+                if there is None or self._looker.is_foreign(there):
                     self._tools.network.bind(port.id, destination, migration_id=self._migration.id)
         except (Unreachable, StaleEpoch):
             raise
@@ -125,7 +132,11 @@ class Actor:
             auto_converge=options.auto_converge,
         )
         self._show(MigrationStatus.RUNNING)
-        self._tools.agents.agent(self._migration.source).start_transfer(order)
+        try:
+            self._tools.agents.agent(self._migration.source).start_transfer(order)
+        except KedgeError as error:
+            self._refusal = str(error)
+            raise
         self._note(Phase.TRANSFER)
 
     def _stop(self, action: Action, error: KedgeError) -> None:
@@ -146,6 +157,7 @@ class Actor:
         self._tools.network.switch(self._migration.server_id, host)
         self._tools.servers.change(self._migration.server_id, host=host)
         if action.role is Role.DESTINATION:
+            self._note_pause()
             self._note(Phase.SWITCHED)
             self._show(MigrationStatus.SWITCHING)
 
@@ -180,8 +192,9 @@ class Actor:
 
     def _give_up(self, action: Action) -> None:
         view = self._looker.gathered.views.get(Role.SOURCE)
-        said = f": {view.transfer_error}" if view is not None and view.transfer_error else ""
-        self._tools.migrations.give_up(self._migration.id, self._epoch, action.why + said)
+        said = (view.transfer_error if view is not None else None) or self._refusal
+        why = f"{action.why}: {said}" if said else action.why
+        self._tools.migrations.give_up(self._migration.id, self._epoch, why)
         self._note(Phase.GIVEN_UP)
         self._show(MigrationStatus.ROLLING_BACK)
 
@@ -189,18 +202,25 @@ class Actor:
         outcome = action.outcome or Outcome.FAILED
         completed = outcome is Outcome.COMPLETED
         gathered = self._looker.gathered
-        for phase, at_ns in ((Phase.PAUSED, gathered.paused_ns),):
-            if completed and at_ns is not None:
-                self._note(phase, at_ns)
+        if completed and gathered.paused_ns is not None:
+            self._note(Phase.PAUSED, gathered.paused_ns)
         if completed:
             self._note(Phase.VERIFIED)
+        else:
+            self._refuse_late_order()
         self._note(Phase.SETTLED if completed else Phase.ROLLED_BACK)
-        self._tools.servers.change(self._migration.server_id, status="ACTIVE")
+        host = self._migration.destination if completed else self._migration.source
+        self._tools.servers.change(self._migration.server_id, status="ACTIVE", host=host)
         figures = {
             "guest_downtime_ms": gathered.downtime_ms if completed else None,
             "network_blackout_ms": self._looker.blackout_ms() if completed else None,
         }
         self._tools.migrations.finish(self._migration.id, self._epoch, _ENDS[outcome], figures)
+
+    def _refuse_late_order(self) -> None:
+        """A transfer order of a conductor that was replaced may still be on its way; nobody would drive it."""
+        if self._tools.migrations.intent(self._migration.id, self._epoch).orders:
+            self._tools.agents.agent(self._migration.source).abort_transfer(self._migration.id, self._epoch)
 
     def _server(self) -> Server:
         return self._tools.servers.find(self._migration.server_id)
@@ -213,6 +233,11 @@ class Actor:
 
     def _note(self, phase: Phase, at_ns: int | None = None) -> None:
         self._tools.migrations.note(self._migration.id, self._epoch, phase, at_ns)
+
+    def _note_pause(self) -> None:
+        """When libvirt said that the source VM stands still, as soon as that is known."""
+        if self._looker.gathered.paused_ns is not None:
+            self._note(Phase.PAUSED, self._looker.gathered.paused_ns)
 
     def _show(self, status: MigrationStatus) -> None:
         self._tools.migrations.show(self._migration.id, self._epoch, status=status)

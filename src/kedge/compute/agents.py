@@ -14,7 +14,7 @@ from kedge.model.agent_api import (
     VifReport,
 )
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
-from kedge.model.errors import NotFound, Unreachable
+from kedge.model.errors import Unreachable
 from kedge.model.host import Host
 
 
@@ -93,6 +93,10 @@ class HostDirectory(Protocol):
         """All hosts that ever reported, with whether their agent is alive."""
         ...
 
+    def host(self, name: str) -> Host:
+        """The host of this name. Raises NotFound, naming those that there are."""
+        ...
+
 
 class Agents:
     """Finds a host and its agent by name."""
@@ -104,12 +108,7 @@ class Agents:
 
     def host(self, name: str) -> Host:
         """The host of this name. Raises NotFound, naming those that there are."""
-        hosts = self._directory.hosts()
-        for host in hosts:
-            if host.name == name:
-                return host
-        known = ", ".join(host.name for host in hosts) or "none has reported yet"
-        raise NotFound(f"There is no host {name!r}. Known hosts: {known}.")
+        return self._directory.host(name)
 
     def hosts(self) -> list[Host]:
         """All hosts."""

@@ -121,15 +121,15 @@ class Drive:
 
     def _look(self, before: Observation | None, previous: Action | None) -> Observation:
         intent = self._tools.migrations.intent(self._id, self._epoch)
-        if before is None or previous is None or previous.act is not Act.WAIT:
+        waited = previous is not None and previous.act is Act.WAIT
+        if before is None or not waited or not before.source.transferring:
             return self._looker.look(intent)
-        if before.source.transferring and not before.destination.runs:
-            if before.source.domain is DomainState.SWITCHOVER:
-                return self._looker.look(intent, wait_on=Role.DESTINATION, wait_ms=SWITCHOVER_WAIT_MS)
-            return self._looker.look(intent, wait_on=Role.SOURCE, wait_ms=WAIT_MS)
-        if before.source.transferring:
-            return self._looker.look(intent, wait_on=Role.SOURCE, wait_ms=WAIT_MS)
-        return self._looker.look(intent)
+        # Nothing depends on the VIFs while libvirt is at work, so the looks are kept quick.
+        if before.source.domain is DomainState.SWITCHOVER and not before.destination.runs:
+            on, wait_ms = Role.DESTINATION, SWITCHOVER_WAIT_MS
+        else:
+            on, wait_ms = Role.SOURCE, WAIT_MS
+        return self._looker.look(intent, wait_on=on, wait_ms=wait_ms, check_vifs=False)
 
     def _do(self, action: Action, seen: Observation, *, repeated: bool) -> bool:
         """Act; says whether it could be done."""

@@ -8,7 +8,7 @@ from kedge.core.migration import BindingView, Intent, Observation, Plugged, Role
 from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState, FrameTimes, HostView, VifState
 from kedge.model.errors import HostFailure, Unreachable
-from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
+from kedge.model.network import Binding, BindingStatus, Network, Port, Vif, vif_of
 from kedge.model.server import Migration
 from kedge.network.service import NetworkService
 from kedge.wire import seen
@@ -41,21 +41,26 @@ class Looker:
             Role.DESTINATION: migration.destination,
         }
         self.gathered = Gathered()
+        self._networks: dict[str, Network] = {}
+        self._plugged: dict[Role, Plugged] = {}
 
-    def look(self, intent: Intent, *, wait_on: Role | None = None, wait_ms: int = 0) -> Observation:
+    def look(
+        self, intent: Intent, *, wait_on: Role | None = None, wait_ms: int = 0, check_vifs: bool = True
+    ) -> Observation:
         """Look at the source, then at the destination.
 
         With `wait_on`, that host answers when something changes there from the last view, or after `wait_ms`.
+        Without `check_vifs` the VIFs count as they were found when they were checked last.
         """
         ports = self._network.ports_of(self._migration.server_id)
-        bindings = {port.id: self._network.bindings(port.id) for port in ports}
+        bindings = self._bindings(ports)
         sides = {}
         for role in (Role.SOURCE, Role.DESTINATION):
             vifs = self.vifs(role, ports, bindings)
-            sides[role] = self._side(role, vifs, len(ports), wait_ms if wait_on is role else 0)
-        # The bindings are read again, as they may have changed during a long wait.
-        bindings = {port.id: self._network.bindings(port.id) for port in ports}
-        views = {role: _binding_view(host, bindings) for role, host in self.hosts.items()}
+            sides[role] = self._side(role, vifs, len(ports), wait_ms if wait_on is role else 0, check_vifs)
+        if wait_on is not None:
+            bindings = self._bindings(ports)  # They may have changed during the wait.
+        views = {role: self._binding_view(role, bindings) for role in self.hosts}
         return Observation(
             source=replace(sides[Role.SOURCE], binding=views[Role.SOURCE]),
             destination=replace(sides[Role.DESTINATION], binding=views[Role.DESTINATION]),
@@ -74,16 +79,44 @@ class Looker:
             known = bindings[port.id] if bindings is not None else self._network.bindings(port.id)
             for binding in known:
                 if binding.host == self.hosts[role]:
-                    found.append(vif_of(port, self._network.network(port.network_id), binding))
+                    found.append(vif_of(port, self._network_of(port), binding))
         return found
 
-    def _side(self, role: Role, vifs: list[Vif], ports: int, wait_ms: int) -> Side:
+    def _bindings(self, ports: list[Port]) -> Mapping[str, list[Binding]]:
+        return {port.id: self._network.bindings(port.id) for port in ports}
+
+    def _network_of(self, port: Port) -> Network:
+        """The port's network, read once: what is used of it can't change while it has ports."""
+        if port.network_id not in self._networks:
+            self._networks[port.network_id] = self._network.network(port.network_id)
+        return self._networks[port.network_id]
+
+    def _binding_view(self, role: Role, bindings: Mapping[str, list[Binding]]) -> BindingView:
+        here = [
+            binding for known in bindings.values() for binding in known if binding.host == self.hosts[role]
+        ]
+        if not here:
+            return BindingView.NONE
+        # What another migration left behind may describe a host that has changed since: it is to be made anew.
+        foreign = any(self.is_foreign(binding) for binding in here)
+        if len(here) < len(bindings) or (role is Role.DESTINATION and foreign):
+            return BindingView.SOME
+        active = all(binding.status is BindingStatus.ACTIVE for binding in here)
+        return BindingView.ACTIVE if active else BindingView.INACTIVE
+
+    def is_foreign(self, binding: Binding) -> bool:
+        """Whether this INACTIVE binding is not this migration's own."""
+        return binding.status is BindingStatus.INACTIVE and binding.migration_id != self._migration.id
+
+    def _side(self, role: Role, vifs: list[Vif], ports: int, wait_ms: int, check_vifs: bool) -> Side:
         host = self.hosts[role]
+        check = check_vifs or role not in self._plugged
         known = self.gathered.views.get(role)
         request = ObserveRequest(
             vifs=tuple(vifs),
             migration_id=self._migration.id,
             watch=True,
+            check_vifs=check,
             wait_ms=wait_ms,
             seen=seen(known) if known else "",
         )
@@ -93,12 +126,9 @@ class Looker:
         except (Unreachable, HostFailure):
             return Side(reachable=False, dead=not self._agents.host(host).alive)
         self._gather(role, view, sent, waited=wait_ms > 0)
-        return Side(
-            domain=view.domain,
-            job=view.job,
-            transfer=view.transfer,
-            plugged=_plugged(view, vifs, ports),
-        )
+        if check:
+            self._plugged[role] = _plugged(view, vifs, ports)
+        return Side(domain=view.domain, job=view.job, transfer=view.transfer, plugged=self._plugged[role])
 
     def _gather(self, role: Role, view: HostView, sent_ns: int, *, waited: bool) -> None:
         gathered = self.gathered
@@ -119,7 +149,8 @@ class Looker:
     def blackout_ms(self) -> float | None:
         """From the VM's last frame on the source to its first on the destination, the longest over its ports.
 
-        None when a port showed no frame on one of the sides: then there is nothing to measure between.
+        A port that was silent on the source is left out. None when no other is left, or one was not heard
+        again: then there is nothing to measure between.
         """
         source, destination = self.gathered.frames[Role.SOURCE], self.gathered.frames[Role.DESTINATION]
         gaps = []
@@ -141,13 +172,3 @@ def _plugged(view: HostView, vifs: list[Vif], ports: int) -> Plugged:
     if all(state is VifState.ABSENT for state in states):
         return Plugged.NONE
     return Plugged.ALL if len(states) == ports and set(states) <= enough else Plugged.SOME
-
-
-def _binding_view(host: str, bindings: Mapping[str, list[Binding]]) -> BindingView:
-    statuses = [binding.status for known in bindings.values() for binding in known if binding.host == host]
-    if not statuses:
-        return BindingView.NONE
-    if len(statuses) < len(bindings):
-        return BindingView.SOME
-    active = all(status is BindingStatus.ACTIVE for status in statuses)
-    return BindingView.ACTIVE if active else BindingView.INACTIVE

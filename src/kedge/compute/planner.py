@@ -110,7 +110,9 @@ class Planner:
         there: Binding | None = None
         obstacle: str | None = None
         if here is None:
-            obstacle = f"port {port.id} has no ACTIVE binding on {source}; see `kedge bindings {port.id}`"
+            obstacle = (
+                f"port {port.id} has no ACTIVE binding on {source}; see `kedge bindings list {port.id}`"
+            )
         try:
             there = self._network.preview(port.id, destination)
         except CannotBind as error:

@@ -77,6 +77,11 @@ class ServerRecords:
             row.host = host or row.host
             row.updated_at = _now()
 
+    def refuse_while_migrating(self, server_id: str) -> None:
+        """Raises Conflict if a migration of this server is under way."""
+        with reading(self._engine) as session:
+            _refuse_second_migration(session, server_id)
+
     def delete(self, server_id: str) -> None:
         """Forget a server and its migrations. Raises Conflict while one of them is under way."""
         with transaction(self._engine) as session:
@@ -154,9 +159,12 @@ class MigrationRecords:
         """Begin to drive a migration: a new epoch, larger than that of every migration before.
 
         Agents compare epochs per server and per port too, so they must grow from one migration to the next.
+        Raises StaleEpoch if it has ended, as whoever drove it until then may have done in this instant.
         """
         with transaction(self._engine) as session:
             row = _row(session, migration_id)
+            if row.finished_at is not None:
+                raise StaleEpoch(f"Migration {migration_id} has ended already: {row.status}.")
             row.epoch = 1 + (session.scalar(select(func.max(MigrationRow.epoch))) or 0)
             return row.epoch
 
@@ -176,6 +184,7 @@ class MigrationRecords:
             if row.finished_at is not None:
                 raise Conflict(f"Migration {migration_id} has ended already: {row.status}.")
             row.abort_requested = True
+            _note(session, migration_id, Phase.ABORT_ASKED, time.time_ns(), {})
         return self.find(migration_id)
 
     def give_up(self, migration_id: str, epoch: int, why: str) -> None:
@@ -215,16 +224,7 @@ class MigrationRecords:
         """Add to the timeline; a phase that is there already keeps its first time."""
         with transaction(self._engine) as session:
             _owned(session, migration_id, epoch)
-            if session.get(MigrationEventRow, (migration_id, _SEQ[phase])) is None:
-                session.add(
-                    MigrationEventRow(
-                        migration_id=migration_id,
-                        seq=_SEQ[phase],
-                        phase=phase.value,
-                        at_ns=time.time_ns() if at_ns is None else at_ns,
-                        detail=dict(detail or {}),
-                    )
-                )
+            _note(session, migration_id, phase, time.time_ns() if at_ns is None else at_ns, detail or {})
 
     def finish(
         self, migration_id: str, epoch: int, status: MigrationStatus, figures: Mapping[str, float | None]
@@ -241,6 +241,13 @@ class MigrationRecords:
 
 _SEQ = {phase: number for number, phase in enumerate(Phase)}
 """A phase happens once in a migration, so its place in the order is its key."""
+
+
+def _note(session: Session, migration_id: str, phase: Phase, at_ns: int, detail: Mapping[str, Any]) -> None:
+    if session.get(MigrationEventRow, (migration_id, _SEQ[phase])) is None:
+        event = MigrationEventRow(migration_id=migration_id, seq=_SEQ[phase], phase=phase.value)
+        event.at_ns, event.detail = at_ns, dict(detail)
+        session.add(event)
 
 
 def _row(session: Session, migration_id: str) -> MigrationRow:

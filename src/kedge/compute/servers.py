@@ -95,6 +95,7 @@ class Servers:
         host = self._agents.host(request.host)
         agent = self._agents.agent(host.name)
         server_id = _uuid_of(request.xml) if request.xml else str(uuid.uuid4())
+        _refuse_taken(agent.domains(), server_id, host.name)
         server = Server(server_id, request.name, host.name, "BUILD")
         with ExitStack() as undo:
             vifs = []
@@ -106,9 +107,10 @@ class Servers:
             xml = _domain_xml(request, server_id, vifs)
             self._records.add(server, xml)
             undo.callback(self._records.delete, server_id)
-            for nic, vif in zip(request.nics, vifs, strict=True):
+            queues = {nic.mac: nic.queues for nic in attachments(xml)}
+            for vif in vifs:
                 undo.callback(agent.unplug, vif.port_id)
-                agent.plug(PlugOrder(vif, queues=nic.queues))
+                agent.plug(PlugOrder(vif, queues=queues.get(vif.mac_address.lower(), 1)))
             undo.callback(agent.delete_domain, server_id)
             agent.create_domain(server_id, xml)
             undo.pop_all()
@@ -146,15 +148,18 @@ class Servers:
         return server, ports
 
     def delete(self, id_or_name: str) -> None:
-        """Destroy a server, unplug it, and delete its ports. Raises Conflict while it is being migrated."""
+        """Destroy a server, unplug it, and delete its ports. Raises Conflict while it is being migrated.
+
+        Its record goes last, so that what failed in the middle can be tried again.
+        """
         server = self._records.find(id_or_name)
+        self._records.refuse_while_migrating(server.id)
         agent = self._agents.agent(server.host)
-        ports = self._network.ports_of(server.id)
-        self._records.delete(server.id)
         agent.delete_domain(server.id)
-        for port in ports:
+        for port in self._network.ports_of(server.id):
             agent.unplug(port.id)
             self._network.delete_port(port.id)
+        self._records.delete(server.id)
 
     def _port_for(self, nic: NicRequest, server_id: str, undo: ExitStack) -> Port:
         if nic.port:
@@ -201,7 +206,22 @@ class Servers:
 
 
 def _uuid_of(xml: str) -> str:
-    return parse(xml).findtext("uuid") or str(uuid.uuid4())
+    """The UUID in a domain XML, as libvirt writes it. Raises BadRequest if it has none."""
+    found = (parse(xml).findtext("uuid") or "").strip()
+    try:
+        return str(uuid.UUID(found))
+    except ValueError:
+        raise BadRequest(f"The domain XML needs a <uuid>, and has {found!r}; put a UUID there.") from None
+
+
+def _refuse_taken(domains: Sequence[DomainSummary], server_id: str, host: str) -> None:
+    """A domain that is there already is not to be started, replaced, or removed if something fails."""
+    for domain in domains:
+        if domain.uuid == server_id:
+            raise Conflict(
+                f"{host} holds a domain {domain.name} ({domain.state}) with the UUID {server_id} already;"
+                " adopt it, or give the new server another"
+            )
 
 
 def _domain_xml(request: ServerRequest, server_id: str, vifs: Sequence[Vif]) -> str:

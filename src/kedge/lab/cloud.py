@@ -5,6 +5,7 @@ The control plane's Unix socket is on the machine itself, so that the `kedge` co
     KEDGE_URL=unix:///run/kedge-lab/kedge.sock kedge hosts
 """
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 import httpx2
 
-from kedge.model.errors import HostFailure, KedgeError
+from kedge.model.errors import HostFailure
 from kedge.pki import CertificateAuthority, Role
 from kedge.wire import error_from
 
@@ -42,13 +43,12 @@ class Cloud:
     def up(cls, say: Callable[[str], None] = lambda _text: None) -> Self:
         """Make the lab and start Kedge on it. What was made is removed when a step fails."""
         say("five hosts in namespaces: libvirtd, Open vSwitch, the fabric between them")
-        lab = Lab.up()
+        cloud = cls(Lab.up())
         try:
-            cloud = cls(lab)
             say("certificates, the control plane, five agents")
             cloud.start()
         except BaseException:
-            Lab.down()
+            cloud.down()
             raise
         return cloud
 
@@ -101,6 +101,9 @@ class Cloud:
         """Remove everything."""
         self._http.close()
         Lab.down()
+        for process in (*self.agents.values(), self.control):
+            if process is not None:
+                process.wait(timeout=20)  # the lab's end has killed it; this only takes note of that
 
     def __enter__(self) -> Self:
         return self
@@ -171,11 +174,8 @@ class Cloud:
         return "\n".join(texts)
 
     def _answers(self) -> bool:
-        try:
-            self.get("/kedge/v1/hosts")
-        except (httpx2.HTTPError, KedgeError):
-            return False
-        return True
+        with socket.socket(socket.AF_UNIX) as knock:
+            return knock.connect_ex(str(SOCKET)) == 0
 
     def _all_alive(self) -> bool:
         alive = {host["name"] for host in self.get("/kedge/v1/hosts") if host["alive"]}

@@ -32,12 +32,15 @@ class _MountAttr(ctypes.Structure):
 
 
 def main(arguments: list[str]) -> None:
-    """Never returns: becomes the command, or raises OSError."""
+    """Never returns: becomes the command, exits with a message, or raises OSError."""
     own, command = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
     _end_with(int(own[-1]))
     if "--read-only" in own:
         _see_everything_read_only()
-    os.execvp(command[0], command)  # noqa: S606 - the command is an argument list, no shell is wanted
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - the command is an argument list, no shell is wanted
+    except FileNotFoundError:
+        sys.exit(f"{command[0]} is not installed")
 
 
 def _end_with(parent: int) -> None:

@@ -43,7 +43,7 @@ def mount_private_directories(node: Node) -> None:
         "127.0.0.1 localhost\n" + "".join(f"{spec.address} {spec.name}\n" for spec in (CONTROL, *HOSTS))
     )
     mounts = [(node.directory, inner), (PKI, root / str(PKI)[1:]), (root / "etc/hosts", Path("/etc/hosts"))]
-    mounts += [_emulator_mount(node)] if _loses_writes_under_tcg() else []
+    mounts.append(_emulator_mount(node))
     mounts += [(root / directory[1:], Path(directory)) for directory in private]
     # A recursive bind takes what is already mounted below /run along.
     node.shell("".join(f"mount --rbind {source} {target}\n" for source, target in mounts))
@@ -66,7 +66,8 @@ def _emulator_mount(node: Node) -> tuple[Path, Path]:
     node.shell(f"mount --bind {EMULATOR} {real}\n")
     script = node.directory / "qemu.sh"
     text = (Path(__file__).parent / "guest" / "qemu.sh").read_text()
-    script.write_text(text.replace("@QEMU@", str(real)))
+    extra_kib = 8 if _loses_writes_under_tcg() else 0
+    script.write_text(text.replace("@QEMU@", str(real)).replace("@EXTRA_KIB@", str(extra_kib)))
     script.chmod(0o755)
     return script, Path(EMULATOR)
 

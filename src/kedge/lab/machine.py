@@ -29,7 +29,7 @@ from typing import IO
 from kedge.lab import confined
 from kedge.lab.initramfs import archive
 from kedge.lab.kernel import CACHE, Kernel, kernel
-from kedge.model.errors import HostFailure
+from kedge.model.errors import BadRequest, HostFailure
 
 _FILES = Path(__file__).with_suffix("")  # the directory `machine` beside this module
 _BUSYBOX = Path("/bin/busybox")
@@ -68,9 +68,11 @@ def run(
         output: called with each line of standard output and error, as it comes.
         cache: where the kernel is kept.
 
-    Raises HostFailure when the machine did not boot, broke down, or was not done in time; the message
-    holds the last words of its kernel.
+    Raises BadRequest when the caller is not root, and HostFailure when the machine did not boot, broke
+    down, or was not done in time; the message holds the last words of its kernel, virtiofsd and QEMU.
     """
+    if os.geteuid() != 0:
+        raise BadRequest("the machine shares every file of this one, whoever may read it; run it as root")
     booted = kernel(cache)
     end = secrets.token_hex(16)
     command = _command(argv, cwd or Path.cwd(), _ENVIRONMENT | dict(env or {}))

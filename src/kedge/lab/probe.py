@@ -11,7 +11,6 @@ so that a late wake-up of the program is not taken for a gap.
 
 import argparse
 import os
-import select
 import socket
 import struct
 import time
@@ -98,7 +97,8 @@ class _Track:
 
     def finish(self, at_ns: int) -> None:
         """A VM that answers no more is dark until the end."""
-        self._note_gap(at_ns)
+        if self._last_ns is None or self._last_ns < at_ns:
+            self._note_gap(at_ns)
 
 
 def _checksum(data: bytes) -> int:
@@ -159,11 +159,12 @@ class _Prober:
             if wait_ns > 0:
                 time.sleep(wait_ns / 1e9)
             self.receive()
+        ended_ns = time.time_ns()
         # The last requests get the time of a round trip.
-        select.select([self.socket], [], [], 0.05)
+        time.sleep(0.05)
         self.receive()
         for track in self.tracks.values():
-            track.finish(time.time_ns())
+            track.finish(ended_ns)
 
 
 def _arrival_ns(ancillary: Sequence[tuple[int, int, bytes]]) -> int:

@@ -5,9 +5,11 @@ program's side.
 """
 
 import json
+import os
 import signal
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -75,7 +77,11 @@ def _started_mark(output: Path) -> Path:
 
 
 def started(output: Path) -> None:
-    """Tells the `Sampler` that the program measures from now on."""
+    """Tells the `Sampler` that the program measures from now on; it goes before other processes from here."""
+    # Without the right to do so it measures all the same, with more noise.
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+        Path("/proc/self/autogroup").write_text("-15")
     _started_mark(output).touch()
 
 

@@ -66,13 +66,15 @@ class HostDuties:
 class ObserveRequest:
     """Asks for a `HostView`. `wait_ms` > 0 answers only when something changes from `seen`, or when time is up.
 
-    `seen` is a `HostView.domain`/`job`/`transfer` triple as the caller last saw it. `watch` starts the
-    watching of the VM's frames on these VIFs' devices, which the view's `frames` then report.
+    `check_vifs` says whether the VIFs are looked at too: that takes a while on a switch, and nothing depends
+    on it while memory is copied. `seen` is a `HostView.domain`/`job`/`transfer` triple as the caller last saw
+    it. `watch` starts the watching of the VM's frames on these VIFs' devices, which the view's `frames` report.
     """
 
     vifs: tuple[Vif, ...] = ()
     migration_id: str | None = None
     watch: bool = False
+    check_vifs: bool = True
     wait_ms: int = 0
     seen: str = ""
 

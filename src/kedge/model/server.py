@@ -47,6 +47,7 @@ class Phase(StrEnum):
     SWITCHED = "switched"
     ANNOUNCED = "announced"
     VERIFIED = "wired and verified"
+    ABORT_ASKED = "abort asked"
     GIVEN_UP = "given up"
     ROLLED_BACK = "rolled back"
     SETTLED = "settled"

@@ -56,6 +56,7 @@ class SimulatedFabric:
         violations: what hosts were told to do and must never be; empty if all is well.
         rounds: how often a transfer sends the dirty memory before it pauses the VM.
         downtime_ms: what QEMU will say it measured.
+        reporting: whether agents report each change; off, they do so when a test tells them to.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class SimulatedFabric:
         self.changed = threading.Condition(self.lock)
         self.driven = False
         self.violations: list[str] = []
+        self.reporting = True
         self.rounds = 2
         self.downtime_ms = 17
         self.hosts: dict[str, SimulatedHost] = {}
@@ -160,7 +162,7 @@ class SimulatedFabric:
     def _report(self, transfer: SimulatedTransfer) -> None:
         for host in (transfer.source, transfer.destination):
             if host is not None:
-                host.agent.report()
+                host.agent.changed()
 
     def _advance(self, transfer: SimulatedTransfer) -> None:
         following = transfer.next_step()

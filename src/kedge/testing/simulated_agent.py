@@ -110,6 +110,11 @@ class SimulatedAgent:
             if port_id not in bound and self._host.user_of(vif) is None:
                 self._host.unplug(port_id)
 
+    def changed(self) -> None:
+        """Something on the host is different; report it, unless the fabric is told that nobody needs that."""
+        if self._host.fabric.reporting:
+            self.report()
+
     def transfer_ended(self, migration_id: str, error: str | None) -> None:
         """libvirt tells how a transfer ended, to the process that started it."""
         known = self._transfers.get(migration_id)
@@ -150,13 +155,13 @@ class SimulatedAgent:
             raise BadRequest(f"the domain's XML has the UUID {found or '(none)'}, the request is for {uuid}")
         if not self._host.domain(uuid).live:
             self._host.start(xml)
-        self.report()
+        self.changed()
 
     @_call
     def delete_domain(self, uuid: str) -> None:
         """Destroy and undefine."""
         self._host.holds.pop(uuid, None)
-        self.report()
+        self.changed()
 
     @_call
     def discard_domain(self, uuid: str, order: DiscardOrder) -> None:
@@ -170,7 +175,7 @@ class SimulatedAgent:
         if domain.live and not any(uuid in each.holds for each in host.fabric.others(host)):
             host.violated(f"the only copy of domain {uuid} was discarded while it was {domain.state}")
         del host.holds[uuid]
-        self.report()
+        self.changed()
 
     @_call
     def resume_domain(self, uuid: str, order: ResumeOrder) -> None:
@@ -182,7 +187,7 @@ class SimulatedAgent:
         if domain.state is not DomainState.SWITCHOVER or uuid in self._host.jobs:
             raise Conflict(f"domain {uuid} is {domain.state} on this host and can't be resumed")
         domain.state = DomainState.RUNNING
-        self.report()
+        self.changed()
 
     @_call
     def observe(self, uuid: str, request: ObserveRequest) -> HostView:
@@ -192,7 +197,7 @@ class SimulatedAgent:
         """
         fabric = self._host.fabric
         if request.watch:
-            self._host.watch(uuid, request.vifs)
+            self._host.watch(uuid, request.vifs, request.migration_id)
         ticks, deadline = -(-request.wait_ms // TICK_MS), time.monotonic() + request.wait_ms / 1000
         view = self._view(uuid, request)
         while ticks > 0 and seen(view) == request.seen and time.monotonic() < deadline:
@@ -237,7 +242,7 @@ class SimulatedAgent:
         running = self._host.fabric.running(known.server_id, self._host)
         if running is not None and running.step is not Step.ARRIVED:
             running.fail("operation aborted: migration out job: canceled by client")
-            self.report()
+            self.changed()
 
     @_call
     def vifs(self) -> list[VifReport]:
@@ -250,7 +255,7 @@ class SimulatedAgent:
         self._admit(f"port {order.vif.port_id}", order.epoch)
         self.queues[order.vif.port_id] = order.queues
         plugged = self._host.plug(order.vif)
-        self.report()
+        self.changed()
         return plugged
 
     @_call
@@ -258,7 +263,7 @@ class SimulatedAgent:
         """Remove whatever Kedge made on the host for a port."""
         self._admit(f"port {port_id}", epoch)
         self._host.unplug(port_id)
-        self.report()
+        self.changed()
 
     @_call
     def announce(self, order: AnnounceOrder) -> None:
@@ -285,7 +290,7 @@ class SimulatedAgent:
             completed=domain.arrived if arrived else None,
             paused_at_ns=host.paused_ns.get(uuid),
             resumed_at_ns=host.resumed_ns.get(uuid),
-            vifs={vif.port_id: host.vif_state(vif) for vif in request.vifs},
+            vifs={vif.port_id: host.vif_state(vif) for vif in request.vifs if request.check_vifs},
             frames={port_id: times for port_id, times in frames.items() if times is not None},
             now_ns=host.now_ns(),
         )

@@ -56,7 +56,7 @@ class SimulatedHost:
         self.silent: set[str] = set()
         self.clock_skew_ns = 0
         self.agent = SimulatedAgent(self)
-        self._watched: dict[str, str] = {}
+        self._watched: dict[str, tuple[str, str | None]] = {}
         self._numbers = count()
 
     def now_ns(self) -> int:
@@ -83,6 +83,8 @@ class SimulatedHost:
         for nic in SimulatedDomain(uuid, name, xml).nics():
             self._check_nic(nic)
         self.holds[uuid] = domain
+        self.paused_ns.pop(uuid, None)
+        self.resumed_ns.pop(uuid, None)
 
     def _macvtaps(self) -> Iterator[str]:
         return (f"macvtap{number}" for number in self._numbers)
@@ -155,16 +157,17 @@ class SimulatedHost:
             self.violated(f"port {vif.port_id} was announced where its VM does not run")
         self.announced.append(vif.port_id)
 
-    def watch(self, uuid: str, vifs: Sequence[Vif]) -> None:
-        """Watch the frames that a domain sends on these VIFs."""
+    def watch(self, uuid: str, vifs: Sequence[Vif], migration_id: str | None) -> None:
+        """Watch the frames that a domain sends on these VIFs, anew for each migration."""
         for vif in vifs:
-            self._watched[vif.port_id] = uuid
-            self.frames.setdefault(vif.port_id, FrameTimes())
+            if self._watched.get(vif.port_id) != (uuid, migration_id):
+                self._watched[vif.port_id] = (uuid, migration_id)
+                self.frames[vif.port_id] = FrameTimes()
 
     def emit(self, uuid: str) -> None:
         """The guest sends a frame on each of its NICs."""
-        for port_id in [port_id for port_id, watched in self._watched.items() if watched == uuid]:
-            if port_id not in self.silent:
+        for port_id, (watched, _) in self._watched.items():
+            if watched == uuid and port_id not in self.silent:
                 now, before = self.now_ns(), self.frames[port_id]
                 first = before.first_ns if before.first_ns is not None else now
                 self.frames[port_id] = FrameTimes(first, now, before.frames + 1)

@@ -65,6 +65,7 @@ class SimulatedTransfer:
         domain = self.source.holds.get(uuid)
         if domain is not None and domain.state is DomainState.SWITCHOVER:
             domain.state = DomainState.RUNNING
+            self.source.paused_ns.pop(uuid, None)
         if self.destination is not None:
             incoming = self.destination.holds.get(uuid)
             if incoming is not None and incoming.state is DomainState.INCOMING:

@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from vif_world import ALL, CASES, Vm, World, run, world
 
 from kedge.agent.frames import FrameWatch
 from kedge.model.network import Vif
+
+from .vif_world import ALL, CASES, Vm, World, run, world
 
 pytestmark = pytest.mark.lab
 

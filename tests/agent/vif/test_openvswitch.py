@@ -1,11 +1,12 @@
 """What is particular to Open vSwitch: local VLANs, restarts, and both forms of plugging."""
 
 import pytest
-from vif_world import ALL, World, cases, changed, run
 
 from kedge.agent.vif import ovs_client as ovs
 from kedge.model.domain import VifState
 from kedge.model.errors import HostFailure
+
+from .vif_world import ALL, World, cases, changed, run
 
 pytestmark = pytest.mark.lab
 

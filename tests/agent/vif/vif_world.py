@@ -1,6 +1,7 @@
 """A host in a throw-away network namespace, what is at the other end of its wire, and stand-ins for VMs."""
 
 import fcntl
+import json
 import os
 import select
 import socket
@@ -36,7 +37,7 @@ from kedge.model.network import (
 )
 
 PHYSICAL_NETWORK, INTERFACE = "physnet1", "eth1"
-Test = TypeVar("Test")
+Test = TypeVar("Test", bound=Callable[..., None])
 ALL = "ff:ff:ff:ff:ff:ff"
 PEER_MAC = "52:54:00:aa:00:01"
 ETHERTYPE = 0x88B5  # IEEE 802: for local experiments
@@ -91,16 +92,41 @@ CASES = [
     Case("ovs-native-kernel-vlan", _ovs("system", hybrid=False), 100),
     Case("ovs-hybrid-kernel-vlan", _ovs("system", hybrid=True), 100),
 ]
-MUST_RUN = bool(os.environ.get("KEDGE_MUST_RUN"))
+# Set where the kernel has all that common kernels lack. `1`: run what is chosen for it, `all`: run everything.
+MUST_RUN = os.environ.get("KEDGE_MUST_RUN", "")
 
 
-def cases(choose: Callable[[Case], bool] = lambda case: True) -> Callable[[Test], Test]:
+def cases(
+    choose: Callable[[Case], bool] = lambda case: True, *, every_kernel: bool = False
+) -> Callable[[Test], Test]:
     """Runs a test on a host of each chosen case.
 
-    Where the kernel is there for what other kernels lack (KEDGE_MUST_RUN), only the cases that need it are run.
+    Emulating a machine with the right kernel is slow, so there only the tests are run that depend on the
+    kernel's own means (`every_kernel`), in the cases that use these.
     """
-    chosen = [case for case in CASES if choose(case) and (case.needs_kernel or not MUST_RUN)]
-    return pytest.mark.parametrize("host", chosen, indirect=True, ids=[case.name for case in chosen])
+    chosen = [case for case in CASES if choose(case)]
+    parametrize = pytest.mark.parametrize("host", chosen, indirect=True, ids=[case.name for case in chosen])
+
+    def mark(test: Test) -> Test:
+        marked: Test = parametrize(test)
+        marked.every_kernel = every_kernel  # type: ignore[attr-defined]
+        return marked
+
+    return mark
+
+
+def is_wanted(item: pytest.Item) -> bool:
+    """Whether a test of ours is to be run on this kernel."""
+    if MUST_RUN != "1" or not isinstance(item, pytest.Function):
+        return True
+    if "place" in item.fixturenames:
+        return False
+    if "host" not in item.fixturenames:
+        return True
+    case = item.callspec.params["host"]
+    return (
+        isinstance(case, Case) and case.needs_kernel and bool(getattr(item.function, "every_kernel", False))
+    )
 
 
 def run(*argv: str) -> str:
@@ -173,7 +199,8 @@ class Wire:
         return heard
 
     def heard(self, quiet_s: float = QUIET_S) -> list[tuple[int | None, str]]:
-        return [(vlan, label_of(data)) for vlan, data in self.raw(quiet_s)]
+        """(tag, label), sorted: the first frame of a kind may be overtaken on its way through a switch."""
+        return sorted(((vlan, label_of(data)) for vlan, data in self.raw(quiet_s)), key=str)
 
 
 class Vm:
@@ -188,6 +215,7 @@ class Vm:
         self._file = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if queues > 1 else 0)
         fcntl.ioctl(self._file, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+        _wait_for(lambda: _is_forwarding(name), f"{name} does not come up")
 
     def send(self, destination: str, label: str, vlan: int | None = None, ethertype: int = ETHERTYPE) -> None:
         os.write(self._file, bytes(10) + frame(destination, self.mac, label, vlan, ethertype))
@@ -196,7 +224,7 @@ class Vm:
         labels = []
         while select.select([self._file], [], [], quiet_s)[0]:
             labels.append(label_of(os.read(self._file, 2048)[10:]))
-        return labels
+        return sorted(labels)
 
     def stop(self) -> None:
         if self._file >= 0:
@@ -213,14 +241,24 @@ def _make_macvtap(vif: Vif) -> str:
     parent = str(vif.vif_details["macvtap_source"])
     run("ip", "link", "add", "link", parent, "name", name, "address", vif.mac_address, "index", str(index),
         "type", "macvtap", "mode", "bridge")  # fmt: skip
-    deadline = time.monotonic() + 5
-    while not Path(f"/dev/tap{index}").exists():
-        assert time.monotonic() < deadline, "no /dev/tap for the macvtap"
-        time.sleep(0.01)
+    _wait_for(Path(f"/dev/tap{index}").exists, f"there is no /dev/tap{index}")
     # libvirt sets it up when the VM's CPUs start, long after it has made it.
     time.sleep(0.2)
     run("ip", "link", "set", name, "up")
     return name
+
+
+def _is_forwarding(device: str) -> bool:
+    """Whether the bridge that the device is in, if any, has noticed that somebody opened it."""
+    ports = json.loads(run("bridge", "-j", "link", "show", "dev", device) or "[]")
+    return all(port["state"] == "forwarding" for port in ports)
+
+
+def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.01)
 
 
 @dataclass
@@ -373,12 +411,7 @@ class _Daemon:
 
     def start(self, is_ready: Callable[[], bool]) -> None:
         self._process = subprocess.Popen(self._argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while not is_ready():
-            assert self._process.poll() is None and time.monotonic() < deadline, (
-                f"{self._argv[0]} did not start"
-            )
-            time.sleep(0.02)
+        _wait_for(is_ready, f"{self._argv[0]} did not start")
 
     def stop(self) -> None:
         if self._process is not None:

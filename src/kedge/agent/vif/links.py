@@ -4,6 +4,7 @@ All netlink work happens on one thread with one open socket: pyroute2's handles 
 that uses them, and what happens there happens one at a time.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -101,7 +102,16 @@ class Links:
 
     def find(self, name: str) -> Link | None:
         """The device of this name, if there is one."""
-        return next((link for link in self.all() if link.name == name), None)
+
+        def look() -> Link | None:
+            try:
+                return _link(self._ip.link("get", ifname=name)[0])
+            except NetlinkError as error:
+                if error.code == errno.ENODEV:
+                    return None
+                raise
+
+        return self._do(f"look at {name}", look)
 
     def get(self, name: str) -> Link:
         """The device of this name; raises HostFailure if there is none."""
@@ -157,11 +167,12 @@ class Links:
         """Delete devices; one that is gone already (a veth goes with its peer) is passed over."""
 
         def remove() -> None:
-            there = {message["index"] for message in self._ip.get_links()}
             for link in links:
-                if link.index in there:
+                try:
                     self._ip.link("del", index=link.index)
-                    there = {message["index"] for message in self._ip.get_links()}
+                except NetlinkError as error:
+                    if error.code != errno.ENODEV:
+                        raise
 
         self._do("delete devices", remove)
 

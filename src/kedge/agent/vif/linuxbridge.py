@@ -9,7 +9,7 @@ from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
-from .base import NETWORK_MARK, carrier, port_of
+from .base import NETWORK_MARK, carrier, port_of, vlan_of
 from .links import Link, Links
 from .raw import send
 from .tap import ensure_tap
@@ -38,7 +38,7 @@ class BridgePlugger:
         tap = ensure_tap(self._links, vif, queues)
         if tap.master not in (None, bridge.index):
             self._links.set(tap, master=0)
-        if self._is_trunk(vif):
+        if vlan_of(vif.segment) is None:
             only_untagged(self._links, tap)
         if tap.master != bridge.index:
             self._links.set(tap, master=bridge.index)
@@ -57,7 +57,7 @@ class BridgePlugger:
         if not any(link.index == device.master and link.up for link in self._links.all()):
             return VifState.ABSENT
         ours = port_of(device.alias, VifType.BRIDGE) is not None
-        if ours and self._is_trunk(vif) and not passes_only_untagged(self._links, device):
+        if ours and vlan_of(vif.segment) is None and not passes_only_untagged(self._links, device):
             return VifState.ABSENT
         return VifState.UP
 
@@ -130,9 +130,6 @@ class BridgePlugger:
                 f"{member.name} has the address {addresses[0]}, which would stop working in a bridge; "
                 f"make a bridge with {member.name} in it and the address on it, which Kedge then uses"
             )
-
-    def _is_trunk(self, vif: Vif) -> bool:
-        return vif.segment.segmentation_id is None
 
 
 def _is_unused_bridge(link: Link, devices: Sequence[Link]) -> bool:

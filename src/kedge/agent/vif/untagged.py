@@ -1,7 +1,7 @@
 """Keeps VLAN-tagged frames off a device that belongs to a flat network.
 
-A Linux bridge and a macvtap hand every frame on, tagged or not. The interface below a flat network carries tagged frames
-of other networks too, so without this a VM would see them, and could send some of its own into any VLAN.
+A Linux bridge and a macvtap hand every frame on, tagged or not. The interface below a flat network carries
+tagged frames of other networks too, so without this a VM would see them, and could send its own into any VLAN.
 A small eBPF program on the device drops them in both directions; a priority tag (VLAN id 0) is no VLAN.
 Open vSwitch needs none of this: its access ports do the same.
 """

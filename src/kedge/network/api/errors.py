@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
+from kedge.wire import error_body
 
 # Kedge's general errors by the names that Neutron's clients know; more special ones have their own names.
 _NEUTRON_TYPES: Mapping[type[KedgeError], str] = {
@@ -32,9 +33,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(KedgeError)
     def on_kedge_error(request: Request, error: KedgeError) -> JSONResponse:
-        own = type(error).__name__
-        neutron = _NEUTRON_TYPES.get(type(error), own)
-        return _answer(request, error.status, own, neutron, str(error))
+        if not _is_neutrons(request):
+            return JSONResponse(error_body(error), error.status)
+        name = _NEUTRON_TYPES.get(type(error), type(error).__name__)
+        return _answer(request, error.status, name, name, str(error))
 
     @app.exception_handler(RequestValidationError)
     def on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:

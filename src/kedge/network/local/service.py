@@ -151,8 +151,7 @@ class LocalNetworkService:
             row = ports.port(work, port_id, lock=True)
             if device_id and row.device_id:
                 raise Conflict(f"Port {port_id} is a NIC of {row.device_id} already; choose or make another.")
-            owner = "compute:kedge" if device_id else ""
-            ports.update_port(work, row, device_id=device_id, device_owner=owner)
+            ports.update_port(work, row, device_id=device_id, device_owner="compute:kedge")
             return views.port(row)
 
     def bind_as_found(self, port_id: str, host: str, found: Recognised) -> Binding:

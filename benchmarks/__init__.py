@@ -1,0 +1,1 @@
+"""Measurements; the tests assert no times."""

@@ -1,0 +1,54 @@
+"""What stands for the parts of an agent that need a real host."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kedge.agent.agent import Agent
+from kedge.agent.config import AgentConfig
+from kedge.agent_client import AgentClient
+from kedge.model.agent_api import VifReport
+from kedge.model.domain import VifState
+from kedge.model.errors import HostFailure
+from kedge.model.network import Vif
+
+
+class NotedVifs:
+    """Stands for `Pluggers` where no device is to be made."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Vif] = {}
+        self.injected: list[tuple[str, int]] = []
+        self.fails = False
+
+    def plug(self, vif: Vif, queues: int = 1) -> VifState:
+        if self.fails:
+            raise HostFailure("the kernel said no")
+        self.made[vif.port_id] = vif
+        return VifState.BUILD
+
+    def state(self, vif: Vif, target: str | None = None) -> VifState:
+        if self.fails:
+            raise HostFailure("the kernel said no")
+        if target is not None:
+            return VifState.UP
+        return VifState.BUILD if vif.port_id in self.made else VifState.ABSENT
+
+    def device(self, vif: Vif, target: str | None = None) -> str | None:
+        return target
+
+    def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
+        self.injected.append((vif.port_id, len(frames)))
+
+    def unplug(self, port_id: str) -> None:
+        self.made.pop(port_id, None)
+
+    def plugged(self) -> list[VifReport]:
+        return [VifReport(port_id, VifState.BUILD, (vif.tap_name,)) for port_id, vif in self.made.items()]
+
+
+@dataclass
+class Running:
+    agent: Agent
+    client: AgentClient
+    vifs: NotedVifs
+    config: AgentConfig

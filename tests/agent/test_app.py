@@ -1,0 +1,231 @@
+"""The agent's API through its client and over mutual TLS, on libvirt's test driver."""
+
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from kedge.agent_client import AgentClient
+from kedge.model.agent_api import (
+    AnnounceOrder,
+    DiscardOrder,
+    ObserveRequest,
+    PlugOrder,
+    ResumeOrder,
+    TransferTuning,
+)
+from kedge.model.domain import DomainState, TransferOrder, TransferState, VifState
+from kedge.model.errors import BadRequest, Conflict, Forbidden, HostFailure, NotFound, StaleEpoch, Unreachable
+from kedge.model.network import NetworkType, Segment, Vif, VifType
+from kedge.pki import CertificateAuthority, Role, client_context
+
+from .agent_stand_ins import Running
+
+MAC = "fa:16:3e:00:00:01"
+
+
+def xml_of(uuid: str) -> str:
+    return (
+        f"<domain type='test'><name>vm-{uuid}</name><uuid>{uuid}</uuid><memory>65536</memory><os><type>hvm</type></os>"
+        f"<devices><interface type='ethernet'><mac address='{MAC}'/><target dev='tap-odd'/></interface></devices>"
+        "</domain>"
+    )
+
+
+@pytest.fixture
+def uuid() -> str:
+    return str(uuid4())
+
+
+@pytest.fixture
+def vif() -> Vif:
+    segment = Segment(NetworkType.FLAT, "physnet1")
+    return Vif(str(uuid4()), str(uuid4()), MAC, segment, VifType.MACVTAP, fixed_ips=("198.51.100.7",))
+
+
+def test_a_domain_from_its_start_to_its_end(running_agent: Running, uuid: str) -> None:
+    client = running_agent.client
+    assert client.observe(uuid, ObserveRequest()).domain is DomainState.ABSENT
+    client.create_domain(uuid, xml_of(uuid))
+    client.create_domain(uuid, xml_of(uuid))
+    view = client.observe(uuid, ObserveRequest())
+    assert (view.domain, view.persistent, view.job) == (DomainState.RUNNING, True, False)
+    assert abs(view.now_ns - time.time_ns()) < 5e9
+    assert MAC in client.domain_xml(uuid)
+    found = {summary.uuid: summary for summary in client.domains()}
+    assert (found[uuid].name, found[uuid].state) == (f"vm-{uuid}", DomainState.RUNNING)
+    assert uuid in client.host().running
+    client.delete_domain(uuid)
+    client.delete_domain(uuid)
+    assert client.observe(uuid, ObserveRequest()).domain is DomainState.ABSENT
+    with pytest.raises(NotFound, match=uuid):
+        client.domain_xml(uuid)
+
+
+def test_a_domain_that_can_not_be_is_refused(running_agent: Running, uuid: str) -> None:
+    client = running_agent.client
+    with pytest.raises(BadRequest, match="can't be read"):
+        client.create_domain(uuid, "<domain>")
+    with pytest.raises(BadRequest, match="has the UUID"):
+        client.create_domain(uuid, xml_of(str(uuid4())))
+    with pytest.raises(HostFailure, match="could not start"):
+        client.create_domain(uuid, f"<domain type='test'><uuid>{uuid}</uuid></domain>")
+    assert client.observe(uuid, ObserveRequest()).domain is DomainState.ABSENT
+
+
+def test_a_domain_is_discarded_only_in_the_states_that_were_said(running_agent: Running, uuid: str) -> None:
+    client = running_agent.client
+    client.create_domain(uuid, xml_of(uuid))
+    order = DiscardOrder((DomainState.SHUTOFF, DomainState.INCOMING), epoch=2)
+    with pytest.raises(Conflict, match="is running on this host"):
+        client.discard_domain(uuid, order)
+    running_agent.agent.hypervisor.domain(uuid).destroy()
+    with pytest.raises(StaleEpoch):
+        client.discard_domain(uuid, DiscardOrder((DomainState.SHUTOFF,), epoch=1))
+    assert client.observe(uuid, ObserveRequest()).domain is DomainState.SHUTOFF
+    client.discard_domain(uuid, order)
+    client.discard_domain(uuid, order)
+    assert client.observe(uuid, ObserveRequest()).domain is DomainState.ABSENT
+
+
+def test_only_a_vm_that_a_migration_left_paused_is_resumed(running_agent: Running, uuid: str) -> None:
+    client = running_agent.client
+    with pytest.raises(Conflict, match="absent"):
+        client.resume_domain(uuid, ResumeOrder())
+    client.create_domain(uuid, xml_of(uuid))
+    client.resume_domain(uuid, ResumeOrder())
+    running_agent.agent.hypervisor.domain(uuid).suspend()
+    with pytest.raises(Conflict, match="paused"):
+        client.resume_domain(uuid, ResumeOrder())
+    assert client.observe(uuid, ObserveRequest()).domain is DomainState.PAUSED
+    client.delete_domain(uuid)
+
+
+def test_observing_waits_for_a_change(running_agent: Running, uuid: str) -> None:
+    client = running_agent.client
+    began = time.monotonic()
+    assert (
+        client.observe(uuid, ObserveRequest(wait_ms=300, seen="absent/0/none")).domain is DomainState.ABSENT
+    )
+    assert 0.25 < time.monotonic() - began < 3
+    began = time.monotonic()
+    client.observe(uuid, ObserveRequest(wait_ms=20_000, seen="running/0/none"))
+    assert time.monotonic() - began < 5
+    threading.Timer(0.3, client.create_domain, (uuid, xml_of(uuid))).start()
+    view = client.observe(uuid, ObserveRequest(wait_ms=20_000, seen="absent/0/none"))
+    assert view.domain is not DomainState.ABSENT
+    assert time.monotonic() - began < 10
+    client.delete_domain(uuid)
+
+
+def test_waiting_requests_do_not_keep_others_out(running_agent: Running, uuid: str) -> None:
+    client = running_agent.client
+    request = ObserveRequest(wait_ms=3000, seen="absent/0/none")
+    waiting = [threading.Thread(target=client.observe, args=(uuid, request)) for _ in range(50)]
+    for thread in waiting:
+        thread.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    client.domains()
+    assert time.monotonic() - began < 1.5
+    running_agent.agent.stop_waiting()
+    for thread in waiting:
+        thread.join()
+
+
+def test_a_strange_vif_is_known_by_the_name_in_the_domain(
+    running_agent: Running, uuid: str, vif: Vif
+) -> None:
+    client = running_agent.client
+    request = ObserveRequest(vifs=(vif,))
+    assert client.observe(uuid, request).vifs == {vif.port_id: VifState.ABSENT}
+    client.create_domain(uuid, xml_of(uuid))
+    assert client.observe(uuid, request).vifs == {vif.port_id: VifState.UP}
+    client.delete_domain(uuid)
+
+
+def test_vifs_are_plugged_and_unplugged(running_agent: Running, vif: Vif) -> None:
+    client = running_agent.client
+    assert client.plug(PlugOrder(vif, epoch=2)).state is VifState.BUILD
+    assert client.plug(PlugOrder(vif, epoch=2)) == client.vifs()[0]
+    assert client.host().vifs == {vif.port_id: VifState.BUILD}
+    with pytest.raises(StaleEpoch):
+        client.unplug(vif.port_id, epoch=1)
+    client.unplug(vif.port_id, epoch=2)
+    client.unplug(vif.port_id)
+    assert client.vifs() == []
+    running_agent.vifs.fails = True
+    with pytest.raises(HostFailure, match="the kernel said no"):
+        client.plug(PlugOrder(vif))
+
+
+def test_a_vm_is_announced_and_not_after_it_was_unplugged(running_agent: Running, vif: Vif) -> None:
+    client = running_agent.client
+    client.announce(AnnounceOrder(vif, repeat=1))
+    assert running_agent.vifs.injected == [(vif.port_id, 2)]
+    client.announce(AnnounceOrder(vif, repeat=1000, interval_ms=10))
+    client.unplug(vif.port_id)
+    count = len(running_agent.vifs.injected)
+    time.sleep(0.1)
+    assert len(running_agent.vifs.injected) == count
+
+
+def test_a_transfer_needs_a_running_domain(running_agent: Running, uuid: str) -> None:
+    client = running_agent.client
+    order = TransferOrder("m1", uuid, 1, "test:///default", "tcp://127.0.0.1", "<domain/>")
+    with pytest.raises(NotFound, match=uuid):
+        client.start_transfer(order)
+    with pytest.raises(NotFound, match="has no transfer"):
+        client.tune_transfer("m1", TransferTuning(epoch=1))
+    client.create_domain(uuid, xml_of(uuid))
+    running_agent.agent.hypervisor.domain(uuid).suspend()
+    with pytest.raises(Conflict, match="paused"):
+        client.start_transfer(order)
+    client.abort_transfer("m1", 1)
+    client.delete_domain(uuid)
+
+
+def test_a_transfer_that_libvirt_refuses_has_failed(running_agent: Running, uuid: str) -> None:
+    client = running_agent.client
+    client.create_domain(uuid, xml_of(uuid))
+    # libvirt's test driver can't migrate.
+    client.start_transfer(TransferOrder("m1", uuid, 1, "test:///default", "tcp://127.0.0.1", "<domain/>"))
+    request = ObserveRequest(migration_id="m1", wait_ms=5000, seen="running/1/running")
+    view = client.observe(uuid, request)
+    while view.transfer is TransferState.RUNNING:
+        view = client.observe(uuid, request)
+    assert view.transfer is TransferState.FAILED
+    assert "not support" in str(view.transfer_error)
+    assert client.observe(uuid, ObserveRequest(migration_id="m2")).transfer is TransferState.NONE
+    client.delete_domain(uuid)
+
+
+def test_addresses_and_bodies_have_to_agree(running_agent: Running, uuid: str, vif: Vif) -> None:
+    peer = running_agent.client._peer
+    order = TransferOrder("m1", uuid, 1, "test:///default", "tcp://127.0.0.1", "<domain/>")
+    for method, path, body in (
+        ("PUT", "/v1/transfers/m2", order),
+        ("PUT", "/v1/vifs/other", PlugOrder(vif)),
+        ("POST", "/v1/vifs/other/announce", AnnounceOrder(vif)),
+        ("PUT", f"/v1/domains/{uuid}", {"text": "<domain/>"}),
+        ("PUT", "/v1/transfers/m1", {"migration_id": "m1"}),
+    ):
+        with pytest.raises(BadRequest):
+            peer.call(method, path, body=body)
+
+
+def test_only_the_control_planes_certificate_is_obeyed(running_agent: Running, tmp_path: Path) -> None:
+    url = str(running_agent.client._peer._url)
+    other = CertificateAuthority.open(tmp_path / "ca").issue("h2", Role.AGENT, [], tmp_path)
+    neighbour = AgentClient(url, client_context(other))
+    with pytest.raises(Forbidden, match="only the control plane"):
+        neighbour.vifs()
+    neighbour.close()
+    foreign = CertificateAuthority.create(tmp_path / "foreign")
+    mine = foreign.issue("control", Role.CONTROL, ["127.0.0.1"], tmp_path / "foreign")
+    stranger = AgentClient(url, client_context(mine))
+    with pytest.raises(Unreachable):
+        stranger.vifs()
+    stranger.close()

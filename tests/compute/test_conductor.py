@@ -1,0 +1,240 @@
+"""Migrations that go well: between every two backends, and what is told about them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from kedge.compute import conductor as module
+from kedge.compute.conductor import Conductor
+from kedge.core.migration.pace import LOWEST_MS
+from kedge.model.agent_api import TransferTuning
+from kedge.model.domain import DomainState, VifState
+from kedge.model.errors import CannotMigrate, Conflict
+from kedge.model.network import BindingStatus, PortStatus
+from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase
+from kedge.testing.simulated import Step
+
+from .compute_world import PAIRS, ComputeWorld, completed, make_compute_world, phases
+
+WHOLE = [
+    Phase.PREFLIGHT,
+    Phase.BOUND,
+    Phase.PLUGGED,
+    Phase.TRANSFER,
+    Phase.PAUSED,
+    Phase.SWITCHED,
+    Phase.ANNOUNCED,
+    Phase.VERIFIED,
+    Phase.SETTLED,
+]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComputeWorld]:
+    """One world for all pairs, each with a server of its own."""
+    with make_compute_world(tmp_path_factory.mktemp("fleet")) as world:
+        world.fabric.reporting = True
+        yield world
+
+
+@pytest.mark.parametrize(("source", "destination"), PAIRS)
+def test_every_pair(fleet: ComputeWorld, source: str, destination: str) -> None:
+    server = fleet.server(source, f"{source}-{destination}")
+    migration = fleet.move(server, destination)
+    assert (migration.status, migration.error) == (MigrationStatus.COMPLETED, None)
+    assert phases(migration) == WHOLE
+    assert migration.guest_downtime_ms == fleet.fabric.downtime_ms
+    assert migration.network_blackout_ms is not None
+    assert 0 <= migration.network_blackout_ms < 60_000
+    assert migration.total_ms is not None
+    assert {port.id for port in fleet.ports(server)} <= set(fleet[destination].announced)
+    assert {port.status for port in fleet.ports(server)} == {PortStatus.ACTIVE}
+    fleet.check(server, destination)
+
+
+def test_there_and_back_gives_the_same_xml_but_for_names(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    before = world["h1"].holds[server.id].nics()
+    world.move(server, "h4")
+    world.move(world.tools.servers.find(server.id), "h1")
+    after = world["h1"].holds[server.id].nics()
+    assert [(nic.source_dev, nic.mode, nic.alias) for nic in after] == [
+        (nic.source_dev, nic.mode, nic.alias) for nic in before
+    ]
+    world.check(server, "h1")
+
+
+def test_the_port_stays_active_and_the_bindings_switch_in_the_pause(world: ComputeWorld) -> None:
+    """Until the pause the destination's binding is INACTIVE; from the VM's arrival on it is the ACTIVE one."""
+    world.fabric.reporting = True
+    server = world.server("h1")
+    seen: dict[Step, set[tuple[str, BindingStatus]]] = {}
+
+    def look(step: Step) -> None:
+        bindings = [each for port in world.ports(server) for each in world.network.bindings(port.id)]
+        seen[step] = {(each.host, each.status) for each in bindings}
+        assert {port.status for port in world.ports(server)} == {PortStatus.ACTIVE}
+
+    for step in (Step.PREPARED, Step.PAUSED, Step.ARRIVED, Step.OVER):
+        world.fabric.on_step(step, lambda step=step: look(step))  # type: ignore[misc]
+    world.move(server, "h3")
+    ahead = {("h1", BindingStatus.ACTIVE), ("h3", BindingStatus.INACTIVE)}
+    switched = {("h1", BindingStatus.INACTIVE), ("h3", BindingStatus.ACTIVE)}
+    assert seen == {
+        Step.PREPARED: ahead,
+        Step.PAUSED: ahead,
+        Step.ARRIVED: switched,
+        Step.OVER: switched,
+    }
+
+
+def test_a_macvtap_is_build_until_the_domain_comes(world: ComputeWorld) -> None:
+    server = world.server("h3", nics=["flat"])
+    states: list[VifState] = []
+
+    def look() -> None:
+        (vif,) = world["h2"].plugged.values()
+        states.append(world["h2"].vif_state(vif))
+
+    world["h3"].agent.faults.on("start_transfer", look)
+    world.fabric.on_step(Step.PREPARED, look)
+    world.move(server, "h2")
+    assert states == [VifState.BUILD, VifState.UP]
+
+
+def test_clocks_that_differ_do_not_show_in_the_figures(world: ComputeWorld) -> None:
+    world["h1"].clock_skew_ns = 3_600_000_000_000
+    world["h3"].clock_skew_ns = -1_800_000_000_000
+    server = world.server("h1")
+    migration = world.move(server, "h3")
+    assert phases(migration) == WHOLE
+    assert migration.network_blackout_ms is not None
+    assert abs(migration.network_blackout_ms) < 60_000
+
+
+@pytest.mark.parametrize("silent_on", ["h1", "h3"])
+def test_what_could_not_be_measured_is_not_told(world: ComputeWorld, silent_on: str) -> None:
+    server = world.server("h1")
+    world[silent_on].silent |= {port.id for port in world.ports(server)}
+    migration = world.move(server, "h3")
+    assert completed(migration)
+    assert migration.network_blackout_ms is None
+    assert migration.guest_downtime_ms == world.fabric.downtime_ms
+
+
+def test_a_nic_that_was_silent_before_does_not_hide_the_others(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    world["h1"].silent.add(world.ports(server)[0].id)
+    assert world.move(server, "h3").network_blackout_ms is not None
+
+
+def test_a_nic_that_is_not_heard_again_leaves_the_blackout_open(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    world["h3"].silent.add(world.ports(server)[0].id)
+    assert world.move(server, "h3").network_blackout_ms is None
+
+
+def test_progress_is_shown_and_the_downtime_limit_follows(
+    world: ComputeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = world.server("h1", nics=["flat"])
+    world.fabric.rounds = 9
+    tunings: list[TransferTuning] = []
+    monkeypatch.setattr(
+        world["h1"].agent, "tune_transfer", lambda _id, tuning: tunings.append(tuning), raising=True
+    )
+    migration = world.move(server, "h3")
+    limits = [tuning.downtime_limit_ms for tuning in tunings]
+    assert limits
+    assert all(limit is not None and limit > LOWEST_MS for limit in limits)
+    assert migration.progress is not None
+    assert migration.progress["memory_total"] > 0
+    assert migration.progress["downtime_limit_ms"] == limits[-1]
+
+
+def test_a_chosen_downtime_limit_is_left_alone(world: ComputeWorld) -> None:
+    server = world.server("h1", nics=["flat"])
+    world.fabric.rounds = 9
+    migration = world.move(server, "h3", MigrationOptions(downtime_limit_ms=250))
+    assert completed(migration)
+    assert "tune_transfer" not in world["h1"].agent.calls
+    assert migration.progress is not None
+    assert migration.progress["downtime_limit_ms"] == 250
+
+
+def test_a_tap_gets_as_many_queues_as_the_nic_has(world: ComputeWorld) -> None:
+    server = world.server("h1", nics=["flat"])
+    domain = world["h1"].holds[server.id]
+    domain.xml = domain.xml.replace("<model type='virtio'/>", "<model type='virtio'/><driver queues='4'/>")
+    world.move(server, "h3")
+    assert world["h3"].agent.queues == {world.ports(server)[0].id: 4}
+
+
+def test_a_leftover_of_a_dead_migration_is_made_anew(world: ComputeWorld) -> None:
+    """It may describe the host as it was: here its interface has another name now."""
+    server = world.server("h3", nics=["flat"])
+    (port,) = world.ports(server)
+    world.network.bind(port.id, "h1", migration_id="1d4c4c9e-0f7f-4d8b-9d0c-000000000001")
+    world["h1"].backends = world["h2"].backends
+    world["h1"].agent.report()
+    assert completed(world.move(server, "h1"))
+    (binding,) = world.network.bindings(port.id)
+    assert binding.vif_details["macvtap_source"] == "ens5"
+    world.check(server, "h1")
+
+
+# The conductor as a whole, with its threads.
+
+
+def wait_for(conductor: Conductor, migration: Migration) -> Migration:
+    while thread := conductor._threads.get(migration.id):
+        thread.join(timeout=30)
+    return conductor.tools.migrations.find(migration.id)
+
+
+def test_the_conductor_migrates_by_itself(world: ComputeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAIT_MS", 20)
+    server = world.server("h1")
+    conductor = Conductor(world.tools)
+    with world.fabric.running_by_itself():
+        migration = conductor.migrate(server, "h5", MigrationOptions())
+        with pytest.raises((Conflict, CannotMigrate), match=r"already|wait for it"):
+            conductor.migrate(world.tools.servers.find(server.id), "h2", MigrationOptions())
+        assert completed(wait_for(conductor, migration))
+    world.check(server, "h5")
+
+
+def test_a_second_migration_is_refused_by_the_first_ones_id(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    first = world.begin(server, "h2")
+    conductor = Conductor(world.tools)
+    with pytest.raises((Conflict, CannotMigrate), match=first.id):
+        conductor.migrate(server, "h3", MigrationOptions())
+    assert len(world.tools.migrations.all()) == 1
+
+
+def test_what_can_not_be_is_refused_before_anything_is_made(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    world["h1"].holds[server.id].state = DomainState.PAUSED
+    with pytest.raises(CannotMigrate, match="only a running one can move live"):
+        Conductor(world.tools).migrate(server, "h3", MigrationOptions())
+    assert world.tools.migrations.all() == []
+    assert world.tools.servers.find(server.id).status == "ACTIVE"
+
+
+def test_a_conductor_that_is_started_again_goes_on(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    migration = world.begin(server, "h4")
+    stopped = Conductor(world.new_tools())
+    world.fabric.on_step(Step.COPYING, stopped._stopping.set)
+    stopped.start()
+    thread = stopped._threads.get(migration.id)
+    if thread:
+        thread.join(timeout=30)
+    stopped.stop()
+    assert world.found(migration).finished_at is None
+    second = Conductor(world.new_tools())
+    second.start()
+    assert completed(wait_for(second, migration))
+    second.stop()
+    world.check(server, "h4")

@@ -1,0 +1,33 @@
+"""What holds for all tests: where everything must run, a skipped test is a failure."""
+
+import os
+
+import pytest
+
+COVERED = "this kernel lacks"
+"""The reason of the only skips that are allowed: those tests are run on another kernel, see tests/lab."""
+
+
+class NoSkips:
+    """Fails the session when a test was skipped that nothing else covers."""
+
+    def __init__(self) -> None:
+        self.skipped: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and COVERED not in str(report.longrepr):
+            self.skipped.append(f"{report.nodeid}: {report.longrepr}")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.skipped:
+            terminalreporter.write_line(f"SKIPPED, which is not allowed here: {line}", red=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.skipped and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("KEDGE_NO_SKIPS"):
+        config.pluginmanager.register(NoSkips())

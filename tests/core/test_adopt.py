@@ -1,0 +1,187 @@
+"""Recognising how a NIC that somebody else made is attached."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kedge.core.adopt import Recognised, recognise
+from kedge.core.domain_xml import Attachment
+from kedge.model.host import HostBackend
+from kedge.model.network import NetworkType, Segment, VifType
+
+FLAT = Segment(NetworkType.FLAT, "physnet1")
+TAGGED = Segment(NetworkType.VLAN, "physnet1", 101)
+MACVTAP = HostBackend("macvtap", {"physnet1": "eth1"})
+OVS = HostBackend("openvswitch", {"physnet1": "br-physnet1"})
+BRIDGE = HostBackend("linuxbridge", {"physnet1": "eth1"})
+OWN_BRIDGE = HostBackend("linuxbridge", {"physnet1": "br0"})
+
+DIRECT = Attachment("direct", "52:54:00:00:00:01", source_dev="eth1", mode="bridge", target_dev="macvtap3")
+VIRTUALPORT = Attachment(
+    "bridge", source_bridge="br-physnet1", virtualport_type="openvswitch", target_dev="vnet0"
+)
+BRIDGED = Attachment("bridge", source_bridge="br0", target_dev="vnet1")
+TAP = Attachment("ethernet", target_dev="tap7")
+BRIDGES = {
+    "br0": ["eth1", "vnet1", "tap7"],
+    "br1": ["eth1.101", "tap8"],
+    "br2": ["tap9"],
+    "br3": ["eth1", "eth1.101"],
+}
+
+MACVTAP_DETAILS = {
+    "connectivity": "l2",
+    "port_filter": False,
+    "physical_interface": "eth1",
+    "macvtap_source": "eth1",
+    "macvtap_mode": "bridge",
+}
+OVS_DETAILS = {
+    "connectivity": "l2",
+    "port_filter": False,
+    "ovs_hybrid_plug": False,
+    "ovs_create_tap": False,
+    "bridge_name": "br-physnet1",
+}
+
+
+def in_bridge(name: str) -> dict[str, Any]:
+    return {"connectivity": "l2", "port_filter": False, "bridge_name": name}
+
+
+@pytest.mark.parametrize(
+    ("nic", "backend", "segment", "vif_type", "details"),
+    [
+        pytest.param(DIRECT, MACVTAP, FLAT, VifType.MACVTAP, MACVTAP_DETAILS, id="macvtap"),
+        pytest.param(
+            replace(DIRECT, source_dev="eth1.101"),
+            MACVTAP,
+            TAGGED,
+            VifType.MACVTAP,
+            MACVTAP_DETAILS | {"macvtap_source": "eth1.101", "vlan": 101},
+            id="macvtap on a VLAN device",
+        ),
+        pytest.param(
+            replace(DIRECT, mode=None),
+            MACVTAP,
+            FLAT,
+            VifType.MACVTAP,
+            MACVTAP_DETAILS | {"macvtap_mode": "vepa"},
+            id="macvtap in libvirt's default mode",
+        ),
+        pytest.param(VIRTUALPORT, OVS, FLAT, VifType.OVS, OVS_DETAILS, id="Open vSwitch"),
+        pytest.param(
+            replace(VIRTUALPORT, vlan_tags=(101,)),
+            OVS,
+            TAGGED,
+            VifType.OVS,
+            OVS_DETAILS,
+            id="Open vSwitch with a tag",
+        ),
+        pytest.param(BRIDGED, BRIDGE, FLAT, VifType.BRIDGE, in_bridge("br0"), id="Linux bridge"),
+        pytest.param(
+            replace(BRIDGED, source_bridge="br1"),
+            BRIDGE,
+            TAGGED,
+            VifType.BRIDGE,
+            in_bridge("br1"),
+            id="Linux bridge with a VLAN device",
+        ),
+        pytest.param(
+            BRIDGED,
+            OWN_BRIDGE,
+            FLAT,
+            VifType.BRIDGE,
+            in_bridge("br0"),
+            id="Linux bridge that is mapped itself",
+        ),
+        pytest.param(
+            replace(BRIDGED, kind="network", source_network="default"),
+            BRIDGE,
+            FLAT,
+            VifType.BRIDGE,
+            in_bridge("br0"),
+            id="libvirt network over a bridge",
+        ),
+        pytest.param(TAP, BRIDGE, FLAT, VifType.BRIDGE, in_bridge("br0"), id="tap in a Linux bridge"),
+        pytest.param(
+            replace(TAP, target_dev="tap8"),
+            BRIDGE,
+            TAGGED,
+            VifType.BRIDGE,
+            in_bridge("br1"),
+            id="tap in a Linux bridge with a VLAN device",
+        ),
+    ],
+)
+def test_what_can_be_told(
+    nic: Attachment, backend: HostBackend, segment: Segment, vif_type: VifType, details: dict[str, Any]
+) -> None:
+    assert recognise(nic, [backend], BRIDGES) == Recognised(segment, vif_type, details)
+
+
+@pytest.mark.parametrize(
+    ("nic", "backends", "reason"),
+    [
+        pytest.param(
+            replace(DIRECT, source_dev="eth7"),
+            [MACVTAP],
+            "no physical network of the host is mapped to eth7; its agent maps physnet1:eth1",
+            id="macvtap on an unmapped interface",
+        ),
+        pytest.param(DIRECT, [], "its agent maps none", id="no backend"),
+        pytest.param(
+            replace(DIRECT, source_dev="eth1.lan"),
+            [MACVTAP],
+            "mapped to eth1.lan",
+            id="not a VLAN device's name",
+        ),
+        pytest.param(
+            replace(VIRTUALPORT, source_bridge="br-ex"),
+            [OVS],
+            "mapped to Open vSwitch bridge br-ex; its agent maps physnet1:br-physnet1",
+            id="unmapped Open vSwitch bridge",
+        ),
+        pytest.param(
+            replace(VIRTUALPORT, source_bridge="br-int"),
+            [OVS],
+            "on br-int the VLAN tags are the host's own",
+            id="integration bridge",
+        ),
+        pytest.param(
+            replace(VIRTUALPORT, vlan_tags=(101, 102)), [OVS], "VLAN trunk (101, 102)", id="VLAN trunk"
+        ),
+        pytest.param(
+            replace(BRIDGED, source_bridge="br2"),
+            [BRIDGE],
+            "no physical network of the host is in bridge br2",
+            id="bridge without an interface",
+        ),
+        pytest.param(
+            replace(BRIDGED, source_bridge="br3"),
+            [BRIDGE],
+            "more than one physical network of the host is in bridge br3",
+            id="bridge that joins two networks",
+        ),
+        pytest.param(
+            replace(BRIDGED, source_bridge="virbr0"), [BRIDGE], "is in bridge virbr0", id="unknown bridge"
+        ),
+        pytest.param(
+            replace(TAP, target_dev="tap99"), [BRIDGE], "tap99 is in no Linux bridge", id="tap in no bridge"
+        ),
+        pytest.param(Attachment("user"), [BRIDGE], "type 'user' can't be adopted", id="user-mode network"),
+        pytest.param(Attachment("hostdev"), [BRIDGE], "type 'hostdev' can't be adopted", id="passed through"),
+        pytest.param(Attachment("vhostuser"), [OVS], "type 'vhostuser' can't be adopted", id="vhost-user"),
+    ],
+)
+def test_what_can_not_be_told(nic: Attachment, backends: list[HostBackend], reason: str) -> None:
+    answer = recognise(nic, backends, BRIDGES)
+    assert isinstance(answer, str)
+    assert reason in answer
+
+
+def test_the_second_backend_is_asked_too() -> None:
+    answer = recognise(VIRTUALPORT, [MACVTAP, OVS], BRIDGES)
+    assert isinstance(answer, Recognised)
+    assert answer.vif_type is VifType.OVS
