@@ -73,12 +73,13 @@ def _change(number: int) -> NicChange:
     )
 
 
-def main() -> None:
-    """Print a small table."""
-    print(f"{'NICs':>4} {'bytes':>7} {'median µs':>10} {'p99 µs':>8}")
-    for row in run()["results"]:
-        print(f"{row['nics']:>4} {row['bytes']:>7} {row['median_us']:>10.0f} {row['p99_us']:>8.0f}")
+def table(result: dict[str, Any]) -> str:
+    """A small Markdown table."""
+    lines = ["| NICs | bytes | median µs | p99 µs |", "|--:|--:|--:|--:|"]
+    for row in result["results"]:
+        lines.append(f"| {row['nics']} | {row['bytes']} | {row['median_us']:.0f} | {row['p99_us']:.0f} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(table(run()))

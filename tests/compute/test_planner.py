@@ -354,3 +354,9 @@ def test_a_guest_visible_difference_is_refused(world: ComputeWorld, monkeypatch:
     )
     plan = world.tools.planner.plan(server, "h3")
     assert "the model is virtio and would be e1000" in "\n".join(plan.obstacles)
+
+
+def test_no_xml_for_a_host_on_which_a_port_is_not_bound(world: ComputeWorld) -> None:
+    server = world.server("h1", nics=["flat"])
+    with pytest.raises(CannotMigrate, match="is not bound on h2 any more"):
+        world.tools.planner.destination_xml(server, "h2")

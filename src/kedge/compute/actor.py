@@ -1,8 +1,9 @@
 """Doing what was decided. Each action may be done again, by whoever decides it again after a crash."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from kedge.core.domain_xml import attachments
 from kedge.core.migration import Act, Action, Outcome, Role
@@ -18,6 +19,8 @@ from .agents import Agents
 from .looker import Looker
 from .planner import Planner
 from .records import MigrationRecords, ServerRecords
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,10 @@ class Actor:
     def act(self, action: Action) -> None:
         """Do it. Raises KedgeError when it could not be done; then it is decided again from a new look.
 
-        Agents refuse the orders of a conductor that was replaced; the network service does not know of them.
+        A conductor that was replaced since it looked does nothing more: agents would refuse it, but the network
+        service does not know of conductors. Raises StaleEpoch.
         """
-        if action.act in {Act.BIND, Act.ACTIVATE, Act.UNBIND}:
-            self._tools.migrations.intent(self._migration.id, self._epoch)
+        self._tools.migrations.intent(self._migration.id, self._epoch)
         self._acts[action.act](action)
 
     # Before the transfer: what fails here ends the migration, as nothing has moved yet.
@@ -76,8 +79,7 @@ class Actor:
     def _bind(self, action: Action) -> None:
         destination = self._migration.destination
         try:
-            for port in self._tools.network.ports_of(self._migration.server_id):
-                known = self._tools.network.bindings(port.id)
+            for port, known in self._tools.network.bound_ports(self._migration.server_id):
                 there = next((binding for binding in known if binding.host == destination), None)
                 if there is None or self._looker.is_foreign(there):
                     self._tools.network.bind(port.id, destination, migration_id=self._migration.id)
@@ -94,8 +96,7 @@ class Actor:
         queues = self._queues()
         orders = [PlugOrder(vif, self._epoch, queues.get(vif.mac_address.lower(), 1)) for vif in vifs]
         try:
-            with ThreadPoolExecutor(len(orders) or 1) as pool:
-                list(pool.map(agent.plug, orders))
+            _all_at_once(agent.plug, orders)
         except (Unreachable, StaleEpoch):
             raise
         except KedgeError as error:
@@ -163,8 +164,7 @@ class Actor:
 
     def _announce(self, action: Action) -> None:
         agent = self._tools.agents.agent(self._migration.destination)
-        for vif in self._looker.vifs(Role.DESTINATION):
-            agent.announce(AnnounceOrder(vif))
+        _all_at_once(agent.announce, [AnnounceOrder(vif) for vif in self._looker.vifs(Role.DESTINATION)])
         self._note(Phase.ANNOUNCED)
         self._show(MigrationStatus.SETTLING)
 
@@ -181,8 +181,7 @@ class Actor:
 
     def _unplug(self, action: Action) -> None:
         agent = self._tools.agents.agent(self._host(action))
-        for vif in self._vifs(action):
-            agent.unplug(vif.port_id, epoch=self._epoch)
+        _all_at_once(lambda vif: agent.unplug(vif.port_id, epoch=self._epoch), self._vifs(action))
 
     def _unbind(self, action: Action) -> None:
         for port in self._tools.network.ports_of(self._migration.server_id):
@@ -241,3 +240,9 @@ class Actor:
 
     def _show(self, status: MigrationStatus) -> None:
         self._tools.migrations.show(self._migration.id, self._epoch, status=status)
+
+
+def _all_at_once(do: Callable[[T], object], things: Sequence[T]) -> None:
+    """Do something for every port at the same time; raises the first error once all are through."""
+    with ThreadPoolExecutor(len(things) or 1) as pool:
+        list(pool.map(do, things))

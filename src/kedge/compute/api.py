@@ -100,11 +100,13 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     @router.get("/migrations/{migration_id}", tags=["migrations"])
     def show_migration(migration_id: str, wait_ms: Annotated[int, Query(ge=0, le=30_000)] = 0) -> Migration:
         """A migration. With `wait_ms`, it answers when something of it changes, or after that time."""
-        first = found = tools.migrations.find(migration_id)
+        found = tools.migrations.find(migration_id)
         ends = time.monotonic() + wait_ms / 1000
-        while found == first and found.finished_at is None and time.monotonic() < ends:
+        began_with = tools.migrations.changed_at(found.id)
+        while found.finished_at is None and time.monotonic() < ends:
             time.sleep(POLL_S)
-            found = tools.migrations.find(migration_id)
+            if tools.migrations.changed_at(found.id) != began_with:
+                return tools.migrations.find(found.id)
         return found
 
     @router.delete("/migrations/{migration_id}", tags=["migrations"], status_code=202)

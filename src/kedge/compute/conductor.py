@@ -121,15 +121,18 @@ class Drive:
 
     def _look(self, before: Observation | None, previous: Action | None) -> Observation:
         intent = self._tools.migrations.intent(self._id, self._epoch)
-        waited = previous is not None and previous.act is Act.WAIT
-        if before is None or not waited or not before.source.transferring:
+        if before is None or previous is None:
+            return self._looker.look(intent)
+        if previous.act is not Act.WAIT:
+            return self._looker.look(intent, check_vifs=_to_check(previous))
+        if not before.source.transferring:
             return self._looker.look(intent)
         # Nothing depends on the VIFs while libvirt is at work, so the looks are kept quick.
         if before.source.domain is DomainState.SWITCHOVER and not before.destination.runs:
             on, wait_ms = Role.DESTINATION, SWITCHOVER_WAIT_MS
         else:
             on, wait_ms = Role.SOURCE, WAIT_MS
-        return self._looker.look(intent, wait_on=on, wait_ms=wait_ms, check_vifs=False)
+        return self._looker.look(intent, wait_on=on, wait_ms=wait_ms, check_vifs=())
 
     def _do(self, action: Action, seen: Observation, *, repeated: bool) -> bool:
         """Act; says whether it could be done."""
@@ -181,3 +184,13 @@ class Drive:
             self._limit_ms = limit
         except KedgeError as error:
             self._log.info("the downtime limit stays", error=str(error))
+
+
+def _to_check(done: Action) -> tuple[Role, ...]:
+    """Where an action may have changed VIFs, or where it is time to see that they are as they should be."""
+    match done.act:
+        case Act.PLUG | Act.ACTIVATE | Act.UNPLUG | Act.DISCARD | Act.RESUME:
+            return (done.role or Role.DESTINATION,)
+        case Act.BIND | Act.ANNOUNCE | Act.UNBIND:
+            return ()
+    return tuple(Role)

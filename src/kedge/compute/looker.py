@@ -1,7 +1,7 @@
 """Looking at everything that a migration touches, and putting it in the form that decisions are made from."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kedge.core.migration import BindingView, Intent, Observation, Plugged, Role, Side
@@ -15,6 +15,8 @@ from kedge.wire import seen
 
 from .agents import Agents
 from .clock import HostClock
+
+BoundPorts = Sequence[tuple[Port, Sequence[Binding]]]
 
 
 @dataclass
@@ -45,45 +47,44 @@ class Looker:
         self._plugged: dict[Role, Plugged] = {}
 
     def look(
-        self, intent: Intent, *, wait_on: Role | None = None, wait_ms: int = 0, check_vifs: bool = True
+        self,
+        intent: Intent,
+        *,
+        wait_on: Role | None = None,
+        wait_ms: int = 0,
+        check_vifs: Collection[Role] = tuple(Role),
     ) -> Observation:
         """Look at the source, then at the destination.
 
         With `wait_on`, that host answers when something changes there from the last view, or after `wait_ms`.
-        Without `check_vifs` the VIFs count as they were found when they were checked last.
+        On a host that is not in `check_vifs`, the VIFs count as they were found when they were checked last.
         """
-        ports = self._network.ports_of(self._migration.server_id)
-        bindings = self._bindings(ports)
+        bound = self._network.bound_ports(self._migration.server_id)
         sides = {}
         for role in (Role.SOURCE, Role.DESTINATION):
-            vifs = self.vifs(role, ports, bindings)
-            sides[role] = self._side(role, vifs, len(ports), wait_ms if wait_on is role else 0, check_vifs)
-        if wait_on is not None:
-            bindings = self._bindings(ports)  # They may have changed during the wait.
-        views = {role: self._binding_view(role, bindings) for role in self.hosts}
+            vifs = self.vifs(role, bound)
+            sides[role] = self._side(
+                role, vifs, len(bound), wait_ms if wait_on is role else 0, role in check_vifs
+            )
+        if wait_on is not None:  # The bindings may have changed during the wait.
+            bound = self._network.bound_ports(self._migration.server_id)
+        views = {role: self._binding_view(role, bound) for role in self.hosts}
         return Observation(
             source=replace(sides[Role.SOURCE], binding=views[Role.SOURCE]),
             destination=replace(sides[Role.DESTINATION], binding=views[Role.DESTINATION]),
             intent=intent,
         )
 
-    def vifs(
-        self,
-        role: Role,
-        ports: list[Port] | None = None,
-        bindings: Mapping[str, list[Binding]] | None = None,
-    ) -> list[Vif]:
+    def vifs(self, role: Role, bound: BoundPorts | None = None) -> list[Vif]:
         """The VIFs of one side: of each port that has a binding there, from that binding."""
-        found = []
-        for port in ports if ports is not None else self._network.ports_of(self._migration.server_id):
-            known = bindings[port.id] if bindings is not None else self._network.bindings(port.id)
-            for binding in known:
-                if binding.host == self.hosts[role]:
-                    found.append(vif_of(port, self._network_of(port), binding))
-        return found
-
-    def _bindings(self, ports: list[Port]) -> Mapping[str, list[Binding]]:
-        return {port.id: self._network.bindings(port.id) for port in ports}
+        if bound is None:
+            bound = self._network.bound_ports(self._migration.server_id)
+        return [
+            vif_of(port, self._network_of(port), binding)
+            for port, bindings in bound
+            for binding in bindings
+            if binding.host == self.hosts[role]
+        ]
 
     def _network_of(self, port: Port) -> Network:
         """The port's network, read once: what is used of it can't change while it has ports."""
@@ -91,15 +92,13 @@ class Looker:
             self._networks[port.network_id] = self._network.network(port.network_id)
         return self._networks[port.network_id]
 
-    def _binding_view(self, role: Role, bindings: Mapping[str, list[Binding]]) -> BindingView:
-        here = [
-            binding for known in bindings.values() for binding in known if binding.host == self.hosts[role]
-        ]
+    def _binding_view(self, role: Role, bound: BoundPorts) -> BindingView:
+        here = [binding for _, bindings in bound for binding in bindings if binding.host == self.hosts[role]]
         if not here:
             return BindingView.NONE
         # What another migration left behind may describe a host that has changed since: it is to be made anew.
         foreign = any(self.is_foreign(binding) for binding in here)
-        if len(here) < len(bindings) or (role is Role.DESTINATION and foreign):
+        if len(here) < len(bound) or (role is Role.DESTINATION and foreign):
             return BindingView.SOME
         active = all(binding.status is BindingStatus.ACTIVE for binding in here)
         return BindingView.ACTIVE if active else BindingView.INACTIVE

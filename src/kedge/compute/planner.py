@@ -67,6 +67,8 @@ class Planner:
         for port in self._network.ports_of(server.id):
             network = self._network.network(port.network_id)
             bindings = {binding.host: binding for binding in self._network.bindings(port.id)}
+            if destination not in bindings:
+                raise CannotMigrate(f"Port {port.id} is not bound on {destination} any more; migrate anew")
             target = vif_of(port, network, bindings[destination])
             source = bindings.get(server.host)
             changes.append(NicChange(vif_of(port, network, source) if source else None, target))

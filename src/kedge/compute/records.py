@@ -142,6 +142,11 @@ class MigrationRecords:
                 raise NotFound(f"There is no migration {migration_id!r}; `kedge migrations list` shows them.")
             return _migration(rows[0])
 
+    def changed_at(self, migration_id: str) -> datetime | None:
+        """When the migration was written to last: cheap, for those who wait for news of it."""
+        with reading(self._engine) as session:
+            return session.scalar(select(MigrationRow.updated_at).where(MigrationRow.id == migration_id))
+
     def all(self, server_id: str | None = None) -> list[Migration]:
         """All migrations, the newest first."""
         wanted = select(MigrationRow).order_by(MigrationRow.number.desc())
@@ -192,6 +197,7 @@ class MigrationRecords:
         with transaction(self._engine) as session:
             row = _owned(session, migration_id, epoch)
             row.error = row.error or why
+            row.updated_at = _now()
 
     def count_order(self, migration_id: str, epoch: int) -> None:
         """Count a transfer order, before it is sent."""
@@ -248,6 +254,7 @@ def _note(session: Session, migration_id: str, phase: Phase, at_ns: int, detail:
         event = MigrationEventRow(migration_id=migration_id, seq=_SEQ[phase], phase=phase.value)
         event.at_ns, event.detail = at_ns, dict(detail)
         session.add(event)
+        _row(session, migration_id).updated_at = _now()
 
 
 def _row(session: Session, migration_id: str) -> MigrationRow:

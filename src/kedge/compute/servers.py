@@ -173,7 +173,7 @@ class Servers:
             network.id,
             device_id=server_id,
             mac_address=nic.mac_address,
-            fixed_ips=(nic.ip_address,) if nic.ip_address else (),
+            fixed_ips=(nic.ip_address,) if nic.ip_address else None,
         )
         undo.callback(self._network.delete_port, port.id)
         return port
@@ -190,7 +190,7 @@ class Servers:
 
     def _adopt_nic(self, server: Server, nic: Attachment, answer: Recognised, undo: ExitStack) -> Port:
         network = self._network_of(answer.segment, nic.mtu, undo)
-        port = self._network.create_port(network.id, device_id=server.id, mac_address=nic.mac)
+        port = self._network.create_port(network.id, device_id=server.id, mac_address=nic.mac, fixed_ips=())
         undo.callback(self._network.delete_port, port.id)
         self._network.bind_as_found(port.id, server.host, answer)
         return port

@@ -24,6 +24,10 @@ class NetworkService(Protocol):
         """The ports of a server, in the order in which they were made."""
         ...
 
+    def bound_ports(self, device_id: str) -> list[tuple[Port, list[Binding]]]:
+        """The ports of a server, each with all its bindings, all of one moment."""
+        ...
+
     def bindings(self, port_id: str) -> list[Binding]:
         """All bindings of a port, the ACTIVE one first."""
         ...
@@ -62,10 +66,14 @@ class NetworkService(Protocol):
         device_id: str,
         device_owner: str = "compute:kedge",
         mac_address: str | None = None,
-        fixed_ips: Sequence[str] = (),
+        fixed_ips: Sequence[str] | None = None,
         name: str = "",
     ) -> Port:
-        """Make a port; a MAC address is chosen (Neutron's fa:16:3e range) where none is given."""
+        """Make a port; a MAC address is chosen (Neutron's fa:16:3e range) where none is given.
+
+        With `fixed_ips` None the port gets addresses of the network's subnets; with () it gets none, as is right
+        for a NIC whose addresses somebody else chose.
+        """
         ...
 
     def delete_port(self, port_id: str) -> None:

@@ -94,6 +94,14 @@ class LocalNetworkService:
         with self.read() as work:
             return [views.port(row) for row in ports.ports(work, {"device_id": [device_id]})]
 
+    def bound_ports(self, device_id: str) -> list[tuple[Port, list[Binding]]]:
+        """The ports of a server, each with all its bindings, all of one moment."""
+        with self.read() as work:
+            rows = ports.ports(work, {"device_id": [device_id]})
+            return [
+                (views.port(row), [views.binding(each) for each in bindings.in_order(row)]) for row in rows
+            ]
+
     def bindings(self, port_id: str) -> list[Binding]:
         """All bindings of a port, the ACTIVE one first."""
         with self.read() as work:
@@ -128,16 +136,16 @@ class LocalNetworkService:
         device_id: str,
         device_owner: str = "compute:kedge",
         mac_address: str | None = None,
-        fixed_ips: Sequence[str] = (),
+        fixed_ips: Sequence[str] | None = None,
         name: str = "",
     ) -> Port:
-        """Make a port. Without `fixed_ips` it gets addresses from the network's subnets, if there are any."""
+        """Make a port. With `fixed_ips` None it gets addresses from the network's subnets, if there are any."""
         with self.write() as work:
             row = ports.create_port(
                 work,
                 network_id,
                 mac_address=mac_address,
-                addresses=[WantedAddress(ip_address=each) for each in fixed_ips] or None,
+                addresses=None if fixed_ips is None else [WantedAddress(each) for each in fixed_ips],
                 foreign_addresses=True,
                 device_id=device_id,
                 device_owner=device_owner,

@@ -1,0 +1,114 @@
+"""Blackout, downtime and total time of every pair of hosts, beside a bare virsh: `python -m benchmarks.moves`."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from kedge.lab import tour
+from kedge.lab.cloud import URL, Cloud
+from kedge.lab.probe import Probe
+
+from .bare import BareVm
+
+INTERVAL_MS = 1.0
+BARE = {"blue": "198.51.100.40", "green": "203.0.113.40"}
+
+
+def run() -> dict[str, Any]:
+    """All 20 ordered pairs, each by Kedge and then by virsh, in one lab; times in ms."""
+    with Cloud.up(print) as cloud:
+        way = tour.every_pair(list(cloud.lab.hosts))
+        tour.make_vm(cloud, "vm1", way[0])
+        bare = BareVm(cloud, way[0], BARE)
+        results = []
+        for source, destination in pairwise(way):
+            ours = _with_kedge(cloud, destination)
+            theirs = asdict(bare.move(source, destination, INTERVAL_MS))
+            results.append({"source": source, "destination": destination, "kedge": ours, "virsh": theirs})
+            print(_row(results[-1]), flush=True)
+    return {"interval_ms": INTERVAL_MS, "pairs": results, "summary": _summary(results)}
+
+
+def _with_kedge(cloud: Cloud, destination: str) -> dict[str, Any]:
+    """What a person does: the command, from its start to its end."""
+    probe = Probe(cloud.lab.observer, tour.ADDRESSES, INTERVAL_MS)
+    time.sleep(tour.SETTLE_S)
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "kedge", "--url", URL, "migrate", "vm1", "--to", destination, "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wall_ms = (time.monotonic() - began) * 1000
+    time.sleep(tour.SETTLE_S)
+    seen = probe.stop()
+    migration = json.loads(done.stdout)
+    starts = {entry["phase"]: entry["at_ns"] for entry in migration["timeline"]}
+    return {
+        "wall_ms": wall_ms,
+        "total_ms": migration["total_ms"],
+        "guest_downtime_ms": migration["guest_downtime_ms"],
+        "own_blackout_ms": migration["network_blackout_ms"],
+        "blackout_ms": max(each.blackout_ms for each in seen.values()),
+        "phases_ms": {phase: (at - starts["preflight"]) / 1e6 for phase, at in starts.items()},
+    }
+
+
+def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    def over_pairs(of: Callable[[dict[str, Any]], float]) -> float:
+        return round(float(median(of(each) for each in results)), 2)
+
+    return {
+        "kedge_blackout_ms": over_pairs(lambda each: each["kedge"]["blackout_ms"]),
+        "kedge_downtime_ms": over_pairs(lambda each: each["kedge"]["guest_downtime_ms"]),
+        "blackout_beyond_downtime_ms": over_pairs(
+            lambda each: each["kedge"]["blackout_ms"] - each["kedge"]["guest_downtime_ms"]
+        ),
+        "virsh_blackout_ms": over_pairs(lambda each: each["virsh"]["blackout_ms"]),
+        "virsh_downtime_ms": over_pairs(lambda each: each["virsh"]["guest_downtime_ms"]),
+        "pairs_below_virsh": sum(
+            each["kedge"]["blackout_ms"] < each["virsh"]["blackout_ms"] for each in results
+        ),
+        "wall_ratio": over_pairs(lambda each: each["kedge"]["wall_ms"] / each["virsh"]["wall_ms"]),
+        "total_ratio": over_pairs(lambda each: each["kedge"]["total_ms"] / each["virsh"]["wall_ms"]),
+    }
+
+
+HEAD = (
+    "| from | to | Kedge blackout | downtime | own figure | virsh blackout | downtime |"
+    " kedge migrate | virsh migrate | ratio |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def _row(each: dict[str, Any]) -> str:
+    ours, theirs = each["kedge"], each["virsh"]
+    figures = [
+        ours["blackout_ms"],
+        ours["guest_downtime_ms"],
+        ours["own_blackout_ms"],
+        theirs["blackout_ms"],
+        theirs["guest_downtime_ms"],
+        ours["wall_ms"],
+        theirs["wall_ms"],
+    ]
+    cells = ["-" if figure is None else f"{figure:.0f}" for figure in figures]
+    ratio = ours["wall_ms"] / theirs["wall_ms"]
+    return f"| {each['source']} | {each['destination']} | {' | '.join(cells)} | {ratio:.2f} |"
+
+
+def table(result: dict[str, Any]) -> str:
+    """All pairs as a Markdown table, and the summary."""
+    lines = [HEAD, *(_row(each) for each in result["pairs"]), ""]
+    lines += [f"- {name}: {value}" for name, value in result["summary"].items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(run()))
