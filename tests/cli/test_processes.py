@@ -167,13 +167,13 @@ def test_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Lab, "state", _Status(False))
     assert "No lab is up" in invoke("lab", "status", exits=4).out
     assert invoke("lab", "status", "--json", exits=4).json == {"healthy": False, "hosts": {}, "found": []}
-    assert "qemu+tcp://192.0.2.11/system" in invoke("lab", "up").out
-    assert "process 1" in invoke("lab", "up", exits=3).err
+    assert "qemu+tcp://192.0.2.11/system" in invoke("lab", "up", "--bare").out
+    assert "process 1" in invoke("lab", "up", "--bare", exits=3).err
     assert "vm1" in invoke("lab", "status").out
     assert invoke("lab", "status", "--json").json["hosts"] == {"h1": ["vm1"], "h2": []}
     assert "no lab any more" in invoke("lab", "down").out
     assert invoke("lab", "down", "--json").json == {"left": []}
-    assert invoke("lab", "up", "--json").json["h1"]["backend"] == "macvtap"
+    assert invoke("lab", "up", "--bare", "--json").json["h1"]["backend"] == "macvtap"
     monkeypatch.setattr(_Lab, "stays", ("namespace kedge-h1",))
     assert "namespace kedge-h1" in invoke("lab", "down", exits=1).err
     said = invoke("lab", "status", exits=1)

@@ -1,6 +1,6 @@
 """`kedge lab …`: real hosts on this one machine, to try things on."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,15 +11,20 @@ from .render import complain, listed, print_json, row, say, show, table
 if TYPE_CHECKING:
     from kedge.lab import Lab
 
+VM = "vm1"
+
+Bare = Annotated[bool, typer.Option("--bare", help="Only the hosts: no control plane, no agents, no VM.")]
+
 app = typer.Typer(no_args_is_help=True, help="Five hypervisor hosts in namespaces of this machine.")
 
 
 @app.command("up")
-def up(as_json: AsJson = False) -> None:
-    """Make the lab. It stays until `kedge lab down`."""
+def up(bare: Bare = False, as_json: AsJson = False) -> None:
+    """Make the lab, with Kedge and a VM on it. It stays until `kedge lab down`."""
     from kedge.lab import Lab  # noqa: PLC0415 - only a lab's machine has what it needs
 
     lab = Lab.up()
+    url = None if bare else _furnish(lab)
     if as_json:
         print_json({name: _host(lab, name) for name in lab.hosts})
         return
@@ -28,6 +33,8 @@ def up(as_json: AsJson = False) -> None:
         row(made, name, *_host(lab, name).values())
     show(made, none="")
     say("The lab is up.", "green")
+    if url is not None:
+        say(f"VM {VM} runs on h1. To look around: export KEDGE_URL={url}; kedge plan {VM} --to h3")
 
 
 @app.command("status")
@@ -75,6 +82,21 @@ def down(as_json: AsJson = False) -> None:
         say("There is no lab any more.")
     if left:
         raise typer.Exit(Exit.FAILED)
+
+
+def _furnish(lab: "Lab") -> str:
+    """Start a control plane, agents and a VM; the URL of the control plane. Removes the lab if that fails."""
+    from kedge.lab import tour  # noqa: PLC0415
+    from kedge.lab.cloud import URL, Cloud  # noqa: PLC0415
+
+    cloud = Cloud(lab)
+    try:
+        cloud.start()
+        tour.make_vm(cloud, VM)
+    except BaseException:
+        cloud.down()
+        raise
+    return URL
 
 
 def _host(lab: "Lab", name: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ seconds under QEMU's emulation.
 import fcntl
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -124,3 +125,7 @@ def _run(*argv: str, cwd: Path | None = None) -> str:
     if done.returncode:
         raise HostFailure(f"`{' '.join(argv)}` failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+if __name__ == "__main__":  # for guest/build.sh: print the directory that the kernel was unpacked into
+    print(kernel(Path(sys.argv[1])).image.parent.parent)

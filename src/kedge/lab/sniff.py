@@ -118,7 +118,11 @@ def _capture(capture: socket.socket, source: str | None, stop: StopFlag) -> list
         readable, _, _ = select.select([capture], [], [], 0.05)
         if not readable:
             continue
-        data, ancillary, _flags, address = capture.recvmsg(2048, 256)
+        try:
+            data, ancillary, _flags, address = capture.recvmsg(2048, 256)
+        except OSError:
+            # The device went down, or away: what was heard until then is the capture.
+            continue
         if len(data) >= 14 and (wanted is None or data[6:12] == wanted):
             frames.append(_frame(data, ancillary, address[2]))
     return frames

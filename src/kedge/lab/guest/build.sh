@@ -20,12 +20,8 @@ work=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-# The cloud kernel's own package is what linux-image-cloud-amd64 depends on.
-package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-[ -n "$package" ] || { echo "guest: apt knows no linux-image-cloud-amd64; run apt-get update" >&2; exit 1; }
-echo "guest: fetching $package"
-apt-get -o APT::Sandbox::User=root -q -q download "$package"
-dpkg-deb -x "$package"_*.deb kernel
+echo "guest: fetching Debian's cloud kernel, if it is not there"
+kernel=$(PYTHONPATH="$here/../../.." /usr/bin/python3 -m kedge.lab.kernel "$cache")
 
 echo "guest: building the initramfs"
 mkdir -p root/bin root/proc root/sys root/dev root/modules
@@ -37,7 +33,7 @@ cp "$here/init" root/init
 chmod 755 root/init
 gcc -O2 -Wall -Werror -static -s -o root/bin/guestd "$here/guestd.c"
 for module in $modules; do
-    found=$(find kernel/lib/modules -name "$module.ko*" | head -n 1)
+    found=$(find "$kernel/lib/modules" -name "$module.ko*" | head -n 1)
     case $found in
     "") ;; # built into the kernel
     *.xz) xz -dc "$found" > "root/modules/$module.ko" ;;
@@ -48,9 +44,9 @@ done
 mknod root/dev/console c 5 1
 (cd root && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -1) > initrd
 
-cp kernel/boot/vmlinuz-* "$cache/vmlinuz.new"
+cp "$kernel"/boot/vmlinuz-* "$cache/vmlinuz.new"
 cp initrd "$cache/initrd.new"
 mv "$cache/vmlinuz.new" "$cache/vmlinuz"
 mv "$cache/initrd.new" "$cache/initrd"
 echo "$inputs" > "$cache/inputs"
-echo "guest: built in $cache from $package"
+echo "guest: built in $cache"
