@@ -17,7 +17,7 @@ from kedge.wire import Peer
 log = structlog.get_logger(__name__)
 
 # Several changes within this time make one report.
-_GATHER_S = 0.05
+_GATHER_S = 0.25
 _LONGEST_BACKOFF_S = 15.0
 _TIMEOUT_S = 10.0
 
