@@ -113,10 +113,12 @@ def test_observing_waits_for_a_change(running_agent: Running, uuid: str) -> None
     began = time.monotonic()
     client.observe(uuid, ObserveRequest(wait_ms=20_000, seen="running/0/none"))
     assert time.monotonic() - began < 5
-    threading.Timer(0.3, client.create_domain, (uuid, xml_of(uuid))).start()
+    creating = threading.Timer(0.3, client.create_domain, (uuid, xml_of(uuid)))
+    creating.start()
     view = client.observe(uuid, ObserveRequest(wait_ms=20_000, seen="absent/0/none"))
     assert view.domain is not DomainState.ABSENT
     assert time.monotonic() - began < 10
+    creating.join()  # The domain is seen as soon as it is defined, which is before it has started.
     client.delete_domain(uuid)
 
 

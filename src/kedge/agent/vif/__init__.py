@@ -66,7 +66,8 @@ class Pluggers:
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
         """How far the VIF is."""
-        return self._of(vif).state(vif, target)
+        with self._links.one_look():
+            return self._of(vif).state(vif, target)
 
     def device(self, vif: Vif, target: str | None = None) -> str | None:
         """The device on which the VM's own frames can be seen."""
@@ -84,7 +85,8 @@ class Pluggers:
 
     def plugged(self) -> list[VifReport]:
         """Every VIF that Kedge made on this host."""
-        return [report for plugger in self._pluggers.values() for report in plugger.plugged()]
+        with self._links.one_look():
+            return [report for plugger in self._pluggers.values() for report in plugger.plugged()]
 
     def _of(self, vif: Vif) -> Plugger:
         plugger = self._pluggers.get(vif.vif_type)

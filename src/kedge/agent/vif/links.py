@@ -8,8 +8,10 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +78,7 @@ class Links:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink")
         self._ip: Any = self._thread.submit(IPRoute).result()
         self._events: list[LinkEvents] = []
+        self._look = threading.local()
 
     def close(self) -> None:
         """Close the sockets and end the threads."""
@@ -92,8 +95,26 @@ class Links:
     ) -> None:
         self.close()
 
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Within the block, this thread's `all` and `find` answer from one list of the devices.
+
+        For looking only. To list the devices is what looking at a VIF costs most, and it takes several of these.
+        """
+        if getattr(self._look, "links", None) is not None:
+            yield
+            return
+        self._look.links = self.all()
+        try:
+            yield
+        finally:
+            self._look.links = None
+
     def all(self) -> list[Link]:
         """Every device of this namespace."""
+        seen: list[Link] | None = getattr(self._look, "links", None)
+        if seen is not None:
+            return seen
         return self._do("list the devices", lambda: [_link(message) for message in self._ip.get_links()])
 
     def on_change(self, kind: str, act: Callable[[], object]) -> None:
@@ -102,6 +123,9 @@ class Links:
 
     def find(self, name: str) -> Link | None:
         """The device of this name, if there is one."""
+        seen: list[Link] | None = getattr(self._look, "links", None)
+        if seen is not None:
+            return next((link for link in seen if name == link.name or name in link.altnames), None)
 
         def look() -> Link | None:
             try:
