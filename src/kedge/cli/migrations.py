@@ -24,7 +24,9 @@ def list_migrations(context: typer.Context, server: OfServer = None, as_json: As
             print_json(found)
             return
         names = lookup.server_names(api)
-    made = table("Id", "Server", "From", "To", "Status", "Begun", "Total", "Guest downtime", "Blackout")
+    made = table(
+        "Id", "Server", "From", "To", "Status", "Begun", "Total", "Guest downtime", "Blackout at most"
+    )
     for migration in found:
         ended = migration["finished_at"] is not None
         row(
