@@ -136,14 +136,16 @@ def test_a_server_is_not_adopted_twice(world: ComputeWorld) -> None:
 
 
 def test_what_was_stored_before_a_failure_is_removed(world: ComputeWorld) -> None:
-    """The second NIC's MAC is another port's on that network already."""
-    place(world, "h1", DIRECT, DIRECT.replace("eth1", "eth2"))
-    network = world.network.create_network("two", Segment(NetworkType.FLAT, "physnet2"))
-    world.network.create_port(network.id, device_id="somebody", mac_address=MACS[1])
+    """The first NIC's network has to be made; the second NIC's MAC is another port's on its network already."""
+    place(world, "h1", DIRECT.replace("eth1", "eth2"), DIRECT)
+    networks = world.network.networks()
+    flat = next(known for known in networks if known.segment == Segment(NetworkType.FLAT, "physnet1"))
+    world.network.create_port(flat.id, device_id="somebody", mac_address=MACS[1])
     with pytest.raises(Conflict, match=MACS[1]):
         world.servers.adopt("h1", "legacy")
     assert world.tools.servers.all() == []
     assert world.network.ports_of(UUID) == []
+    assert world.network.networks() == networks
     assert UUID in world["h1"].holds
 
 

@@ -112,10 +112,8 @@ class Drive:
             if action != previous:
                 self._log.info("decided", act=action.act, on=action.role, why=action.why)
                 self._tries = 0
-            if not self._do(action, seen, repeated=action == previous):
-                previous = action
-                continue
-            if action.act is Act.FINISH:
+            done = self._do(action, seen, repeated=action == previous)
+            if done and action.act is Act.FINISH:
                 return
             previous = action
 

@@ -40,6 +40,10 @@ class OwnNetworkService(NetworkService, Protocol):
         """Make a network."""
         ...
 
+    def delete_network(self, network_id: str) -> None:
+        """Delete a network that has no ports."""
+        ...
+
     def attach_port(self, port_id: str, device_id: str) -> Port:
         """Give a port that is free to a server ("" takes it back). Raises Conflict if it is another's."""
         ...
@@ -202,7 +206,9 @@ class Servers:
         name = segment.physical_network
         if segment.segmentation_id is not None:
             name += f"-vlan{segment.segmentation_id}"
-        return self._network.create_network(name, segment, mtu=mtu or 1500)
+        made = self._network.create_network(name, segment, mtu=mtu or 1500)
+        undo.callback(self._network.delete_network, made.id)
+        return made
 
 
 def _uuid_of(xml: str) -> str:

@@ -84,6 +84,11 @@ class LocalNetworkService:
         with self.write() as work:
             return views.network(networks.create_network(work, segment=segment, mtu=mtu, name=name))
 
+    def delete_network(self, network_id: str) -> None:
+        """Delete a network with its subnets. Raises NetworkInUse if it has ports."""
+        with self.write() as work:
+            networks.delete_network(work, network_id)
+
     def port(self, port_id: str) -> Port:
         """The port with this id."""
         with self.read() as work:
