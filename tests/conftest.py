@@ -10,7 +10,8 @@ if find_spec("libvirt") is None or find_spec("pyroute2") is None:
     collect_ignore = ["agent", "lab", "moves"]
 
 COVERED = "this kernel lacks"
-"""The reason of the only skips that are allowed: what depends on that is run on another kernel, see tests/lab."""
+"""The reason of the only skips that are allowed: the part of those tests that depends on the
+kernel most is run on another one, where it may not be skipped: see tests/lab/test_vlan_in_machine.py."""
 
 
 class NoSkips:

@@ -4,10 +4,10 @@
 #
 # It lets VMs go before the rest of the machine: a real host does not share its CPUs with control plane and tests.
 #
-# It gives each VM 8 KiB more memory than it was told to, with QEMU before 9.0. That one loses writes of a guest that
-# migrates under TCG: where a RAM block is a whole number of 256 KiB pieces, reading the dirty bitmap in one go leaves
-# the vCPU's TLB as it was, and the next writes to those pages are not noted. The guest then arrives with stale memory
-# ("virtio: id … is not a head!"). A RAM block of an odd size is read page by page, which does it right.
+# It gives each VM 8 KiB more memory than it was told to, with QEMU before 9.0. That one seems to lose writes of a guest
+# that migrates under TCG ("virtio: id … is not a head!"); with the 8 KiB it was not seen again. What we infer: where a
+# RAM block is a whole number of 256 KiB pieces, reading the dirty bitmap in one go leaves the vCPU's TLB as it was, and
+# the next writes to those pages are not noted. A RAM block of an odd size is read page by page, which does it right.
 { echo -15 > /proc/self/autogroup; renice -n -10 -p $$ >/dev/null; } 2>/dev/null
 extra=@EXTRA_KIB@
 count=$#
