@@ -20,6 +20,7 @@ import kedge
 from kedge.cli import app as command_line
 from kedge.compute.actor import Tools
 from kedge.compute.agents import Agents
+from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords, ServerRecords
@@ -127,7 +128,7 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
     agents = Agents(network, lambda url: fleet.agent(url.removeprefix("fake://")))
     records = ServerRecords(engine)
     tools = Tools(records, MigrationRecords(engine), network, agents, Planner(network, agents))
-    conductor = Conductor(tools)
+    conductor = Conductor(tools, claims_in(engine), poll_s=0.05)
     conductor.start()
     api = build_app(network, conductor, Servers(records, network, agents))
     socket = directory / "k.sock"

@@ -107,9 +107,28 @@ def test_a_migration_as_json_keeps_standard_output_clean(cli: Kedge) -> None:
 
 def test_options_reach_the_migration(cli: Kedge) -> None:
     cli.server()
-    options = ("--downtime-limit", "120", "--bandwidth", "64", "--auto-converge")
+    options = (
+        "--downtime-limit",
+        "120",
+        "--bandwidth",
+        "64",
+        "--auto-converge",
+        "--completion-timeout",
+        "600",
+        "--progress-timeout",
+        "0",
+        "--on-timeout",
+        "force-complete",
+    )
     migration = cli.json("migrate", "vm1", "--to", "h2", *options)
-    assert migration["options"] == {"downtime_limit_ms": 120, "bandwidth_mib": 64, "auto_converge": True}
+    assert migration["options"] == {
+        "downtime_limit_ms": 120,
+        "bandwidth_mib": 64,
+        "auto_converge": True,
+        "completion_timeout_s": 600,
+        "progress_timeout_s": None,
+        "timeout_action": "force-complete",
+    }
     (transfer,) = cli.fleet.transfers.values()
     assert (transfer.order.downtime_limit_ms, transfer.order.bandwidth_mib) == (120, 64)
     assert "bandwidth_mib 64" in cli("migrations", "show", migration["id"]).out

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from kedge.compute.actor import Tools
 from kedge.compute.agents import Agent, Agents
+from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor, Drive
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords, ServerRecords
@@ -141,6 +142,10 @@ class ComputeWorld:
     def service(self, engine: Engine) -> LocalNetworkService:
         """A network service with this world's time."""
         return LocalNetworkService(engine, clock=lambda: self.now)
+
+    def conductor(self, tools: Tools) -> Conductor:
+        """A conductor that drives by itself once it is started."""
+        return Conductor(tools, claims_in(self.engine), poll_s=0.02)
 
     def new_tools(self, interrupter: Interrupter | None = None) -> Tools:
         """What a conductor that has just been started works with."""

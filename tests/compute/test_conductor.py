@@ -1,6 +1,8 @@
 """Migrations that go well: between every two backends, and what is told about them."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -186,16 +188,37 @@ def test_a_leftover_of_a_dead_migration_is_made_anew(world: ComputeWorld) -> Non
 # The conductor as a whole, with its threads.
 
 
-def wait_for(conductor: Conductor, migration: Migration) -> Migration:
-    while thread := conductor._threads.get(migration.id):
-        thread.join(timeout=30)
-    return conductor.tools.migrations.find(migration.id)
+def wait_for(conductor: Conductor, migration: Migration, seconds: float = 30) -> Migration:
+    ends = time.monotonic() + seconds
+    while (found := conductor.tools.migrations.find(migration.id)).finished_at is None:
+        assert time.monotonic() < ends, found
+        time.sleep(0.01)
+    return found
 
 
-def test_the_conductor_migrates_by_itself(world: ComputeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def start(world: ComputeWorld) -> Iterator[Callable[[], Conductor]]:
+    """Starts conductors, and stops them at the end."""
+    with ExitStack() as stack:
+
+        def started() -> Conductor:
+            conductor = world.conductor(world.new_tools())
+            conductor.start()
+            stack.callback(conductor.stop)
+            return conductor
+
+        yield started
+
+
+Start = Callable[[], Conductor]
+
+
+def test_the_conductor_migrates_by_itself(
+    world: ComputeWorld, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "WAIT_MS", 20)
     server = world.server("h1")
-    conductor = Conductor(world.tools)
+    conductor = start()
     with world.fabric.running_by_itself():
         migration = conductor.migrate(server, "h5", MigrationOptions())
         with pytest.raises((Conflict, CannotMigrate), match=r"already|wait for it"):
@@ -207,7 +230,7 @@ def test_the_conductor_migrates_by_itself(world: ComputeWorld, monkeypatch: pyte
 def test_a_second_migration_is_refused_by_the_first_ones_id(world: ComputeWorld) -> None:
     server = world.server("h1")
     first = world.begin(server, "h2")
-    conductor = Conductor(world.tools)
+    conductor = world.conductor(world.tools)
     with pytest.raises((Conflict, CannotMigrate), match=first.id):
         conductor.migrate(server, "h3", MigrationOptions())
     assert len(world.tools.migrations.all()) == 1
@@ -217,24 +240,34 @@ def test_what_can_not_be_is_refused_before_anything_is_made(world: ComputeWorld)
     server = world.server("h1")
     world["h1"].holds[server.id].state = DomainState.PAUSED
     with pytest.raises(CannotMigrate, match="only a running one can move live"):
-        Conductor(world.tools).migrate(server, "h3", MigrationOptions())
+        world.conductor(world.tools).migrate(server, "h3", MigrationOptions())
     assert world.tools.migrations.all() == []
     assert world.tools.servers.find(server.id).status == "ACTIVE"
 
 
-def test_a_conductor_that_is_started_again_goes_on(world: ComputeWorld) -> None:
+def test_a_conductor_that_is_started_again_goes_on(world: ComputeWorld, start: Start) -> None:
     server = world.server("h1")
-    migration = world.begin(server, "h4")
-    stopped = Conductor(world.new_tools())
+    stopped = start()
     world.fabric.on_step(Step.COPYING, stopped._stopping.set)
-    stopped.start()
-    thread = stopped._threads.get(migration.id)
-    if thread:
-        thread.join(timeout=30)
+    migration = world.begin(server, "h4")
+    assert stopped._stopping.wait(30)
     stopped.stop()
     assert world.found(migration).finished_at is None
-    second = Conductor(world.new_tools())
-    second.start()
+    assert completed(wait_for(start(), migration))
+    world.check(server, "h4")
+
+
+def test_another_conductor_takes_over_as_soon_as_the_first_one_lets_go(
+    world: ComputeWorld, start: Start
+) -> None:
+    server = world.server("h1")
+    first = start()
+    world.fabric.on_step(Step.COPYING, first._stopping.set)
+    migration = world.begin(server, "h4")
+    assert first._stopping.wait(30)
+    second = start()
+    time.sleep(0.2)
+    assert second._threads == {}
+    first.stop()
     assert completed(wait_for(second, migration))
-    second.stop()
     world.check(server, "h4")

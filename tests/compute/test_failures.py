@@ -14,7 +14,7 @@ from kedge.model.errors import HostFailure, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase
 from kedge.testing.simulated import SimulatedHost, Step
 
-from .compute_world import ComputeWorld, Conductor, completed, phases
+from .compute_world import ComputeWorld, completed, phases
 
 ROLLED_BACK = [Phase.GIVEN_UP, Phase.ROLLED_BACK]
 BEFORE_THE_VM_LEFT = [Step.PREPARED, Step.COPYING, Step.PAUSED, Step.ARRIVED]
@@ -406,7 +406,7 @@ def test_the_database_is_away_for_a_moment(world: ComputeWorld, skip: int) -> No
 
     event.listen(world.engine, "before_cursor_execute", fail)
     try:
-        conductor = Conductor(world.new_tools())
+        conductor = world.conductor(world.new_tools())
         conductor._drive(migration.id)
     finally:
         event.remove(world.engine, "before_cursor_execute", fail)

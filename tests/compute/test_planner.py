@@ -7,7 +7,6 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import text
 
-from kedge.compute.conductor import Conductor
 from kedge.core.domain_xml import rewrite
 from kedge.model.domain import DomainState
 from kedge.model.errors import CannotMigrate, HostFailure, NotFound
@@ -280,7 +279,7 @@ def test_what_is_in_the_way_is_said_and_nothing_is_made(world: ComputeWorld, nam
     assert not plan.possible
     assert said in "\n".join(plan.obstacles)
     with pytest.raises(CannotMigrate) as refused:
-        Conductor(world.tools).migrate(server, destination, MigrationOptions())
+        world.conductor(world.tools).migrate(server, destination, MigrationOptions())
     assert refused.value.reasons == plan.obstacles
     assert said in str(refused.value)
     assert f"Server vm can't move from h1 to {destination}" in str(refused.value)

@@ -142,7 +142,7 @@ class Transfers:
         return state in (TransferState.RUNNING, TransferState.SUCCEEDED) or before.epoch >= order.epoch
 
     def tune(self, migration_id: str, tuning: TransferTuning) -> None:
-        """Change downtime limit and bandwidth of a running transfer. Raises NotFound, StaleEpoch."""
+        """Change downtime limit and bandwidth of a running transfer, or make it a post-copy one. Raises NotFound, StaleEpoch."""
         self._epochs.admit(f"migration {migration_id}", tuning.epoch)
         with self._lock:
             transfer = self._known.get(migration_id) or self._inherited.get(migration_id)
@@ -156,6 +156,8 @@ class Transfers:
                 domain.migrateSetMaxDowntime(tuning.downtime_limit_ms)
             if tuning.bandwidth_mib is not None:
                 domain.migrateSetMaxSpeed(_mib_or_unlimited(tuning.bandwidth_mib))
+            if tuning.postcopy and self._hypervisor.glance(domain).state is DomainState.RUNNING:
+                domain.migrateStartPostCopy()
 
     def abort(self, migration_id: str, epoch: int) -> None:
         """Abort a transfer; one that is over, or never was, is fine. A start that comes later is refused.

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from kedge.model.server import TimeoutAction
+
 from . import progress
 from .client import START_S, Json, connect, segment
 from .exits import Exit
@@ -51,6 +53,22 @@ def migrate(
             "--auto-converge", help="Slow the guest down if it changes memory faster than it is copied."
         ),
     ] = False,
+    completion_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="How long it may take until the VM is handed over; no limit without."),
+    ] = None,
+    progress_timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="S",
+            min=0,
+            help="How long the memory that remains may fail to reach a new low; 0 for no limit.",
+        ),
+    ] = 240,
+    on_timeout: Annotated[
+        TimeoutAction,
+        typer.Option(help="What to do then: give up, let the VM stand still until it is over, or post-copy."),
+    ] = TimeoutAction.ABORT,
     detach: Annotated[bool, typer.Option("--detach", help="Only start it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,6 +77,9 @@ def migrate(
         "downtime_limit_ms": downtime_limit,
         "bandwidth_mib": bandwidth,
         "auto_converge": auto_converge,
+        "completion_timeout_s": completion_timeout,
+        "progress_timeout_s": progress_timeout or None,
+        "timeout_action": on_timeout,
     }
     with connect(context) as api:
         path = f"{KEDGE_API}/servers/{segment(server)}/migrate"

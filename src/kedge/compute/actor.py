@@ -12,7 +12,7 @@ from kedge.model.agent_api import AnnounceOrder, DiscardOrder, PlugOrder, Resume
 from kedge.model.domain import TransferOrder
 from kedge.model.errors import KedgeError, StaleEpoch, Unreachable
 from kedge.model.network import Vif
-from kedge.model.server import Migration, MigrationStatus, Phase, Server
+from kedge.model.server import Migration, MigrationStatus, Phase, Server, TimeoutAction
 from kedge.network.service import NetworkService
 
 from .agents import Agents
@@ -131,6 +131,7 @@ class Actor:
             downtime_limit_ms=first_limit_ms(options.downtime_limit_ms),
             bandwidth_mib=options.bandwidth_mib,
             auto_converge=options.auto_converge,
+            postcopy=options.timeout_action is TimeoutAction.POST_COPY,
         )
         self._show(MigrationStatus.RUNNING)
         try:

@@ -11,13 +11,14 @@ from dataclasses import asdict
 import structlog
 
 from kedge.core.migration import Act, Action, Observation, Role, decide
-from kedge.core.migration.pace import first_limit_ms, next_limit_ms
+from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low_mark, next_limit_ms
 from kedge.model.agent_api import TransferTuning
-from kedge.model.domain import DomainState
+from kedge.model.domain import DomainState, JobProgress
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch
-from kedge.model.server import Migration, MigrationOptions, Phase, Server
+from kedge.model.server import Migration, MigrationOptions, Phase, Server, TimeoutAction
 
 from .actor import Actor, Tools
+from .claims import Claims
 from .looker import Looker
 
 log = structlog.get_logger()
@@ -28,28 +29,44 @@ WAIT_MS = 150
 SWITCHOVER_WAIT_MS = 50
 """How long a look waits for the destination to run, once the source is paused."""
 
+POLL_S = 0.5
+"""A migration whose conductor died is taken up by another within this time, once its claim is free."""
+
 LONGEST_PAUSE_S = 2.0
 """Between two tries of something that fails, or two looks at a host that does not answer."""
 
 
 class Conductor:
-    """Drives migrations."""
+    """Drives the migrations that it can claim; any number of conductors may share a database.
 
-    def __init__(self, tools: Tools) -> None:
+    Args:
+        tools: what migrations are done with.
+        claims: which migrations are this conductor's.
+        poll_s: how often it looks for migrations that nobody drives.
+    """
+
+    def __init__(self, tools: Tools, claims: Claims, *, poll_s: float = POLL_S) -> None:
         self.tools = tools
+        self._claims = claims
+        self._poll_s = poll_s
         self._stopping = threading.Event()
+        self._asked = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
+        self._watcher = threading.Thread(target=self._watch, name="conductor", daemon=True)
 
     def start(self) -> None:
-        """Go on with every migration that has not ended."""
-        for migration_id in self.tools.migrations.unfinished():
-            self._spawn(migration_id)
+        """Drive every migration that has not ended and that no other conductor drives, from now on."""
+        self._watcher.start()
 
     def stop(self) -> None:
         """Stop driving, at the next look. Nothing is rolled back: what is under way is taken up again later."""
         self._stopping.set()
+        self._asked.set()
+        if self._watcher.is_alive():
+            self._watcher.join(timeout=10)
         for thread in list(self._threads.values()):
             thread.join(timeout=10)
+        self._claims.close()
 
     def migrate(self, server: Server, destination: str, options: MigrationOptions) -> Migration:
         """Begin a migration. Raises CannotMigrate with everything that is in its way, before anything is made."""
@@ -60,8 +77,21 @@ class Conductor:
             )
         migration = self.tools.migrations.add(server, destination, options)
         self.tools.servers.change(server.id, status="MIGRATING")
-        self._spawn(migration.id)
+        self._asked.set()
         return migration
+
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            self._asked.clear()
+            try:
+                for migration_id in self._claims.claim(self.tools.migrations.unfinished()):
+                    if migration_id not in self._threads:
+                        self._spawn(migration_id)
+            except Exception as error:
+                # Whatever is wrong with the database, the conductor must be there when it is back.
+                log.warning("can't look for migrations, will look again", error=str(error))
+                self._stopping.wait(self._poll_s)
+            self._asked.wait(self._poll_s)
 
     def _spawn(self, migration_id: str) -> None:
         thread = threading.Thread(
@@ -83,6 +113,10 @@ class Conductor:
                 # the database and what is there is on the hosts, so it is safe to look again.
                 log.exception("the drive broke off and starts anew", migration=migration_id)
                 self._stopping.wait(LONGEST_PAUSE_S)
+        try:
+            self._claims.release(migration_id)
+        except Exception as error:
+            log.warning("a claim could not be given back", migration=migration_id, error=str(error))
         self._threads.pop(migration_id, None)
 
 
@@ -98,6 +132,8 @@ class Drive:
         self._looker = Looker(self._migration, tools.network, tools.agents)
         self._actor = Actor(self._migration, self._epoch, self._looker, tools)
         self._limit_ms = first_limit_ms(self._migration.options.downtime_limit_ms)
+        self._low_mark: LowMark | None = None
+        self._hurried = False
         self._tries = 0
         self._log = log.bind(migration=migration_id, epoch=self._epoch)
 
@@ -136,7 +172,7 @@ class Drive:
         """Act; says whether it could be done."""
         if action.act is Act.WAIT:
             if seen.source.transferring:
-                self._follow()
+                self._follow(seen)
             else:
                 self._pause()
             return True
@@ -161,8 +197,8 @@ class Drive:
         self._stopping.wait(min(0.05 * 2**self._tries, LONGEST_PAUSE_S))
         self._tries += 1
 
-    def _follow(self) -> None:
-        """While memory is copied: show how far it is, and let the downtime limit follow what must be copied."""
+    def _follow(self, seen: Observation) -> None:
+        """While memory is copied: show how far it is, and see to it that it ends."""
         view = self._looker.gathered.views.get(Role.SOURCE)
         if view is None or view.progress is None:
             return
@@ -171,17 +207,53 @@ class Drive:
             self._epoch,
             progress=asdict(view.progress) | {"downtime_limit_ms": self._limit_ms, "seen_ns": time.time_ns()},
         )
-        if self._migration.options.downtime_limit_ms is not None or view.domain is not DomainState.RUNNING:
+        if view.domain is not DomainState.RUNNING:
             return
-        limit = next_limit_ms(self._limit_ms, view.progress)
-        if limit == self._limit_ms:
+        why = seen.intent.overdue or self._stalled(view.progress)
+        if why:
+            self._end_sooner(why)
+        elif self._migration.options.downtime_limit_ms is None:
+            self._lift_limit(next_limit_ms(self._limit_ms, view.progress))
+
+    def _stalled(self, progress: JobProgress) -> str | None:
+        """Says so when the memory that remains has not become less for too long. A new conductor counts anew."""
+        self._low_mark = low_mark(self._low_mark, progress, time.monotonic())
+        limit = self._migration.options.progress_timeout_s
+        if limit is None or self._low_mark.stalled_s(time.monotonic()) < limit:
+            return None
+        return f"no progress was made for {limit:g} s"
+
+    def _end_sooner(self, why: str) -> None:
+        """The time is up: abort, or do what the person chose instead."""
+        chosen = self._migration.options.timeout_action
+        if chosen is TimeoutAction.ABORT:
+            self._tools.migrations.give_up(self._id, self._epoch, why)
             return
-        tuning = TransferTuning(epoch=self._epoch, downtime_limit_ms=limit)
+        if chosen is TimeoutAction.POST_COPY:
+            done = self._tune(TransferTuning(epoch=self._epoch, postcopy=True))
+        else:
+            done = self._lift_limit(UNLIMITED_MS)
+        if done and not self._hurried:
+            self._hurried = True
+            self._tools.migrations.note(
+                self._id, self._epoch, Phase.HURRIED, detail={"why": why, "done": chosen.value}
+            )
+
+    def _lift_limit(self, limit_ms: int) -> bool:
+        if limit_ms <= self._limit_ms:
+            return True
+        if not self._tune(TransferTuning(epoch=self._epoch, downtime_limit_ms=limit_ms)):
+            return False
+        self._limit_ms = limit_ms
+        return True
+
+    def _tune(self, tuning: TransferTuning) -> bool:
         try:
             self._tools.agents.agent(self._migration.source).tune_transfer(self._id, tuning)
-            self._limit_ms = limit
         except KedgeError as error:
-            self._log.info("the downtime limit stays", error=str(error))
+            self._log.info("the transfer stays as it is", error=str(error))
+            return False
+        return True
 
 
 def _to_check(done: Action) -> tuple[Role, ...]:

@@ -24,6 +24,7 @@ from kedge.model.server import (
     Phase,
     Server,
     TimelineEntry,
+    TimeoutAction,
 )
 from kedge.store import reading, transaction
 from kedge.store.tables import MigrationEventRow, MigrationRow, ServerRow
@@ -178,8 +179,14 @@ class MigrationRecords:
         with reading(self._engine) as session:
             row = _owned(session, migration_id, epoch)
             announced = session.get(MigrationEventRow, (migration_id, _SEQ[Phase.ANNOUNCED])) is not None
+            options = MigrationOptions(**row.options)
             return Intent(
-                abort=row.abort_requested, failure=row.error, orders=row.attempts, announced=announced
+                abort=row.abort_requested,
+                failure=row.error,
+                orders=row.attempts,
+                announced=announced,
+                overdue=_overdue(row, options),
+                hurry=options.timeout_action is not TimeoutAction.ABORT,
             )
 
     def request_abort(self, migration_id: str) -> Migration:
@@ -243,6 +250,13 @@ class MigrationRecords:
             row.total_ms = (row.finished_at - row.created_at).total_seconds() * 1000
             row.guest_downtime_ms = figures.get("guest_downtime_ms")
             row.network_blackout_ms = figures.get("network_blackout_ms")
+
+
+def _overdue(row: MigrationRow, options: MigrationOptions) -> str | None:
+    limit = options.completion_timeout_s
+    if limit is None or (_now() - row.created_at).total_seconds() < limit:
+        return None
+    return f"the completion time-out of {limit:g} s passed"
 
 
 _SEQ = {phase: number for number, phase in enumerate(Phase)}

@@ -127,11 +127,12 @@ class ResumeOrder:
 
 @dataclass(frozen=True)
 class TransferTuning:
-    """Change a running transfer."""
+    """Change a running transfer. `postcopy` starts its post-copy phase, if its order allowed that."""
 
     epoch: int
     downtime_limit_ms: int | None = None
     bandwidth_mib: int | None = None
+    postcopy: bool = False
 
 
 __all__ = [

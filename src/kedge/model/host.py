@@ -26,7 +26,8 @@ class Host:
     """A hypervisor host as its agent reported it last.
 
     `libvirt_uri` is what the *source's* libvirtd connects to for a peer-to-peer migration
-    (`qemu+tls://…`), `migrate_uri` where QEMU's migration stream goes (`tcp://ADDRESS`).
+    (`qemu+tls://…`), `migrate_uri` where QEMU's migration stream goes (`tcp://ADDRESS`). `disabled` names the
+    drivers of those backends that an administrator has taken out of use: what is bound by them stays so.
     """
 
     name: str
@@ -36,3 +37,4 @@ class Host:
     libvirt_uri: str = ""
     migrate_uri: str = ""
     libvirt_version: int = 0
+    disabled: tuple[str, ...] = ()

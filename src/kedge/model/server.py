@@ -51,6 +51,19 @@ class Phase(StrEnum):
     GIVEN_UP = "given up"
     ROLLED_BACK = "rolled back"
     SETTLED = "settled"
+    HURRIED = "time was up"
+
+
+class TimeoutAction(StrEnum):
+    """What becomes of a migration whose time is up while memory is copied; before that it is always aborted.
+
+    `force-complete` lifts the limit of the downtime, so that the VM stands still until the rest is copied.
+    `post-copy` lets it run on the destination and fetches the rest from there; that can't be rolled back.
+    """
+
+    ABORT = "abort"
+    FORCE_COMPLETE = "force-complete"
+    POST_COPY = "post-copy"
 
 
 @dataclass(frozen=True)
@@ -61,11 +74,25 @@ class MigrationOptions:
         downtime_limit_ms: what QEMU may plan for; None lets Kedge choose it by what has to be copied.
         bandwidth_mib: limit of the transfer rate in MiB/s, 0 for none.
         auto_converge: let QEMU slow the guest down when it dirties memory faster than it can be copied.
+        completion_timeout_s: how long it may take from its beginning until the VM is handed over; None for ever.
+        progress_timeout_s: how long the memory that remains may fail to become less than ever before, as oVirt
+            counts it; None for ever.
+        timeout_action: what happens when either time is up.
     """
 
     downtime_limit_ms: int | None = None
     bandwidth_mib: int = 0
     auto_converge: bool = False
+    completion_timeout_s: float | None = None
+    progress_timeout_s: float | None = 240.0
+    timeout_action: TimeoutAction = TimeoutAction.ABORT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timeout_action", TimeoutAction(self.timeout_action))
+        for name in ("completion_timeout_s", "progress_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; give a time in seconds, or none for no limit")
 
 
 @dataclass(frozen=True)

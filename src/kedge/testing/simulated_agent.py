@@ -230,6 +230,10 @@ class SimulatedAgent:
         self._admit(f"migration {migration_id}", tuning.epoch)
         if migration_id not in self._transfers:
             raise NotFound(f"migration {migration_id} has no transfer on this host")
+        running = self._host.fabric.running(self._transfers[migration_id].server_id, self._host)
+        if running is not None:
+            running.tune(downtime_limit_ms=tuning.downtime_limit_ms, postcopy=tuning.postcopy)
+            self.changed()
 
     @_call
     def abort_transfer(self, migration_id: str, epoch: int) -> None:
@@ -240,6 +244,8 @@ class SimulatedAgent:
             self._transfers[migration_id] = Remembered("", epoch, TransferState.NONE)
             return
         running = self._host.fabric.running(known.server_id, self._host)
+        if running is not None and running.over_there:
+            raise Conflict(f"domain {known.server_id} already runs on the other host (post-copy)")
         if running is not None and running.step is not Step.ARRIVED:
             running.fail("operation aborted: migration out job: canceled by client")
             self.changed()

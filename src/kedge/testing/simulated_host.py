@@ -152,7 +152,8 @@ class SimulatedHost:
 
     def announce(self, vif: Vif) -> None:
         """Announce a VM from here."""
-        runs = [each for each in self.holds.values() if each.state is DomainState.RUNNING]
+        running = {DomainState.RUNNING, DomainState.POSTCOPY_DESTINATION}
+        runs = [each for each in self.holds.values() if each.state in running]
         if not any(nic.mac == vif.mac_address.lower() for domain in runs for nic in domain.nics()):
             self.violated(f"port {vif.port_id} was announced where its VM does not run")
         self.announced.append(vif.port_id)

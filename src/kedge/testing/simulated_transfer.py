@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from kedge.core.domain_xml import guest_visible_differences
+from kedge.core.migration.pace import UNLIMITED_MS
 from kedge.model.domain import DomainState, JobProgress, TransferOrder
 from kedge.model.errors import HostFailure
 
@@ -38,9 +39,19 @@ class SimulatedTransfer:
     step: Step = Step.ORDERED
     sent_rounds: int = 0
     downtime_ms: int = 0
+    over_there: bool = False  # post-copy: the VM runs on the destination and memory still follows
+
+    def tune(self, *, downtime_limit_ms: int | None, postcopy: bool) -> None:
+        """Change it: without a limit the VM is paused after this round, with post-copy it goes over now."""
+        if downtime_limit_ms is not None and downtime_limit_ms >= UNLIMITED_MS:
+            self.rounds = self.sent_rounds
+        if postcopy and self.order.postcopy and self.step is Step.COPYING:
+            self._go_over()
 
     def next_step(self) -> Step:
         """Where `advance` will bring it."""
+        if self.over_there and self.step is Step.COPYING:
+            return Step.ARRIVED
         if self.step is Step.COPYING and self.sent_rounds < self.rounds:
             return Step.COPYING
         steps = list(Step)
@@ -121,6 +132,14 @@ class SimulatedTransfer:
         self.source.emit(uuid)
         self.source.holds[uuid].state = DomainState.SWITCHOVER
         self.source.paused_ns[uuid] = self.source.now_ns()
+
+    def _go_over(self) -> None:
+        assert self.destination is not None
+        uuid = self.order.server_id
+        self._pause()
+        self.source.holds[uuid].state = DomainState.POSTCOPY_SOURCE
+        self.destination.holds[uuid].state = DomainState.POSTCOPY_DESTINATION
+        self.over_there = True
 
     def _arrive(self) -> None:
         assert self.destination is not None

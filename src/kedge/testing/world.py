@@ -59,6 +59,7 @@ class World:
     handed_over: bool = False  # the source was paused for this migration, at least once
     over: bool = False  # post-copy has switched
     abort: bool = False
+    overdue: bool = False
     failure: bool = False
     orders: int = 0
     announced: bool = False
@@ -85,6 +86,9 @@ def steps(w: World, decide: Decide = decide, *, postcopy: bool = True) -> Iterat
     if w.finished is None:
         if not w.abort:
             yield Step("a person asks to abort", replace(w, abort=True), fault=True)
+        if not w.overdue and w.faults:
+            late = replace(w, overdue=True, faults=w.faults - 1)
+            yield Step("the time of the migration is up", late, fault=True)
         yield from _conductor(w, decide)
 
 
@@ -193,7 +197,11 @@ def look_at_the_rest(w: World, source: Side) -> Observation:
         else Side(reachable=False, dead=w.destination_dead, binding=w.destination_binding)
     )
     intent = Intent(
-        abort=w.abort, failure="given up" if w.failure else None, orders=w.orders, announced=w.announced
+        abort=w.abort,
+        failure="given up" if w.failure else None,
+        orders=w.orders,
+        announced=w.announced,
+        overdue="the time is up" if w.overdue else None,
     )
     return Observation(replace(source, binding=w.source_binding), destination, intent)
 

@@ -23,6 +23,8 @@ _BUILT_IN: Mapping[str, Driver] = {
     macvtap.NAME: macvtap.bind,
 }
 
+_DISABLED = Refused("its agent is out of use (admin_state_up is false); set that, or choose another host")
+
 
 @cache
 def drivers() -> Mapping[str, Driver]:
@@ -43,7 +45,7 @@ def bind_port(port: Port, network: Network, host: Host) -> Bound:
         raise CannotBind(summary, [f"the agent on {host.name} reports no network backend; configure one"])
     reasons = []
     for backend in host.backends:
-        answer = _ask(port, network, backend)
+        answer = _DISABLED if backend.driver in host.disabled else _ask(port, network, backend)
         if isinstance(answer, Bound):
             return answer
         reasons.append(f"{backend.driver}: {answer.reason}")

@@ -118,6 +118,8 @@ def _let_transfer(seen: Observation) -> Action:
     """Memory is being copied while the VM runs on the source."""
     if _failing(seen):
         return Action(Act.ABORT_TRANSFER, Role.SOURCE, seen.intent.failure or "abort was asked for")
+    if seen.intent.overdue and not seen.intent.hurry:
+        return Action(Act.GIVE_UP, why=seen.intent.overdue)
     return _wait("memory is being copied")
 
 
@@ -126,6 +128,8 @@ def _go_forward(seen: Observation) -> Action:
     source, destination = seen.source, seen.destination
     if source.transfer is TransferState.FAILED:
         return Action(Act.GIVE_UP, why="the transfer failed")
+    if seen.intent.overdue:
+        return Action(Act.GIVE_UP, why=seen.intent.overdue)
     if seen.intent.orders >= MAX_ORDERS:
         return Action(
             Act.GIVE_UP, why=f"the transfer was ordered {MAX_ORDERS} times and never ran to its end"

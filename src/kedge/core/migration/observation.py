@@ -77,6 +77,7 @@ class Side:
 class Intent:
     """What the migration's row says is wanted.
 
+    `overdue` says which time is up, once one is; `hurry`: then a transfer is not aborted but ended sooner.
     `failure` is why the migration was given up, once it was. `orders` counts how often the transfer was
     ordered, and is written before each order. `announced`: the destination has been told to announce the VM.
     """
@@ -85,6 +86,8 @@ class Intent:
     failure: str | None = None
     orders: int = 0
     announced: bool = False
+    overdue: str | None = None
+    hurry: bool = False
 
 
 @dataclass(frozen=True)
