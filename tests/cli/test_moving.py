@@ -213,7 +213,7 @@ def test_ctrl_c_asks_for_an_abort(cli: Kedge) -> None:
     process.send_signal(signal.SIGINT)
     code, out, err = _finish(process)
     assert code == 1
-    assert "Ctrl-C: the abort is asked for" in out and "rolling back" in out
+    assert "Ctrl-C: the abort is asked for" in out and "rolled back" in out
     assert "was cancelled" in err
     assert cli.json("server", "show", "vm1")["host"] == "h1"
 
