@@ -78,6 +78,7 @@ class Fleet:
     lasts_s: float = 0.3
     fails: str | None = None
     silent_frames: bool = False
+    refuse_plugs: set[str] = field(default_factory=set)
     ignores_aborts: bool = False
 
     def agent(self, host: str) -> "FakeAgent":
@@ -189,6 +190,8 @@ class FakeAgent:
         return []
 
     def plug(self, order: PlugOrder) -> VifReport:
+        if self._host in self._fleet.refuse_plugs:
+            raise HostFailure("the switch is full")
         self._fleet.vifs[self._host].add(order.vif.port_id)
         return VifReport(order.vif.port_id, VifState.UP, ())
 

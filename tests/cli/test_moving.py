@@ -68,7 +68,6 @@ def test_unknown_servers_and_hosts(cli: Kedge) -> None:
     for command in ("plan", "migrate"):
         assert "'vm9'" in cli(command, "vm9", "--to", "h2", exits=4).err
         assert "h1, h2" in cli(command, "vm1", "--to", "h9", exits=4).err
-        cli(command, "vm1", exits=2)
         cli(command, exits=2)
     assert cli.json("migrations", "list") == []
 
@@ -88,6 +87,32 @@ def test_a_migration_shows_its_progress_and_its_figures(cli: Kedge) -> None:
     assert re.search(r"guest downtime +42 ms", said)
     assert re.search(r"network blackout +at most 1\d\d ms", said)
     assert cli.json("server", "show", "vm1")["host"] == "h3"
+
+
+def test_without_a_host_a_plan_shows_where_it_can_go(cli: Kedge) -> None:
+    cli.server()
+    said = cli("plan", "vm1").out
+    assert re.search(r"h2 +yes", said) and re.search(r"h6 +no .*NIC", said) and "h1 " not in said
+    found = {each["host"]: each["possible"] for each in cli.json("plan", "vm1")}
+    assert found == {"h2": True, "h3": True, "h4": True, "h5": True, "h6": False, "dead": False}
+
+
+def test_a_migration_goes_to_any_host_or_the_first_that_can(cli: Kedge) -> None:
+    cli.server()
+    assert "vm1 moved from h1 to h2." in cli("migrate", "vm1").out
+    assert "vm1 moved from h2 to h4." in cli("migrate", "vm1", "--to", "h6,h4,h5").out
+    refused = cli("migrate", "vm1", "--to", "h6,dead", exits=3).err
+    assert "h6: " in refused and "dead: " in refused
+
+
+def test_the_next_host_is_followed_when_one_fails(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.refuse_plugs.add("h3")
+    out = cli("migrate", "vm1", "--to", "h3,h5").out
+    assert "h1 -> h3" in out and "It failed: could not plug on h3" in out
+    assert "vm1 moved from h1 to h5." in out
+    failed = cli.json("migrations", "list")[1]
+    assert "tried again by" in cli("migrations", "show", failed["id"]).out
 
 
 def test_what_was_not_measured_says_so(cli: Kedge) -> None:

@@ -220,9 +220,9 @@ def test_the_conductor_migrates_by_itself(
     server = world.server("h1")
     conductor = start()
     with world.fabric.running_by_itself():
-        migration = conductor.migrate(server, "h5", MigrationOptions())
+        migration = conductor.migrate(server, ["h5"], MigrationOptions())
         with pytest.raises((Conflict, CannotMigrate), match=r"already|wait for it"):
-            conductor.migrate(world.tools.servers.find(server.id), "h2", MigrationOptions())
+            conductor.migrate(world.tools.servers.find(server.id), ["h2"], MigrationOptions())
         assert completed(wait_for(conductor, migration))
     world.check(server, "h5")
 
@@ -232,7 +232,7 @@ def test_a_second_migration_is_refused_by_the_first_ones_id(world: ComputeWorld)
     first = world.begin(server, "h2")
     conductor = world.conductor(world.tools)
     with pytest.raises((Conflict, CannotMigrate), match=first.id):
-        conductor.migrate(server, "h3", MigrationOptions())
+        conductor.migrate(server, ["h3"], MigrationOptions())
     assert len(world.tools.migrations.all()) == 1
 
 
@@ -240,7 +240,7 @@ def test_what_can_not_be_is_refused_before_anything_is_made(world: ComputeWorld)
     server = world.server("h1")
     world["h1"].holds[server.id].state = DomainState.PAUSED
     with pytest.raises(CannotMigrate, match="only a running one can move live"):
-        world.conductor(world.tools).migrate(server, "h3", MigrationOptions())
+        world.conductor(world.tools).migrate(server, ["h3"], MigrationOptions())
     assert world.tools.migrations.all() == []
     assert world.tools.servers.find(server.id).status == "ACTIVE"
 

@@ -279,7 +279,7 @@ def test_what_is_in_the_way_is_said_and_nothing_is_made(world: ComputeWorld, nam
     assert not plan.possible
     assert said in "\n".join(plan.obstacles)
     with pytest.raises(CannotMigrate) as refused:
-        world.conductor(world.tools).migrate(server, destination, MigrationOptions())
+        world.conductor(world.tools).migrate(server, [destination], MigrationOptions())
     assert refused.value.reasons == plan.obstacles
     assert said in str(refused.value)
     assert f"Server vm can't move from h1 to {destination}" in str(refused.value)

@@ -11,16 +11,20 @@ from . import progress
 from .client import START_S, Json, connect, segment
 from .exits import Exit
 from .lookup import KEDGE_API
-from .options import AsJson, ServerName, To
+from .options import AsJson, ServerName, To, ToAny
 from .render import binding as in_words
 from .render import console, diff, print_json, row, say, short, show, table
 
 
-def plan(context: typer.Context, server: ServerName, *, to: To, as_json: AsJson = False) -> None:
+def plan(context: typer.Context, server: ServerName, *, to: To = None, as_json: AsJson = False) -> None:
     """Show what a migration would do.
 
     That is each port's binding on both hosts, what is plugged, and the domain XML. Nothing is stored or plugged.
+    Without a host, it shows which hosts could take the server, and what is in the way of the others.
     """
+    if to is None:
+        _plan_all(context, server, as_json)
+        return
     with connect(context) as api:
         found: Json = api.post(f"{KEDGE_API}/servers/{segment(server)}/plan", {"host": to}, wait_s=START_S)
     if as_json:
@@ -35,7 +39,7 @@ def migrate(
     context: typer.Context,
     server: ServerName,
     *,
-    to: To,
+    to: ToAny = "",
     downtime_limit: Annotated[
         int | None,
         typer.Option(
@@ -83,7 +87,8 @@ def migrate(
     }
     with connect(context) as api:
         path = f"{KEDGE_API}/servers/{segment(server)}/migrate"
-        started: Json = api.post(path, {"host": to, "options": options}, wait_s=START_S)
+        hosts = [host.strip() for host in to.split(",") if host.strip()]
+        started: Json = api.post(path, {"hosts": hosts, "options": options}, wait_s=START_S)
         if not detach:
             progress.follow_to_end(api, started, server, as_json)
             return
@@ -91,9 +96,27 @@ def migrate(
         print_json(started)
         return
     say(
-        f"Migration {started['id']} of {server} from {started['source']} to {to} has begun;"
+        f"Migration {started['id']} of {server} from {started['source']}"
+        f" to {started['destination']} has begun;"
         f" `kedge migrations show {short(started['id'])} --follow` shows how far it is."
     )
+
+
+def _plan_all(context: typer.Context, server: str, as_json: bool) -> None:
+    with connect(context) as api:
+        path = f"{KEDGE_API}/servers/{segment(server)}/candidates"
+        found: list[Json] = api.get(path, wait_s=START_S)
+    if as_json:
+        print_json(found)
+    else:
+        made = table("Host", "Can take it", "In the way")
+        for each in found:
+            answer = Text("yes", "green") if each["possible"] else Text("no", "red")
+            row(made, each["host"], answer, "\n".join(each["obstacles"]))
+        show(made, none="There is no other host.")
+        say("Nothing was stored or plugged.")
+    if not any(each["possible"] for each in found):
+        raise typer.Exit(Exit.REFUSED)
 
 
 def _show(found: Json) -> None:

@@ -15,4 +15,15 @@ HostName = Annotated[str, typer.Argument(metavar="HOST", help="A host's name, as
 MigrationId = Annotated[str, typer.Argument(metavar="ID", help="A migration's id, or the beginning of it.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)]
 OfServer = Annotated[str | None, typer.Option("--server", metavar="SERVER", help="Only this server's.")]
-To = Annotated[str, typer.Option("--to", metavar="HOST", help="The host to move to.")]
+To = Annotated[
+    str | None,
+    typer.Option("--to", metavar="HOST", help="The host to move to; all others are looked at without."),
+]
+ToAny = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="HOST,…",
+        help="The host to move to, or several to be tried in turn; without, any that can take it, emptiest first.",
+    ),
+]

@@ -28,7 +28,8 @@ def follow_to_end(
     """Follow a migration until it has ended, then sum it up. Exits with 1 if it did not complete.
 
     The first Ctrl-C asks for its abort, unless `abort_on_interrupt` is false; the next one leaves it running.
-    With `as_json`, progress goes to standard error, and standard output gets the migration as it ended.
+    With `as_json`, progress goes to standard error, and standard output gets the migration as it ended. Where a
+    failed one has candidates left, the migration to the next of them is followed instead.
     """
     out = console(stderr=as_json)
     title = (
@@ -41,6 +42,11 @@ def follow_to_end(
         left = f"Migration {migration['id']} goes on without this command. {_how_to_look(migration)}"
         console(stderr=True).print(left)
         raise typer.Exit(Exit.INTERRUPTED) from None
+    if ended["next_id"]:
+        out.print(f"It failed: {ended['error']}", style="red")
+        following = api.get(f"{KEDGE_API}/migrations/{segment(ended['next_id'])}")
+        follow_to_end(api, following, server, as_json, abort_on_interrupt=abort_on_interrupt)
+        return
     if as_json:
         print_json(ended)
     else:

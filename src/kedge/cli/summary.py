@@ -49,6 +49,10 @@ def describe(api: ControlPlane, migration: Json, server: str) -> None:
         "begun": begun(migration),
         "options": listed(f"{key} {value}" for key, value in options.items()),
     }
+    if migration["candidates"]:
+        values["if it fails, next"] = listed(migration["candidates"])
+    if migration["next_id"]:
+        values["tried again by"] = migration["next_id"]
     if migration["abort_requested"]:
         values["abort"] = "asked for"
     if migration["finished_at"] is None:

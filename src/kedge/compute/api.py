@@ -33,11 +33,31 @@ class Adopted:
 
 
 @dataclass(frozen=True)
-class MoveRequest:
-    """Move to this host."""
+class PlanRequest:
+    """Think of moving to this host."""
 
     host: str
+
+
+@dataclass(frozen=True)
+class MoveRequest:
+    """Move to the first of these hosts that can take the server; without any, to any host.
+
+    The others are tried in turn when the migration fails. `host` is for the one who has only one in mind.
+    """
+
+    host: str | None = None
+    hosts: tuple[str, ...] = ()
     options: MigrationOptions = field(default_factory=MigrationOptions)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A host that a server may move to, or what stands in the way; the emptiest hosts come first."""
+
+    host: str
+    possible: bool
+    obstacles: tuple[str, ...]
 
 
 def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
@@ -83,14 +103,21 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
         servers.delete(server)
 
     @router.post("/servers/{server}/plan", tags=["migrations"])
-    def plan(server: str, body: MoveRequest) -> Plan:
+    def plan(server: str, body: PlanRequest) -> Plan:
         """What a migration would do; nothing is stored or plugged."""
         return tools.planner.plan(tools.servers.find(server), body.host)
 
     @router.post("/servers/{server}/migrate", tags=["migrations"], status_code=202)
     def migrate(server: str, body: MoveRequest) -> Migration:
         """Begin a migration. What is in its way is said before anything is made."""
-        return conductor.migrate(tools.servers.find(server), body.host, body.options)
+        hosts = (*([body.host] if body.host else []), *body.hosts)
+        return conductor.migrate(tools.servers.find(server), hosts, body.options)
+
+    @router.get("/servers/{server}/candidates", tags=["migrations"])
+    def list_candidates(server: str) -> list[Candidate]:
+        """The other hosts, and whether the server could move there."""
+        plans = conductor.plans(tools.servers.find(server), ())
+        return [Candidate(each.destination, each.possible, each.obstacles) for each in plans]
 
     @router.get("/migrations", tags=["migrations"])
     def list_migrations(server: str | None = None) -> list[Migration]:

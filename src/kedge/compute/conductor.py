@@ -6,16 +6,19 @@ again, so a conductor may die at any instant and another, or the same one after 
 
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import structlog
 
 from kedge.core.migration import Act, Action, Observation, Role, decide
 from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low_mark, next_limit_ms
+from kedge.core.placement import candidates, emptiest_first, reasons
 from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, JobProgress
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch
-from kedge.model.server import Migration, MigrationOptions, Phase, Server, TimeoutAction
+from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server, TimeoutAction
 
 from .actor import Actor, Tools
 from .claims import Claims
@@ -68,17 +71,31 @@ class Conductor:
             thread.join(timeout=10)
         self._claims.close()
 
-    def migrate(self, server: Server, destination: str, options: MigrationOptions) -> Migration:
-        """Begin a migration. Raises CannotMigrate with everything that is in its way, before anything is made."""
-        plan = self.tools.planner.plan(server, destination)
-        if not plan.possible:
+    def migrate(self, server: Server, hosts: Sequence[str], options: MigrationOptions) -> Migration:
+        """Begin a migration to the first of these hosts that can take the server, or with none to any host.
+
+        The others are tried in turn when it fails. Raises CannotMigrate with everything that is in its way,
+        before anything is made.
+        """
+        plans = self.plans(server, hosts)
+        destinations = candidates(plans)
+        if not destinations:
+            where = " or ".join(plan.destination for plan in plans) or "another host: there is none"
             raise CannotMigrate(
-                f"Server {server.name} can't move from {server.host} to {destination}", plan.obstacles
+                f"Server {server.name} can't move from {server.host} to {where}", reasons(plans)
             )
-        migration = self.tools.migrations.add(server, destination, options)
-        self.tools.servers.change(server.id, status="MIGRATING")
+        first, *others = destinations
+        migration = self.tools.migrations.add(server, first, options, others)
         self._asked.set()
         return migration
+
+    def plans(self, server: Server, hosts: Sequence[str]) -> list[Plan]:
+        """What would happen for each of these hosts in turn; without any, for all others, the emptiest first."""
+        if not hosts:
+            count = Counter(each.host for each in self.tools.servers.all())
+            others = [host.name for host in self.tools.agents.hosts() if host.name != server.host]
+            hosts = emptiest_first(others, count)
+        return [self.tools.planner.plan(server, host) for host in dict.fromkeys(hosts)]
 
     def _watch(self) -> None:
         while not self._stopping.is_set():

@@ -6,7 +6,7 @@ epoch; writes with an older one raise StaleEpoch, so that a replaced conductor c
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,7 @@ from kedge.model.server import (
     TimeoutAction,
 )
 from kedge.store import reading, transaction
-from kedge.store.tables import MigrationEventRow, MigrationRow, ServerRow
+from kedge.store.tables import MigrationEventRow, MigrationRow, ServerRow, ServerStatus
 
 
 def _now() -> datetime:
@@ -113,22 +113,18 @@ class MigrationRecords:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, server: Server, destination: str, options: MigrationOptions) -> Migration:
-        """Store a new migration. Raises Conflict if the server has one under way."""
-        row = MigrationRow(
-            id=str(uuid.uuid4()),
-            server_id=server.id,
-            source=server.host,
-            destination=destination,
-            status=MigrationStatus.PREPARING.value,
-            options=asdict(options),
-            created_at=_now(),
-            updated_at=_now(),
-        )
+    def add(
+        self, server: Server, destination: str, options: MigrationOptions, candidates: Sequence[str] = ()
+    ) -> Migration:
+        """Store a new migration. Raises Conflict if the server has one under way.
+
+        `candidates` are the hosts that are tried after this one, if it fails.
+        """
+        row = _new(server.id, server.host, destination, asdict(options), candidates)
         try:
             with transaction(self._engine) as session:
                 _refuse_second_migration(session, server.id)
-                session.add(row)
+                _begin(session, row)
         except IntegrityError:
             raise Conflict(f"Another migration of server {server.name} has just begun.") from None
         return self.find(row.id)
@@ -242,7 +238,10 @@ class MigrationRecords:
     def finish(
         self, migration_id: str, epoch: int, status: MigrationStatus, figures: Mapping[str, float | None]
     ) -> None:
-        """End a migration. `figures`: guest_downtime_ms and network_blackout_ms, None if not measured."""
+        """End a migration. `figures`: guest_downtime_ms and network_blackout_ms, None if not measured.
+
+        One that failed is followed by a migration to the next candidate, if there is one.
+        """
         with transaction(self._engine) as session:
             row = _owned(session, migration_id, epoch)
             row.status = status.value
@@ -250,6 +249,35 @@ class MigrationRecords:
             row.total_ms = (row.finished_at - row.created_at).total_seconds() * 1000
             row.guest_downtime_ms = figures.get("guest_downtime_ms")
             row.network_blackout_ms = figures.get("network_blackout_ms")
+            if status is MigrationStatus.FAILED and row.candidates:
+                session.flush()  # A server has one unfinished migration at every instant.
+                first, *rest = row.candidates
+                following = _new(row.server_id, row.source, first, row.options, rest)
+                _begin(session, following)
+                row.next_id = following.id
+
+
+def _new(
+    server_id: str, source: str, destination: str, options: Mapping[str, Any], candidates: Sequence[str]
+) -> MigrationRow:
+    return MigrationRow(
+        id=str(uuid.uuid4()),
+        server_id=server_id,
+        source=source,
+        destination=destination,
+        status=MigrationStatus.PREPARING.value,
+        options=dict(options),
+        candidates=list(candidates),
+        created_at=_now(),
+        updated_at=_now(),
+    )
+
+
+def _begin(session: Session, row: MigrationRow) -> None:
+    session.add(row)
+    server = session.get(ServerRow, row.server_id)
+    if server is not None:
+        server.status, server.updated_at = ServerStatus.MIGRATING.value, _now()
 
 
 def _overdue(row: MigrationRow, options: MigrationOptions) -> str | None:
@@ -306,6 +334,8 @@ def _migration(row: MigrationRow) -> Migration:
         network_blackout_ms=row.network_blackout_ms,
         progress=row.progress,
         timeline=tuple(timeline),
+        candidates=tuple(row.candidates),
+        next_id=row.next_id,
     )
 
 

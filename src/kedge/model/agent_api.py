@@ -56,10 +56,14 @@ class HostReport:
 
 @dataclass(frozen=True)
 class HostDuties:
-    """The control plane's answer to a report: every VIF that a binding on this host explains."""
+    """The control plane's answer to a report: every VIF that a binding on this host explains.
+
+    `known` is False when the network service could not be asked; then nothing follows from `vifs`.
+    """
 
     vifs: tuple[Vif, ...] = ()
     report_every_s: float = 2.0
+    known: bool = True
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,8 @@ class Migration:
         network_blackout_ms: from the VM's last frame on the source's devices to its first on the
             destination's, the longest over its ports; at most that, as a VM may also have been silent.
         progress: `JobProgress` as a mapping, while memory is copied.
+        candidates: the hosts that are tried next, in this order, should it fail.
+        next_id: the migration that tries the first of them, once it has failed.
     """
 
     id: str
@@ -130,6 +132,8 @@ class Migration:
     network_blackout_ms: float | None = None
     progress: Mapping[str, Any] | None = None
     timeline: tuple[TimelineEntry, ...] = ()
+    candidates: tuple[str, ...] = ()
+    next_id: str | None = None
 
 
 @dataclass(frozen=True)

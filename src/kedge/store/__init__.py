@@ -1,6 +1,6 @@
 """The database: its tables, their constraints, and how transactions are made. SQLite now, PostgreSQL too."""
 
-from .engine import open_database, reading, transaction
+from .engine import is_retryable, open_database, reading, single_statement, transaction
 from .schema import upgrade
 
-__all__ = ["open_database", "reading", "transaction", "upgrade"]
+__all__ = ["is_retryable", "open_database", "reading", "single_statement", "transaction", "upgrade"]

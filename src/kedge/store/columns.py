@@ -47,6 +47,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         dict[str, Any]: JSON,
         list[Any]: JSON,
+        list[Any] | None: JSON(none_as_null=True),
         list[str]: JSON,
     }
 

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from kedge.model.errors import BadRequest
 
 BUSY_TIMEOUT_S = 30
 _POOL = {"pool_size": 10, "max_overflow": 40, "pool_timeout": BUSY_TIMEOUT_S}
+_GIVEN_UP = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
 _READ_ONLY = "kedge_read_only"
 
 
@@ -50,6 +52,19 @@ def _begin_sqlite(connection: Connection) -> None:
 def transaction(engine: Engine) -> Iterator[Session]:
     """A session whose work is committed at the end, or rolled back if an exception leaves the block."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def is_retryable(error: DBAPIError) -> bool:
+    """Whether the database gave up a transaction for another's sake: to break a deadlock, or to keep an order."""
+    return getattr(error.orig, "sqlstate", None) in _GIVEN_UP
+
+
+@contextmanager
+def single_statement(engine: Engine) -> Iterator[Session]:
+    """A session for one statement that only looks; it needs no transaction, and on PostgreSQL gets none."""
+    options = {_READ_ONLY: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    with Session(engine.execution_options(**options), expire_on_commit=False) as session:
         yield session
 
 

@@ -10,7 +10,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+    true,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from kedge.model.domain import VifState
@@ -60,6 +70,7 @@ class NetworkRow(Base):
     physical_network: Mapped[str] = mapped_column(String(64))
     segmentation_id: Mapped[int | None]
     mtu: Mapped[int] = mapped_column(default=1500)
+    tags: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     revision_number: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -73,7 +84,11 @@ class NetworkRow(Base):
 
 
 class SubnetRow(Base):
-    """A block of addresses of a network, from which its ports get theirs."""
+    """A block of addresses of a network, from which its ports get theirs.
+
+    `allocation_pools` are the ranges that addresses are chosen from, as `{"start": …, "end": …}`; None means all
+    of the block but its gateway.
+    """
 
     __tablename__ = "subnets"
     __table_args__ = (CheckConstraint("ip_version IN (4, 6)", name="ip_version"),)
@@ -88,6 +103,10 @@ class SubnetRow(Base):
     cidr: Mapped[str] = mapped_column(String(64))
     gateway_ip: Mapped[str | None] = mapped_column(String(64))
     enable_dhcp: Mapped[bool] = mapped_column(default=False)
+    allocation_pools: Mapped[list[Any] | None]
+    host_routes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    dns_nameservers: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    tags: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     revision_number: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -132,12 +151,12 @@ class AddressRow(Base):
     """A fixed IP address of a port. One that was found on an adopted server may lie in no known subnet."""
 
     __tablename__ = "addresses"
-    __table_args__ = (UniqueConstraint("network_id", "ip_address"),)
+    __table_args__ = (UniqueConstraint("network_id", "ip_address"), Index(None, "subnet_id", "number"))
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     port_id: Mapped[str] = mapped_column(ForeignKey("ports.id", ondelete="CASCADE"), index=True)
     network_id: Mapped[str] = mapped_column(ForeignKey("networks.id"))
-    subnet_id: Mapped[str | None] = mapped_column(ForeignKey("subnets.id"), index=True)
+    subnet_id: Mapped[str | None] = mapped_column(ForeignKey("subnets.id"))
     ip_address: Mapped[str] = mapped_column(String(64))
 
 
@@ -184,7 +203,6 @@ class HostRow(Base):
     migrate_uri: Mapped[str] = mapped_column(String(255), default="")
     libvirt_version: Mapped[int] = mapped_column(default=0)
     running: Mapped[list[str]] = mapped_column(default=list)
-    admin_state_up: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
     last_seen: Mapped[datetime]
 
@@ -204,8 +222,38 @@ class AgentRow(Base):
     driver: Mapped[str] = mapped_column(String(64))
     position: Mapped[int]
     backend: Mapped[dict[str, Any]]
+    admin_state_up: Mapped[bool] = mapped_column(default=True, server_default=true())
+    description: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime]
+
+
+class EventRow(Base):
+    """Something that happened to a port, for those who wait for it: Nova, and readers of the event stream.
+
+    Written in the transaction that made it so. It names what may be gone by the time it is read, so it refers
+    to no other row. `sent_at` is when Nova took it.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index(
+            "ix_events_unsent",
+            "number",
+            sqlite_where=text("sent_at IS NULL"),
+            postgresql_where=text("sent_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(String(64))
+    server_id: Mapped[str] = mapped_column(String(255), default="")
+    port_id: Mapped[str] = mapped_column(String(36), default="")
+    host: Mapped[str] = mapped_column(String(255), default="")
+    status: Mapped[str] = mapped_column(String(16), default="completed")
+    at: Mapped[datetime]
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class ServerRow(Base):
@@ -224,7 +272,10 @@ class ServerRow(Base):
 
 
 class MigrationRow(Base):
-    """A migration: what is wanted, who drives it, and what was measured. Times are in ms."""
+    """A migration: what is wanted, who drives it, and what was measured. Times are in ms.
+
+    `candidates` are the hosts to try next when it fails, and `next_id` is the migration that then does so.
+    """
 
     __tablename__ = "migrations"
     __table_args__ = (
@@ -243,6 +294,8 @@ class MigrationRow(Base):
     abort_requested: Mapped[bool] = mapped_column(default=False)
     epoch: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
+    candidates: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    next_id: Mapped[str | None] = mapped_column(UUID)
     error: Mapped[str | None] = mapped_column(Text)
     total_ms: Mapped[float | None]
     guest_downtime_ms: Mapped[float | None]
