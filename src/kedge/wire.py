@@ -1,7 +1,7 @@
 """How Kedge's processes speak to each other: dataclasses and errors as JSON, and a client for both directions."""
 
 import ssl
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kedge.model import errors
 from kedge.model.domain import HostView
+from kedge.wire_version import wire_headers
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ class Peer:
 
         Raises the KedgeError that the other side answered, or Unreachable when it did not answer in time.
         """
-        headers = {"content-type": "application/json"} if body is not None else {}
+        headers = wire_headers() | ({"content-type": "application/json"} if body is not None else {})
         content = to_json(body) if body is not None else None
         timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0))
         try:
@@ -122,3 +123,24 @@ class Peer:
         return errors.HostFailure(
             f"{self._name} at {self._url} answered HTTP {answer.status_code}: {answer.text[:200]}"
         )
+
+
+class AnyPeer:
+    """Several peers that do the same, such as control planes over one database; for calls that may be repeated."""
+
+    def __init__(self, peers: Sequence[Peer]) -> None:
+        self._peers = list(peers)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for peer in self._peers:
+            peer.close()
+
+    def ask(self, kind: type[T], method: str, path: str, **options: Any) -> T:
+        """Ask the one that answered last, or the next one that answers. Raises what the last of them raised."""
+        for _ in self._peers[1:]:
+            try:
+                return self._peers[0].ask(kind, method, path, **options)
+            except errors.Unreachable:
+                self._peers.append(self._peers.pop(0))
+        return self._peers[0].ask(kind, method, path, **options)

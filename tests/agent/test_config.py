@@ -31,7 +31,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     )
     config = load(file)
     assert (config.address, config.port, config.own_url) == ("192.0.2.11", 9799, "https://192.0.2.11:9799")
-    assert config.control == "https://192.0.2.10:9798"
+    assert config.control == ("https://192.0.2.10:9798",)
     assert config.libvirt_local_uri == "qemu:///system"
     ovs, macvtap = config.backends()
     assert (ovs.driver, ovs.hybrid_plug, ovs.datapath_type) == ("openvswitch", True, "netdev")
@@ -64,7 +64,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     assert sorted(str(refused.value).splitlines()) == [
         "agent.toml: `backend.1.driver` is missing.",
         "agent.toml: `backend.1.drivr` is not a known setting; is it misspelt?",
-        "agent.toml: `control`: must be an https:// address, not 'http://192.0.2.10'.",
+        "agent.toml: `control.1`: must be an https:// address, not 'http://192.0.2.10'.",
         "agent.toml: `hots` is not a known setting; is it misspelt?",
         "agent.toml: `key` is missing.",
         "agent.toml: `listen`: must be ADDRESS:PORT, not 'h1'.",

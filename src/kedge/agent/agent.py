@@ -15,7 +15,7 @@ from kedge.agent.vif import Pluggers
 from kedge.agent.vif_orders import VifOrders
 from kedge.model.agent_api import AnnounceOrder, HostDuties
 from kedge.pki import client_context
-from kedge.wire import Peer
+from kedge.wire import AnyPeer, Peer
 
 
 class Agent:
@@ -39,7 +39,8 @@ class Agent:
         self.observer = Observer(self.hypervisor, self.transfers, pluggers, self.frames, self.events)
         self.reports = Reports(config, self.hypervisor, self.vifs)
         self._collector = Collector(self.hypervisor, self.vifs)
-        self._control = Peer("the control plane", config.control, client_context(config.credentials))
+        tls = client_context(config.credentials)
+        self._control = AnyPeer([Peer("the control plane", url, tls) for url in config.control])
         self._reporter = Reporter(self._control, config.host, self.reports, self._duties)
         self.events.listen(self._changed)
 

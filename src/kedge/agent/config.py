@@ -2,7 +2,7 @@
 
 host = "h1"                                  # the host's name, as in its certificate
 listen = "192.0.2.11:9799"                   # where the control plane reaches this agent
-control = "https://192.0.2.10:9798"          # where this agent reaches the control plane
+control = "https://192.0.2.10:9798"          # where this agent reaches the control plane; a list of all, if several
 certificate = "/etc/kedge/h1.pem"
 key = "/etc/kedge/h1.key"
 ca = "/etc/kedge/ca.pem"
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kedge.model.errors import BadRequest
 from kedge.model.host import HostBackend
@@ -63,6 +63,11 @@ def _not_none(value: tuple["BackendConfig", ...]) -> tuple["BackendConfig", ...]
 Address = Annotated[str, AfterValidator(_address)]
 Https = Annotated[str, AfterValidator(_https)]
 Uri = Annotated[str, AfterValidator(_uri)]
+Controls = Annotated[
+    tuple[Https, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(min_length=1),
+]
 
 
 class BackendConfig(BaseModel):
@@ -91,7 +96,7 @@ class AgentConfig(BaseModel):
 
     host: str = Field(min_length=1)
     listen: Address
-    control: Https
+    control: Controls
     certificate: Path
     key: Path
     ca: Path

@@ -12,7 +12,7 @@ from kedge.agent.vif_orders import VifOrders
 from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.domain import VifState
 from kedge.model.errors import KedgeError
-from kedge.wire import Peer
+from kedge.wire import AnyPeer, Peer
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Reporter:
     """Sends the reports from a thread of its own, and hands on the duties that come back."""
 
     def __init__(
-        self, control: Peer, host: str, reports: Reports, on_duties: Callable[[HostDuties, float], None]
+        self, control: Peer | AnyPeer, host: str, reports: Reports, on_duties: Callable[[HostDuties, float], None]
     ) -> None:
         self._control = control
         self._path = f"/agent/v1/hosts/{host}/report"
@@ -116,6 +116,9 @@ class Reporter:
         if self._failures:
             log.info("the control plane takes reports again", failures=self._failures)
         self._failures = 0
+        if not duties.known:
+            # The former ones still say which devices to tell the state of; they are no ground to remove anything.
+            return duties.report_every_s
         self._reports.duties = duties
         try:
             self._on_duties(duties, asked_at)

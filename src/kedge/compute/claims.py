@@ -10,14 +10,16 @@ told apart by their epochs, which the database and the agents check.
 """
 
 import fcntl
+import os
 import threading
 import uuid
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 from sqlalchemy import ColumnElement, Connection, Engine, NullPool, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 _NOTICE_DEATH = (
     "SET tcp_keepalives_idle = 3",
@@ -44,11 +46,32 @@ class Claims(Protocol):
         ...
 
 
+def driven(session: Session, migration_ids: Collection[str]) -> set[str]:
+    """Those of the migrations that some conductor has claimed, this process's or another's."""
+    if session.get_bind().dialect.name == "postgresql":
+        held = set(session.scalars(text(_HELD_LOCKS)))
+        return {each for each in migration_ids if _key(each) in held}
+    engine = cast(Engine, session.get_bind())
+    held_by_nobody = _locked(_beside(engine), fcntl.LOCK_SH)
+    if held_by_nobody is None:
+        return set(migration_ids)
+    held_by_nobody.close()
+    return set()
+
+
+_HELD_LOCKS = """
+    SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+"""The keys of all advisory locks that are one number (its documentation, section 54.12)."""
+
+
 def claims_in(engine: Engine) -> Claims:
     """The claims of one conductor on the migrations of this database."""
     if engine.dialect.name == "postgresql":
         return AdvisoryLocks(engine)
-    return OneProcess(Path(f"{engine.url.database}.conductor"))
+    return OneProcess(_beside(engine))
 
 
 class AdvisoryLocks:
@@ -88,6 +111,10 @@ class AdvisoryLocks:
     def _opened(self) -> Connection:
         if self._connection is None:
             connection = self._engine.connect()
+            # For people who look who drives what, in pg_stat_activity beside pg_locks.
+            connection.execute(
+                select(func.set_config("application_name", f"kedge conductor {os.getpid()}", False))
+            )
             for statement in _NOTICE_DEATH:
                 connection.execute(text(statement))
             self._connection = connection
@@ -135,11 +162,16 @@ class OneProcess:
                 self._file = None
 
 
-def _locked(path: Path) -> IO[bytes] | None:
+def _beside(engine: Engine) -> Path:
+    """The file that whoever conducts on this SQLite database has locked."""
+    return Path(f"{engine.url.database}.conductor")
+
+
+def _locked(path: Path, how: int = fcntl.LOCK_EX) -> IO[bytes] | None:
     """The file, locked for as long as it is open; None if another has the lock."""
     file = path.open("ab")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         return None

@@ -29,7 +29,13 @@ PATIENCE_S = 30.0
 
 
 class Cloud:
-    """A lab and the processes of Kedge on it."""
+    """A lab and the processes of Kedge on it.
+
+    `control_options` and `control_environment` are what the control plane is started with on top.
+    """
+
+    control_options: tuple[str, ...] = ()
+    control_environment: Mapping[str, str] | None = None
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -72,7 +78,9 @@ class Cloud:
             f"--socket={SOCKET}",
             f"--agents={CONTROL.address}:{CONTROL_PORT}",
             f"--pki={PKI}",
+            *self.control_options,
             log=ROOT / "control.log",
+            env=self.control_environment,
         )
         self.wait_for(self._answers, "the control plane")
 
@@ -84,8 +92,10 @@ class Cloud:
         log = host.directory / "log" / "agent.log"
         self.agents[host.name] = self._kedge(host, "agent", f"--config={config}", log=log)
 
-    def _kedge(self, node: Any, *arguments: str, log: Path) -> NamespaceProcess:
-        process: NamespaceProcess = node.python("kedge", *arguments, log=log)
+    def _kedge(
+        self, node: Any, *arguments: str, log: Path, env: Mapping[str, str] | None = None
+    ) -> NamespaceProcess:
+        process: NamespaceProcess = node.python("kedge", *arguments, log=log, env=env)
         return process
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,12 @@ class LabHost(Node):
         return sorted(self.virsh("list", "--all", "--name").stdout.split())
 
     def agent_config(
-        self, *, certificate: Path | None = None, key: Path | None = None, ca: Path | None = None
+        self,
+        *,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        ca: Path | None = None,
+        control: Sequence[str] = (f"https://{CONTROL.address}:{CONTROL_PORT}",),
     ) -> Path:
         """Writes the configuration of the host's agent, and gives the file's path.
 
@@ -69,7 +75,7 @@ class LabHost(Node):
         settings = {
             "host": self.name,
             "listen": f"{self.address}:{AGENT_PORT}",
-            "control": f"https://{CONTROL.address}:{CONTROL_PORT}",
+            "control": list(control),
             "certificate": str(certificate or PKI / f"{self.name}.crt"),
             "key": str(key or PKI / f"{self.name}.key"),
             "ca": str(ca or PKI / "ca.crt"),
@@ -102,5 +108,5 @@ class LabHost(Node):
 
 
 def _toml(key: str, value: object) -> str:
-    # Basic strings, booleans and numbers are written the same in JSON and in TOML.
+    # Basic strings, their lists, booleans and numbers are written the same in JSON and in TOML.
     return f"{key} = {json.dumps(value)}"

@@ -116,10 +116,13 @@ class Node:
                 start_new_session=True,
             )
 
-    def python(self, module: str, *arguments: str, log: Path | None = None) -> NamespaceProcess:
+    def python(
+        self, module: str, *arguments: str, log: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> NamespaceProcess:
         """Starts one of Kedge's modules on the node, with this interpreter."""
         path = os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH", "")]))
-        return self.popen([sys.executable, "-m", module, *arguments], log=log, env={"PYTHONPATH": path})
+        argv = [sys.executable, "-m", module, *arguments]
+        return self.popen(argv, log=log, env={"PYTHONPATH": path, **(env or {})})
 
     def daemon(self, argv: Sequence[str], log_name: str) -> None:
         """Starts a command that belongs to the node's init from then on, logging to `log/NAME.log`.
