@@ -162,3 +162,30 @@ def test_a_key_of_another_certificate_is_refused(authority: CertificateAuthority
 
 def certificate_of(credentials: Credentials) -> x509.Certificate:
     return x509.load_pem_x509_certificate(credentials.certificate.read_bytes())
+
+
+def test_what_still_serves_is_kept(tmp_path: Path) -> None:
+    authority = CertificateAuthority.create(tmp_path)
+
+    def kept_or_issued(*addresses: str, role: Role = Role.CONTROL) -> bytes:
+        return authority.kept_or_issued("control", role, addresses, tmp_path).certificate.read_bytes()
+
+    first = kept_or_issued("192.0.2.1")
+    assert kept_or_issued("192.0.2.1") == first
+    second = kept_or_issued("192.0.2.1", "192.0.2.2")
+    assert second != first
+    assert kept_or_issued("192.0.2.2") == second
+    third = kept_or_issued("192.0.2.2", role=Role.AGENT)
+    assert third != second
+    (tmp_path / "control.key").unlink()
+    fourth = kept_or_issued("192.0.2.2", role=Role.AGENT)
+    assert fourth != third
+    (tmp_path / "control.pem").write_text("no certificate")
+    assert kept_or_issued("192.0.2.2", role=Role.AGENT) not in (fourth, b"no certificate")
+
+
+def test_another_authoritys_certificate_is_not_kept(tmp_path: Path) -> None:
+    other = CertificateAuthority.create(tmp_path / "other").issue("control", Role.CONTROL, [], tmp_path)
+    before = other.certificate.read_bytes()
+    own = CertificateAuthority.create(tmp_path / "own")
+    assert own.kept_or_issued("control", Role.CONTROL, [], tmp_path).certificate.read_bytes() != before

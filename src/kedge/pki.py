@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -24,6 +25,7 @@ from kedge.model.errors import BadRequest, Conflict, NotFound
 
 _CA_YEARS = 10
 _CERTIFICATE_DAYS = 730
+_RENEWED_BEFORE = datetime.timedelta(days=180)
 # Clocks differ a little between hosts, so a certificate is valid from just before it is made.
 _EARLIER = datetime.timedelta(minutes=10)
 # RFC 5280 limits a common name to 64 characters; these are those of host names, and safe as a file's name.
@@ -103,6 +105,35 @@ class CertificateAuthority:
         """The authority in `directory`, made where there is none yet."""
         return cls.open(directory) if (directory / "ca.pem").exists() else cls.create(directory)
 
+    def kept_or_issued(self, name: str, role: Role, addresses: Sequence[str], directory: Path) -> Credentials:
+        """The credentials in `directory` if they still serve for this, else new ones, as `issue` makes them.
+
+        So processes that start with the same directory do not replace each other's files.
+        """
+        there = _files(name, directory)
+        return there if self._serve(there, role, addresses) else self.issue(name, role, addresses, directory)
+
+    def _serve(self, there: Credentials, role: Role, addresses: Sequence[str]) -> bool:
+        try:
+            certificate = x509.load_pem_x509_certificate(there.certificate.read_bytes())
+            certificate.verify_directly_issued_by(self._certificate)
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            (unit,) = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+            client_context(there)
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            InvalidSignature,
+            x509.ExtensionNotFound,
+            BadRequest,
+            NotFound,
+        ):
+            return False
+        left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+        needed = {_general_name(address) for address in addresses}
+        return unit.value == role.value and needed <= set(names) and left > _RENEWED_BEFORE
+
     def issue(self, name: str, role: Role, addresses: Sequence[str], directory: Path) -> Credentials:
         """Make a key and a certificate for `name`, valid on `addresses` (IP addresses or DNS names).
 
@@ -143,11 +174,15 @@ class CertificateAuthority:
             .sign(self._key, hashes.SHA256())
         )
         directory.mkdir(parents=True, exist_ok=True)
-        made = Credentials(directory / f"{name}.pem", directory / f"{name}.key", directory / "ca.pem")
+        made = _files(name, directory)
         _replace(made.key, _key_pem(key), 0o600)
         _replace(made.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         _replace(made.ca, self._certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         return made
+
+
+def _files(name: str, directory: Path) -> Credentials:
+    return Credentials(directory / f"{name}.pem", directory / f"{name}.key", directory / "ca.pem")
 
 
 def server_context(credentials: Credentials) -> ssl.SSLContext:

@@ -44,7 +44,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[tuple[Victim, str]]:
-    steps = STEPS if arguments.long else SHORT_STEPS
+    steps = STEPS if arguments.long or arguments.step else SHORT_STEPS
     return [
         (victim, step)
         for step in steps
