@@ -1,9 +1,11 @@
 """Runs the trials and prints the matrix of victims and steps; exits with 1 if one of them falls short."""
 
 import argparse
+import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from itertools import cycle
 from types import FrameType
 
@@ -13,6 +15,7 @@ from rich.table import Table
 from .. import tour
 from .cloud import ChaosCloud
 from .invariants import Guest
+from .storm import make_guests, storm
 from .trial import Result, run
 from .victims import STEPS, VICTIMS, Victim
 
@@ -25,18 +28,24 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="Kills what a migration depends on, at each of its steps.")
     parser.add_argument("--long", action="store_true", help="every victim at every step")
+    parser.add_argument("--vms", type=int, default=20, help="how many VMs the storm of a long run has")
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long that storm is")
+    parser.add_argument("--storm", action="store_true", help="only that storm")
     parser.add_argument("--victim", default="", help="only victims whose name contains this")
     parser.add_argument("--step", default="", help="only this step")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    good = True
     try:
-        results = _all(console, arguments)
+        if not arguments.storm:
+            good = _matrix(console, _trials(console, arguments))
+        if arguments.storm or (arguments.long and good):
+            good = good and _storm(console, arguments)
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted; the lab is gone.[/]")
         sys.exit(130)
-    _matrix(console, results)
-    sys.exit(0 if results and all(result.good for result in results) else 1)
+    sys.exit(0 if good else 1)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -55,10 +64,33 @@ def _chosen(arguments: argparse.Namespace) -> list[tuple[Victim, str]]:
     ]
 
 
-def _all(console: Console, arguments: argparse.Namespace) -> list[Result]:
-    def say(text: str) -> None:
-        console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {text}")
+def _saying(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {text}")
 
+
+def _storm(console: Console, arguments: argparse.Namespace) -> bool:
+    say = _saying(console)
+    with ChaosCloud.made(say) as cloud:
+        say(f"{arguments.vms} VMs boot on five hosts")
+        guests = make_guests(cloud, arguments.vms)
+        seen = storm(cloud, guests, arguments.minutes * 60, random.Random(), say)  # noqa: S311
+        if seen.wrong:
+            console.print(cloud.last_words(), markup=False)
+        say("removing the lab")
+    for wrong in seen.wrong:
+        console.print(f"[red]{wrong}[/]")
+    outcomes = ", ".join(f"{count} {status}" for status, count in sorted(seen.outcomes.items()))
+    console.print(
+        f"{sum(seen.victims.values())} victims, {sum(seen.outcomes.values())} migrations ended ({outcomes});"
+        f" all was whole {seen.settled_s:.0f} s later."
+        if not seen.wrong
+        else f"[red]{len(seen.wrong)} things are not as they must be.[/]"
+    )
+    return not seen.wrong
+
+
+def _trials(console: Console, arguments: argparse.Namespace) -> list[Result]:
+    say = _saying(console)
     results = []
     with ChaosCloud.made(say) as cloud:
         say("a VM with two NICs boots on h1")
@@ -89,7 +121,7 @@ def _tell(console: Console, result: Result) -> None:
         console.print(f"    [red]{wrong}[/]")
 
 
-def _matrix(console: Console, results: list[Result]) -> None:
+def _matrix(console: Console, results: list[Result]) -> bool:
     steps = [step for step in STEPS if any(result.step == step for result in results)]
     table = Table("victim", *steps, title="outcome, and seconds until all was whole again")
     for victim in dict.fromkeys(result.victim for result in results):
@@ -103,6 +135,7 @@ def _matrix(console: Console, results: list[Result]) -> None:
     console.print(
         f"{good} of {len(results)} trials ended with one running VM, one ACTIVE binding and nothing left."
     )
+    return bool(results) and good == len(results)
 
 
 def _cell(result: Result) -> str:

@@ -1,5 +1,6 @@
 """What must hold in the end, by looking at the hosts and the database themselves, not at Kedge's own word."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import tour
@@ -17,8 +18,11 @@ class Guest:
     addresses: tuple[str, ...]
 
 
-def shortcomings(cloud: ChaosCloud, guest: Guest, *, answering: bool = True) -> list[str]:
-    """Everything that is not as it must be; empty if all is well."""
+def shortcomings(cloud: ChaosCloud, guest: Guest, guests: Sequence[Guest] = ()) -> list[str]:
+    """Everything that is not as it must be with a VM; empty if all is well.
+
+    `guests` are all VMs of the lab, where it is not the only one: then other hosts may hold their devices.
+    """
     where = _domains(cloud, guest)
     found = [f"{host} holds the domain {state}" for host, state in where.items() if state != RUNNING]
     hosts = [host for host, state in where.items() if state == RUNNING]
@@ -26,11 +30,23 @@ def shortcomings(cloud: ChaosCloud, guest: Guest, *, answering: bool = True) -> 
         return [*found, f"the VM runs on {hosts or 'no host'}"]
     found += _bindings(cloud, guest, hosts[0])
     for name in set(cloud.lab.hosts) - {hosts[0]}:
-        node = cloud.lab.hosts[name]
-        found += [f"{name} still has {device}" for device in (*node.devices(), *node.ovs_ports())]
-    if answering:
-        found += [f"{each} does not answer" for each in guest.addresses if not tour.answers(cloud, each)]
-    return found
+        found += [f"{name} still has {device}" for device in _devices(cloud, name, guest, guests)]
+    return found + [f"{each} does not answer" for each in guest.addresses if not tour.answers(cloud, each)]
+
+
+def _devices(cloud: ChaosCloud, host: str, guest: Guest, guests: Sequence[Guest]) -> list[str]:
+    node = cloud.lab.hosts[host]
+    devices = [*node.devices(), *node.ovs_ports()]
+    if not guests:
+        return devices
+    # Taps and what belongs to them have the port's id in their names. A macvtap has not; there may be as many as
+    # the VMs that run there have NICs.
+    rows = cloud.database.rows("SELECT id FROM ports WHERE device_id = %s", guest.id)
+    named = [each for each in devices if any(port[:11] in each for (port,) in rows)]
+    macvtaps = [each for each in devices if each.startswith("macvtap")]
+    running = node.virsh("list", "--uuid").stdout.split()
+    nics = sum(len(other.addresses) for other in guests if other.id in running)
+    return named + macvtaps[nics:]
 
 
 def _domains(cloud: ChaosCloud, guest: Guest) -> dict[str, str]:
