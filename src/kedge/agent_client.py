@@ -91,10 +91,14 @@ class AgentClient:
         """Change a running transfer."""
         self._peer.call("PATCH", f"/v1/transfers/{migration_id}", body=tuning, timeout_s=_LOOK_S)
 
-    def abort_transfer(self, migration_id: str, epoch: int) -> None:
-        """Abort a transfer; one that is over is fine. Raises Conflict after the switch to post-copy."""
+    def abort_transfer(self, migration_id: str, epoch: int, server_id: str | None = None) -> None:
+        """Abort a transfer; one that is over is fine. Raises Conflict after the switch to post-copy.
+
+        With `server_id` the transfer is ended also by an agent that has forgotten whose it is.
+        """
         path = f"/v1/transfers/{migration_id}"
-        self._peer.call("DELETE", path, params={"epoch": epoch}, timeout_s=_LOOK_S)
+        params: dict[str, str | int] = {"epoch": epoch} | ({"server": server_id} if server_id else {})
+        self._peer.call("DELETE", path, params=params, timeout_s=_LOOK_S)
 
     def vifs(self) -> list[VifReport]:
         """Every VIF that Kedge made on the host."""

@@ -181,7 +181,7 @@ class FakeAgent:
     def tune_transfer(self, migration_id: str, tuning: TransferTuning) -> None:
         return
 
-    def abort_transfer(self, migration_id: str, epoch: int) -> None:
+    def abort_transfer(self, migration_id: str, epoch: int, server_id: str | None = None) -> None:
         transfer = self._fleet.transfers[migration_id]
         if not transfer.ended and not self._fleet.ignores_aborts:
             transfer.error = "operation aborted: migration job: canceled by client"

@@ -8,9 +8,10 @@ again, and an old order is not carried out a second time.
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import libvirt
@@ -18,7 +19,7 @@ import structlog
 
 from kedge.agent.connection import Connection
 from kedge.agent.domain_state import Job, progress_of
-from kedge.agent.epochs import Epochs, write_atomically
+from kedge.agent.epochs import Epochs, read_object, write_atomically
 from kedge.agent.hypervisor import Hypervisor, Look
 from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, JobProgress, TransferOrder, TransferState
@@ -73,7 +74,7 @@ class Transfers:
         self._progress: dict[str, JobProgress] = {}
         # Those whose end this process did not, or may not, get told: it is found out by looking.
         self._inherited: dict[str, Transfer] = {}
-        for migration_id, stored in (json.loads(path.read_text()) if path.exists() else {}).items():
+        for migration_id, stored in read_object(path).items():
             self._inherited[migration_id] = Transfer(
                 stored["server_id"], stored["epoch"], TransferState(stored["state"]), stored["error"]
             )
@@ -83,6 +84,11 @@ class Transfers:
         with self._lock:
             domain = self._under_way.get(server_id)
         return self._hypervisor.look(server_id) if domain is None else self._hypervisor.glance(domain)
+
+    def under_way(self) -> set[str]:
+        """The domains whose transfer this process waits for; to ask for their jobs may take as long as the pause."""
+        with self._lock:
+            return set(self._under_way)
 
     def progress(self, server_id: str, look: Look) -> JobProgress | None:
         """How far the outgoing transfer is; some tenths of a second old."""
@@ -142,7 +148,7 @@ class Transfers:
         return state in (TransferState.RUNNING, TransferState.SUCCEEDED) or before.epoch >= order.epoch
 
     def tune(self, migration_id: str, tuning: TransferTuning) -> None:
-        """Change downtime limit and bandwidth of a running transfer, or make it a post-copy one. Raises NotFound, StaleEpoch."""
+        """Change a running transfer's limits, or make it a post-copy one. Raises NotFound, StaleEpoch."""
         self._epochs.admit(f"migration {migration_id}", tuning.epoch)
         with self._lock:
             transfer = self._known.get(migration_id) or self._inherited.get(migration_id)
@@ -159,9 +165,10 @@ class Transfers:
             if tuning.postcopy and self._hypervisor.glance(domain).state is DomainState.RUNNING:
                 domain.migrateStartPostCopy()
 
-    def abort(self, migration_id: str, epoch: int) -> None:
+    def abort(self, migration_id: str, epoch: int, server_id: str | None = None) -> None:
         """Abort a transfer; one that is over, or never was, is fine. A start that comes later is refused.
 
+        With `server_id`, that domain's outgoing migration is aborted also if this agent has forgotten whose it is.
         Raises StaleEpoch, Conflict after the switch to post-copy.
         """
         self._epochs.admit(f"migration {migration_id}", epoch)
@@ -169,6 +176,8 @@ class Transfers:
             transfer = self._known.get(migration_id) or self._inherited.get(migration_id)
         if transfer is None or transfer.state is TransferState.NONE:
             self._remember(migration_id, Transfer("", epoch, TransferState.NONE))
+            if server_id and not self._is_known(server_id):
+                self._end_job(server_id, self._hypervisor.look(server_id))
             return
         deadline = time.monotonic() + _JOB_APPEARS_S
         while not self._abort_job(migration_id, transfer.server_id):
@@ -184,6 +193,16 @@ class Transfers:
         state, _ = self.state(migration_id, look.state, look.job)
         if state is not TransferState.RUNNING:
             return True
+        return self._end_job(server_id, look)
+
+    def _is_known(self, server_id: str) -> bool:
+        """Whether a migration that is remembered may have a transfer of this server under way."""
+        with self._lock:
+            remembered = [*self._known.values(), *self._inherited.values()]
+        return any(each.server_id == server_id and each.state is TransferState.RUNNING for each in remembered)
+
+    def _end_job(self, server_id: str, look: Look) -> bool:
+        """Abort the domain's outgoing job; whether there was one."""
         if look.job is not Job.OUTGOING:
             return False
         if look.state is DomainState.POSTCOPY_SOURCE:
@@ -224,7 +243,7 @@ class Transfers:
             if state is TransferState.RUNNING:
                 self._inherited[order.migration_id] = self._known.pop(order.migration_id)
         if state is not TransferState.RUNNING:
-            self._remember(order.migration_id, Transfer(order.server_id, order.epoch, state, problem))
+            self._ended(order.migration_id, Transfer(order.server_id, order.epoch, state, problem))
         self._changed(order.server_id)
 
     def _read_progress(self, server_id: str, over: threading.Event) -> None:
@@ -249,13 +268,29 @@ class Transfers:
             domain.migrateToURI3(order.libvirt_uri, parameters(order), flags(order))
 
     def _remember(self, migration_id: str, transfer: Transfer) -> None:
+        """Note what was ordered. Raises HostFailure if it can't be written down; then it is not known either."""
         with self._lock:
-            self._known[migration_id] = transfer
-            self._inherited.pop(migration_id, None)
-            while len(self._known) > _REMEMBERED:
-                del self._known[next(iter(self._known))]
-            stored = dict(list({**self._inherited, **self._known}.items())[-_REMEMBERED:])
-            write_atomically(self._path, json.dumps({key: asdict(value) for key, value in stored.items()}))
+            self._store({migration_id: transfer})
+            self._note(migration_id, transfer)
+
+    def _ended(self, migration_id: str, transfer: Transfer) -> None:
+        """Note how a transfer ended. Where that can't be written down, a restarted agent finds it out by looking."""
+        with self._lock:
+            self._note(migration_id, transfer)
+            try:
+                self._store()
+            except HostFailure as error:
+                log.warning("can't write down how a transfer ended", migration=migration_id, error=str(error))
+
+    def _note(self, migration_id: str, transfer: Transfer) -> None:
+        self._known[migration_id] = transfer
+        self._inherited.pop(migration_id, None)
+        while len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+
+    def _store(self, new: Mapping[str, Transfer] = MappingProxyType({})) -> None:
+        stored = dict(list({**self._inherited, **self._known, **new}.items())[-_REMEMBERED:])
+        write_atomically(self._path, json.dumps({key: asdict(value) for key, value in stored.items()}))
 
 
 def flags(order: TransferOrder) -> int:

@@ -150,7 +150,8 @@ class Actor:
 
     def _abort_transfer(self, action: Action) -> None:
         self._show(MigrationStatus.ROLLING_BACK)
-        self._tools.agents.agent(self._migration.source).abort_transfer(self._migration.id, self._epoch)
+        agent = self._tools.agents.agent(self._migration.source)
+        agent.abort_transfer(self._migration.id, self._epoch, self._migration.server_id)
 
     # The switchover.
 

@@ -236,16 +236,25 @@ class SimulatedAgent:
             self.changed()
 
     @_call
-    def abort_transfer(self, migration_id: str, epoch: int) -> None:
+    def abort_transfer(self, migration_id: str, epoch: int, server_id: str | None = None) -> None:
         """Abort a transfer that has not switched over; a start that comes later is refused."""
         self._admit(f"migration {migration_id}", epoch)
         known = self._transfers.get(migration_id)
         if known is None or known.state is TransferState.NONE:
             self._transfers[migration_id] = Remembered("", epoch, TransferState.NONE)
+            if server_id and not self._is_known(server_id):
+                self._end_job(server_id)
             return
-        running = self._host.fabric.running(known.server_id, self._host)
+        self._end_job(known.server_id)
+
+    def _is_known(self, server_id: str) -> bool:
+        remembered = [each for each in self._transfers.values() if each.server_id == server_id]
+        return any(each.state is TransferState.RUNNING for each in remembered)
+
+    def _end_job(self, server_id: str) -> None:
+        running = self._host.fabric.running(server_id, self._host)
         if running is not None and running.over_there:
-            raise Conflict(f"domain {known.server_id} already runs on the other host (post-copy)")
+            raise Conflict(f"domain {server_id} already runs on the other host (post-copy)")
         if running is not None and running.step is not Step.ARRIVED:
             running.fail("operation aborted: migration out job: canceled by client")
             self.changed()
