@@ -14,7 +14,20 @@ from typer.core import TyperGroup
 
 from kedge.model.errors import KedgeError
 
-from . import bindings, hosts, lab, migrations, moving, networks, pki, ports, processes, servers
+from . import (
+    bindings,
+    doctor,
+    hosts,
+    lab,
+    migrations,
+    moving,
+    networks,
+    pki,
+    ports,
+    processes,
+    servers,
+    users,
+)
 from .exits import Exit, exit_code
 from .render import complain
 
@@ -99,12 +112,14 @@ app.command()(moving.migrate)
 app.add_typer(migrations.app, name="migrations")
 app.add_typer(servers.app, name="server")
 app.command(name="hosts")(hosts.hosts)
+app.command()(doctor.doctor)
 app.add_typer(networks.app, name="networks")
 app.add_typer(ports.app, name="ports")
 app.add_typer(bindings.app, name="bindings")
 app.command()(processes.serve)
 app.command()(processes.agent)
 app.add_typer(pki.app, name="pki")
+app.add_typer(users.app, name="users")
 app.add_typer(lab.app, name="lab")
 
 

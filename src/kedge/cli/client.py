@@ -1,5 +1,6 @@
 """The control plane's REST interfaces, as the commands call them."""
 
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ START_S = 300.0
 """Making a server, or moving the first byte of one, waits for hypervisors."""
 
 _UNIX = "unix://"
+_PASSWORD = re.compile(r"(?<=://)[^/]*@")
 
 
 class ApiError(KedgeError):
@@ -39,8 +41,11 @@ class ControlPlane:
     """A connection to the control plane. Every call answers the JSON, or raises ApiError or NoControlPlane."""
 
     def __init__(self, url: str) -> None:
-        """`url` is `http://…`, `https://…` or `unix:///PATH`; raises BadRequest for anything else."""
-        self.url = url
+        """`url` is `http://…`, `https://…` or `unix:///PATH`; raises BadRequest for anything else.
+
+        `https://NAME:PASSWORD@…` says who calls.
+        """
+        self.url = _PASSWORD.sub("", url)  # as messages show it
         self._http = _client(url)
 
     def __enter__(self) -> "ControlPlane":

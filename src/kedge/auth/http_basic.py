@@ -1,0 +1,61 @@
+"""`http_basic`: a name and a password with every request, as keystoneauth's plugin of that name sends them."""
+
+import binascii
+import os
+from base64 import b64decode
+
+import anyio
+import anyio.to_thread
+from starlette.datastructures import Headers
+
+from .errors import Unauthenticated
+from .identity import Identity
+from .passwords import Passwords, decoy
+from .users import UsersFile
+
+_WRONG = "Incorrect username or password."
+_LONGEST = 4096
+
+
+class HttpBasic:
+    """Knows callers by the users file."""
+
+    challenge = 'Basic realm="Kedge", charset="UTF-8"'
+
+    def __init__(self, file: UsersFile, passwords: Passwords | None = None) -> None:
+        self._file = file
+        self._passwords = passwords or Passwords()
+        # A flood of wrong passwords is not to take all processors, nor the threads that requests run in.
+        self._turns = anyio.CapacityLimiter(max(1, (os.cpu_count() or 1) // 2))
+
+    async def identify(self, headers: Headers) -> Identity:
+        """The user of these credentials. Raises Unauthenticated."""
+        name, password = credentials(headers)
+        users = self._file.users()
+        user = users.get(name)
+        if user and self._passwords.remembered(user.password, password):
+            return user.identity
+        stored = user.password if user else decoy(next(iter(users.values())).password)
+        right = await anyio.to_thread.run_sync(
+            self._passwords.is_right, stored, password, limiter=self._turns
+        )
+        if user is None or not right:
+            raise Unauthenticated(_WRONG)
+        return user.identity
+
+
+def credentials(headers: Headers) -> tuple[str, bytes]:
+    """Name and password of the Authorization header (RFC 7617). Raises Unauthenticated."""
+    given = headers.getlist("authorization")
+    if not given:
+        raise Unauthenticated("The request you have made requires authentication.")
+    scheme, _, encoded = given[0].partition(" ")
+    if len(given) > 1 or scheme.lower() != "basic" or len(encoded) > _LONGEST:
+        raise Unauthenticated("This needs one Authorization header of the scheme Basic.")
+    try:
+        name, colon, password = b64decode(encoded.strip(), validate=True).partition(b":")
+        if not colon:
+            raise ValueError
+        return name.decode(), password
+    except (ValueError, binascii.Error):
+        raise Unauthenticated("The Authorization header can't be decoded; see RFC 7617.") from None
