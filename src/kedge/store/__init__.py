@@ -1,6 +1,23 @@
 """The database: its tables, their constraints, and how transactions are made. SQLite now, PostgreSQL too."""
 
-from .engine import is_retryable, open_database, reading, single_statement, transaction
+from .engine import (
+    is_retryable,
+    locks_rows,
+    look,
+    open_database,
+    reading,
+    single_statement,
+    transaction,
+)
 from .schema import upgrade
 
-__all__ = ["is_retryable", "open_database", "reading", "single_statement", "transaction", "upgrade"]
+__all__ = [
+    "is_retryable",
+    "locks_rows",
+    "look",
+    "open_database",
+    "reading",
+    "single_statement",
+    "transaction",
+    "upgrade",
+]

@@ -1,17 +1,26 @@
 """Opening the database, and the transactions in which all work on it is done."""
 
+import fcntl
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
 
 from kedge.model.errors import BadRequest
 
 BUSY_TIMEOUT_S = 30
 _POOL = {"pool_size": 10, "max_overflow": 40, "pool_timeout": BUSY_TIMEOUT_S}
+
+# PostgreSQL lets in 100 connections of all processes together unless it is told otherwise.
+_POSTGRES_POOL = _POOL | {"max_overflow": 15}
+T = TypeVar("T")
+IsolationLevel = Literal["AUTOCOMMIT", "REPEATABLE READ"]
 _GIVEN_UP = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
 _READ_ONLY = "kedge_read_only"
 
@@ -23,7 +32,9 @@ def open_database(url: str) -> Engine:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, **_POOL)
+        engine = create_engine(parsed, **_POSTGRES_POOL)
+        event.listen(engine, "checkout", _refuse_broken)
+        return engine
     if parsed.database in (None, "", ":memory:"):
         raise BadRequest(
             "An in-memory SQLite database can't be shared by threads; name a file: sqlite:////path/kedge.db"
@@ -32,6 +43,14 @@ def open_database(url: str) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _refuse_broken(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool connect anew when the server has ended this connection, without asking the server each time."""
+    unread = select.poll()
+    unread.register(connection.fileno(), select.POLLIN)
+    if unread.poll(0):  # An idle connection has nothing to read but its end.
+        raise DisconnectionError("the server ended the connection")
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -51,8 +70,23 @@ def _begin_sqlite(connection: Connection) -> None:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
     """A session whose work is committed at the end, or rolled back if an exception leaves the block."""
-    with Session(engine, expire_on_commit=False) as session, session.begin():
+    with _turn(engine), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """On SQLite, wait for one's turn to write.
+
+    SQLite itself would try again and again, with pauses of up to 0.1 s in which another may come first. A lock
+    of the system is given to those who wait one after the other, and at once.
+    """
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    with Path(f"{engine.url.database}.turn").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def is_retryable(error: DBAPIError) -> bool:
@@ -63,16 +97,31 @@ def is_retryable(error: DBAPIError) -> bool:
 @contextmanager
 def single_statement(engine: Engine) -> Iterator[Session]:
     """A session for one statement that only looks; it needs no transaction, and on PostgreSQL gets none."""
-    options = {_READ_ONLY: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
-    with Session(engine.execution_options(**options), expire_on_commit=False) as session:
+    with Session(_reader(engine, "AUTOCOMMIT"), expire_on_commit=False) as session:
         yield session
+
+
+def locks_rows(session: Session) -> bool:
+    """Whether rows have to be locked before they are changed; on SQLite the whole database is, by `transaction`."""
+    return session.get_bind().dialect.name != "sqlite"
+
+
+def look(engine: Engine, query: Select[T]) -> T | None:
+    """The first column of the first row of a query, as it is at this moment; None without a row."""
+    with _reader(engine, "AUTOCOMMIT").connect() as connection:
+        return connection.scalar(query)
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session that sees one state of the database and hinders no writer; for looking only."""
-    options = (
-        {_READ_ONLY: True} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-    )
-    with Session(engine.execution_options(**options), expire_on_commit=False) as session:
+    with Session(_reader(engine, "REPEATABLE READ"), expire_on_commit=False) as session:
         yield session
+
+
+@lru_cache(maxsize=16)
+def _reader(engine: Engine, isolation_level: IsolationLevel) -> Engine:
+    """The same database, for transactions that only read. (On SQLite they all see one state.)"""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{_READ_ONLY: True})
+    return engine.execution_options(isolation_level=isolation_level)
