@@ -1,12 +1,16 @@
-"""The network service as the rest of Kedge sees it: a port with adapters.
+"""The network service and the registry of hosts as the rest of Kedge sees them: ports with adapters.
 
-Kedge's own adapter works on its database; another may stand for a Neutron that somebody already runs.
+`kedge.network.local` is both, on Kedge's own database. `kedge.network.neutron` is the network service on a Neutron
+that somebody runs already; hosts report to Kedge then too.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from kedge.model.network import Binding, Network, Port
+from kedge.core.adopt import Recognised
+from kedge.model.agent_api import HostDuties, HostReport
+from kedge.model.host import Host
+from kedge.model.network import Binding, Network, Port, Segment
 
 
 class NetworkService(Protocol):
@@ -14,6 +18,18 @@ class NetworkService(Protocol):
 
     def network(self, network_id: str) -> Network:
         """The network with this id."""
+        ...
+
+    def networks(self) -> list[Network]:
+        """All networks, in the order in which they were made."""
+        ...
+
+    def create_network(self, name: str, segment: Segment, *, mtu: int = 1500) -> Network:
+        """Make a network. Raises BadRequest, and Conflict if the segment is another network's."""
+        ...
+
+    def delete_network(self, network_id: str) -> None:
+        """Delete a network. Raises Conflict if it has ports."""
         ...
 
     def port(self, port_id: str) -> Port:
@@ -45,7 +61,7 @@ class NetworkService(Protocol):
         ...
 
     def switch(self, device_id: str, host: str) -> list[Binding]:
-        """Make the bindings on `host` of *all* ports of a server ACTIVE, and the others INACTIVE, in one transaction.
+        """Make the bindings on `host` of *all* ports of a server ACTIVE, and the others INACTIVE, or none of them.
 
         Each is a full binding (bound anew where it was not). If they are ACTIVE already, nothing changes.
         Raises NotFound when a port has no binding there; then nothing is changed.
@@ -78,4 +94,35 @@ class NetworkService(Protocol):
 
     def delete_port(self, port_id: str) -> None:
         """Delete a port with all its bindings."""
+        ...
+
+    def attach_port(self, port_id: str, device_id: str) -> Port:
+        """Give a port that is free to a server ("" takes it back). Raises Conflict if it is another's."""
+        ...
+
+    def bind_as_found(self, port_id: str, host: str, found: Recognised) -> Binding:
+        """Store an ACTIVE binding for a NIC that is attached already. Raises Conflict if one is ACTIVE."""
+        ...
+
+
+class HostRegistry(Protocol):
+    """The hosts, as their agents report them, and what belongs on them."""
+
+    def record_host(self, report: HostReport) -> None:
+        """Keep what an agent says of its host."""
+        ...
+
+    def duties(self, host: str) -> HostDuties:
+        """What a host's agent is to keep plugged: the VIF of every binding there that Kedge answers for.
+
+        Where that can't be told now, the duties say so (`known` is False), and are never short of a VIF.
+        """
+        ...
+
+    def hosts(self) -> list[Host]:
+        """All hosts by name, with whether their agent is alive."""
+        ...
+
+    def host(self, name: str) -> Host:
+        """The host of this name. Raises NotFound, naming those that there are."""
         ...
