@@ -1,13 +1,9 @@
 """A network service with a clock of its own and the hosts of the lab, for the tests beside this file."""
 
-import atexit
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
-from shutil import copy, rmtree
-from tempfile import mkdtemp
 
 from sqlalchemy import Engine
 
@@ -16,8 +12,10 @@ from kedge.model.domain import VifState
 from kedge.model.host import HostBackend
 from kedge.model.network import Network, NetworkType, Segment
 from kedge.network.local import LocalNetworkService
-from kedge.store import open_database, transaction, upgrade
+from kedge.store import open_database, transaction
 from kedge.store.tables import ServerRow
+
+from ..databases import SQLITE, copy_of
 
 BACKENDS = {
     "h1": HostBackend("macvtap", {"physnet1": "eth1"}),
@@ -30,10 +28,11 @@ BACKENDS = {
 
 
 class World:
-    """The service, its database and its time."""
+    """The service, its database and its time; `url` is where other processes find the database."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, url: str = "") -> None:
         self.engine = engine
+        self.url = url
         self.now = datetime(2026, 11, 23, 12, tzinfo=UTC)
         self.service = LocalNetworkService(engine, clock=lambda: self.now)
 
@@ -77,24 +76,20 @@ def report_of(
     )
 
 
-@cache
-def _template() -> Path:
-    """A database in which all hosts have just reported, made once and copied for each test, which is quicker."""
-    path = Path(mkdtemp()) / "template.db"
-    engine = open_database(f"sqlite:///{path}")
-    upgrade(engine)
+def nothing(_engine: Engine) -> None:
+    """For a database that has the tables, and nothing in them."""
+
+
+def _fill(engine: Engine) -> None:
     world = World(engine)
     for host in BACKENDS:
         world.report(host)
-    engine.dispose()
-    atexit.register(rmtree, path.parent)
-    return path
 
 
 @contextmanager
-def make_world(directory: Path) -> Iterator[World]:
-    """A world in which all hosts have just reported."""
-    copy(_template(), directory / "kedge.db")
-    engine = open_database(f"sqlite:///{directory}/kedge.db")
-    yield World(engine)
-    engine.dispose()
+def make_world(directory: Path, database: str = SQLITE) -> Iterator[World]:
+    """A world in which all hosts have just reported, on a database of this kind."""
+    with copy_of(database, _fill, directory) as url:
+        engine = open_database(url)
+        yield World(engine, url)
+        engine.dispose()

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,7 @@ from kedge.model.domain import VifState
 from kedge.network.api import agent_router, install_error_handlers
 from kedge.network.api.peer import AGENT_ROLE, SCOPE_KEY
 
-from .network_world import World, make_world, report_of
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with make_world(tmp_path) as world:
-        yield world
+from .network_world import World, report_of
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """The network service: how bindings are made, switched and removed, and what follows from agents' reports."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -17,16 +15,10 @@ from kedge.network.service import NetworkService
 from kedge.store import transaction
 from kedge.store.tables import BindingRow
 
-from .network_world import World, make_world, report_of
+from .network_world import World, report_of
 
 ACTIVE, INACTIVE = BindingStatus.ACTIVE, BindingStatus.INACTIVE
 SERVER = "5c4f0a52-0a3d-4a8e-9a3e-0e3b7a3f0001"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with make_world(tmp_path) as world:
-        yield world
 
 
 @pytest.fixture

@@ -2,15 +2,24 @@
 
 import re
 import secrets
-from collections.abc import Collection, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from collections.abc import Collection, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import pairwise
 
-from .errors import InvalidInput
+from .errors import (
+    GatewayConflictWithAllocationPools,
+    InvalidAllocationPool,
+    InvalidInput,
+    OutOfBoundsAllocationPool,
+    OverlappingAllocationPools,
+)
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _MAC_PREFIX = "fa:16:3e"  # Neutron's default `base_mac`
 
 IpNetwork = IPv4Network | IPv6Network
+Pool = tuple[str, str]
+"""The first and the last address of a range."""
 
 
 def random_mac() -> str:
@@ -30,10 +39,7 @@ def checked_mac(mac_address: str) -> str:
 
 def checked_ip(address: str) -> str:
     """The address in its usual form. Raises InvalidInput if it is none."""
-    try:
-        return str(ip_address(address))
-    except ValueError as error:
-        raise InvalidInput(f"{address!r} is not an IP address.") from error
+    return str(_ip(address))
 
 
 def checked_cidr(cidr: str) -> IpNetwork:
@@ -44,37 +50,109 @@ def checked_cidr(cidr: str) -> IpNetwork:
         raise InvalidInput(f"{cidr!r} is not a CIDR; write it as 10.0.0.0/24.") from error
 
 
+def checked_gateway(address: str, block: IpNetwork) -> str:
+    """The address in its usual form. Raises InvalidInput unless it is one of `block`'s version.
+
+    It may lie outside of the block, as in Neutron, but may not be what names the block, or its broadcast.
+    """
+    gateway = _ip(address)
+    if gateway.version != block.version:
+        raise InvalidInput(f"Gateway {address} is not of the IP version of {block}.")
+    if gateway in block and not _lies(int(gateway), bounds(block)):
+        raise InvalidInput(
+            f"Gateway {address} is the first or the last address of {block}, which no host has."
+        )
+    return str(gateway)
+
+
+def checked_pools(block: IpNetwork, wanted: Sequence[Pool], gateway: str | None) -> list[Pool]:
+    """Allocation pools in the usual form of their addresses.
+
+    Raises InvalidAllocationPool, OutOfBoundsAllocationPool, OverlappingAllocationPools and
+    GatewayConflictWithAllocationPools.
+    """
+    found = sorted((int(first), int(last)) for first, last in (_range(block, *pool) for pool in wanted))
+    for one, other in pairwise(found):
+        if other[0] <= one[1]:
+            first, second = _texts(block, [one, other])
+            raise OverlappingAllocationPools(first, second, str(block))
+    chosen = _texts(block, found)
+    if gateway is not None:
+        refuse_gateway_in(chosen, gateway)
+    return chosen
+
+
+def refuse_gateway_in(ranges: Sequence[Pool], gateway: str) -> None:
+    """Raise GatewayConflictWithAllocationPools if a port could be given the gateway's address."""
+    for pool in ranges:
+        if _lies(int(ip_address(gateway)), _numbers(pool)):
+            raise GatewayConflictWithAllocationPools(gateway, pool)
+
+
 def default_gateway(block: IpNetwork) -> str:
     """The first address of the block that a host may have."""
-    return str(next(_usable(block)))
+    return _texts(block, [bounds(block)])[0][0]
 
 
-def first_free(block: IpNetwork, taken: Collection[str]) -> str | None:
-    """The lowest address of the block that is not taken."""
-    return next((str(address) for address in _usable(block) if str(address) not in taken), None)
+def default_pools(block: IpNetwork, gateway: str | None) -> list[Pool]:
+    """All addresses that a host may have, without the gateway's."""
+    first, last = bounds(block)
+    if gateway is None or ip_address(gateway) not in block:
+        return _texts(block, [(first, last)])
+    middle = int(ip_address(gateway))
+    return _texts(block, [(first, min(last, middle - 1)), (max(first, middle + 1), last)])
 
 
-def pools(block: IpNetwork, gateway: str | None) -> list[tuple[str, str]]:
-    """The ranges (first, last) that ports get addresses from: all usable ones without the gateway."""
-    first, last = _bounds(block)
-    if gateway is None:
-        ranges = [(first, last)]
-    else:
-        middle = int(ip_address(gateway))
-        ranges = [(first, min(last, middle - 1)), (max(first, middle + 1), last)]
-    kind = type(block.network_address)
-    return [(str(kind(low)), str(kind(high))) for low, high in ranges if low <= high]
+def first_free(ranges: Sequence[Pool], taken: Collection[str]) -> str | None:
+    """The lowest address of the ranges that is not taken."""
+    for pool in ranges:
+        kind = type(ip_address(pool[0]))
+        first, last = _numbers(pool)
+        # As many numbers as addresses are taken can't all be taken if one more is tried.
+        for number in range(first, min(last, first + len(taken)) + 1):
+            if (address := str(kind(number))) not in taken:
+                return address
+    return None
 
 
-def _bounds(block: IpNetwork) -> tuple[int, int]:
-    # The first address names the block (IPv4) or any router (IPv6), the last one of IPv4 is the broadcast.
+def bounds(block: IpNetwork) -> tuple[int, int]:
+    """The first and the last address that a host may have, as numbers.
+
+    The first one of all names the block (IPv4) or any router (IPv6), the last one of IPv4 is the broadcast.
+    """
     first, last = int(block.network_address), int(block.broadcast_address)
     if block.num_addresses <= 2:
         return first, last
     return first + 1, last - 1 if block.version == 4 else last
 
 
-def _usable(block: IpNetwork) -> Iterator[object]:
-    first, last = _bounds(block)
+def _ip(address: str) -> IPv4Address | IPv6Address:
+    try:
+        found = ip_address(address)
+    except ValueError as error:
+        raise InvalidInput(f"{address!r} is not an IP address.") from error
+    if "%" in str(found):
+        raise InvalidInput(f"{address!r} names a zone of one host; leave out what follows the %.")
+    return found
+
+
+def _range(block: IpNetwork, start: str, end: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    first, last = _ip(start), _ip(end)
+    if first.version != block.version or last.version != block.version or int(first) > int(last):
+        raise InvalidAllocationPool((start, end))
+    if not all(_lies(int(each), bounds(block)) for each in (first, last)):
+        raise OutOfBoundsAllocationPool((start, end), str(block))
+    return first, last
+
+
+def _lies(number: int, within: tuple[int, int]) -> bool:
+    return within[0] <= number <= within[1]
+
+
+def _numbers(pool: Pool) -> tuple[int, int]:
+    return int(ip_address(pool[0])), int(ip_address(pool[1]))
+
+
+def _texts(block: IpNetwork, ranges: Sequence[tuple[int, int]]) -> list[Pool]:
     kind = type(block.network_address)
-    return (kind(number) for number in range(first, last + 1))
+    return [(str(kind(low)), str(kind(high))) for low, high in ranges if low <= high]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kedge.model.errors import BadRequest, CannotBind, Conflict, NotFound
+from kedge.model.errors import BadRequest, CannotBind, Conflict, KedgeError, NotFound
 
 
 class NetworkNotFound(NotFound):
@@ -62,6 +62,16 @@ class PortBindingAlreadyActive(Conflict):
 
     def __init__(self, port_id: str, host: str) -> None:
         super().__init__(f"Binding for port {port_id} on host {host} is already active.")
+
+
+class PortBindingOvertaken(Conflict):
+    """Somebody else's change of the ACTIVE binding came first."""
+
+    def __init__(self, port_id: str, host: str) -> None:
+        now = f"is on host {host} now" if host else "is gone"
+        super().__init__(
+            f"The ACTIVE binding of port {port_id} was changed at the same time and {now}; look again, then decide."
+        )
 
 
 class PortBindingInUse(Conflict):
@@ -153,11 +163,81 @@ class IpAddressGenerationFailure(Conflict):
         )
 
 
+class InvalidAllocationPool(BadRequest):
+    """The pool's ends are of another IP version than its subnet, or the wrong way round."""
+
+    def __init__(self, pool: tuple[str, str]) -> None:
+        super().__init__(f"The allocation pool {_pool(pool)} is not valid.")
+
+
+class OutOfBoundsAllocationPool(BadRequest):
+    """The pool holds addresses that no host of its subnet can have."""
+
+    def __init__(self, pool: tuple[str, str], cidr: str) -> None:
+        super().__init__(f"The allocation pool {_pool(pool)} spans beyond the subnet cidr {cidr}.")
+
+
+class OverlappingAllocationPools(Conflict):
+    """Two pools of one subnet share addresses."""
+
+    def __init__(self, one: tuple[str, str], other: tuple[str, str], cidr: str) -> None:
+        super().__init__(
+            f"Found overlapping allocation pools: {_pool(one)} {_pool(other)} for subnet {cidr}."
+        )
+
+
+class GatewayConflictWithAllocationPools(Conflict):
+    """A port could be given the gateway's address."""
+
+    def __init__(self, gateway: str, pool: tuple[str, str]) -> None:
+        super().__init__(f"Gateway ip {gateway} conflicts with allocation pool {_pool(pool)}.")
+
+
+class GatewayIpInUse(Conflict):
+    """A port has the address that is to be, or is, the gateway's."""
+
+    def __init__(self, gateway: str, port_id: str) -> None:
+        super().__init__(f"Current gateway ip {gateway} already in use by port {port_id}. Unable to update.")
+
+
+class TagNotFound(NotFound):
+    """The resource does not have this tag."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(f"Tag {tag} could not be found.")
+
+
+class RevisionNumberConstraintFailed(KedgeError):
+    """The resource was changed since the caller looked at it (`If-Match`)."""
+
+    status = 412
+
+    def __init__(self, expected: int, current: int) -> None:
+        super().__init__(f"Constrained to {expected}, but current revision is {current}")
+
+
+class NoPortsOfDevice(NotFound):
+    """No port has this `device_id`."""
+
+    def __init__(self, device_id: str) -> None:
+        super().__init__(f"No port has the device_id {device_id!r}; there is nothing to switch.")
+
+
 class InvalidIpForNetwork(BadRequest):
     """No subnet of the network holds this address."""
 
     def __init__(self, network_id: str, ip_address: str) -> None:
         super().__init__(f"IP address {ip_address} lies in no subnet of network {network_id}.")
+
+
+class BadPortRequest(BadRequest):
+    """Only ports of servers and of shared file systems have bindings to ask for."""
+
+    def __init__(self, port_id: str) -> None:
+        super().__init__(
+            f"Bad port request: Invalid port {port_id}. "
+            "Operation only valid on compute and shared filesystem ports."
+        )
 
 
 class InvalidInput(BadRequest):
@@ -166,3 +246,7 @@ class InvalidInput(BadRequest):
 
 class PortBindingError(CannotBind):
     """No mechanism driver binds the port on that host (Neutron's name for it)."""
+
+
+def _pool(pool: tuple[str, str]) -> str:
+    return f"{pool[0]}-{pool[1]}"

@@ -5,11 +5,11 @@ from fastapi import APIRouter
 from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.errors import BadRequest, Forbidden
 
-from ..local import LocalNetworkService
+from ..service import HostRegistry
 from .peer import Peer
 
 
-def agent_router(service: LocalNetworkService, *, trust_local: bool = False) -> APIRouter:
+def agent_router(hosts: HostRegistry, *, trust_local: bool = False) -> APIRouter:
     """The route for agents' reports.
 
     An agent speaks for the host that its certificate names and for no other. `trust_local` lets connections
@@ -25,8 +25,8 @@ def agent_router(service: LocalNetworkService, *, trust_local: bool = False) -> 
             raise BadRequest(
                 f"The report is of host {body.host!r} but was sent as {host!r}; send it as its own."
             )
-        service.record_host(body)
-        return service.duties(host)
+        hosts.record_host(body)
+        return hosts.duties(host)
 
     return router
 

@@ -1,12 +1,16 @@
 """/v2.0/agents."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from kedge.store.tables import AgentRow, HostRow
+from kedge.strict_request import StrictRoute
 
 from ..local import LocalNetworkService, hosts
 from ..local.work import Work
 from . import render
+from .answers import AgentAnswer, AgentList
+from .documented import answer, chooses_fields, lists, shows
+from .envelopes import AgentChangesBody
 from .listing import many, one
 from .render import Json
 
@@ -25,20 +29,30 @@ FILTERS = (
 
 def routes(service: LocalNetworkService) -> APIRouter:
     """The routes for agents."""
-    router = APIRouter(prefix="/agents", tags=["agents"])
+    router = APIRouter(prefix="/agents", tags=["agents"], route_class=StrictRoute)
 
-    @router.get("")
-    def index(request: Request) -> Json:
+    @router.get("", **lists(AgentList, FILTERS))
+    def index(request: Request) -> Response:
         """List agents."""
         with service.read() as work:
             found = [_rendered(work, row, host) for row, host in hosts.agents(work)]
-        return {"agents": many(request, found, FILTERS)}
+        return answer({"agents": many(request, found, FILTERS)})
 
-    @router.get("/{agent_id}")
-    def show(agent_id: str, request: Request) -> Json:
+    @router.get("/{agent_id}", **chooses_fields(AgentAnswer))
+    def show(agent_id: str, request: Request) -> Response:
         """Show an agent."""
         with service.read() as work:
-            return {"agent": one(request, _rendered(work, *hosts.agent(work, agent_id)))}
+            return answer({"agent": one(request, _rendered(work, *hosts.agent(work, agent_id)))})
+
+    @router.put("/{agent_id}", **shows(AgentAnswer))
+    def update(agent_id: str, body: AgentChangesBody) -> Response:
+        """Change an agent's description, or whether ports are bound by it."""
+        with service.write() as work:
+            row, host = hosts.agent(work, agent_id)
+            for name, value in body.agent.given("admin_state_up", "description").items():
+                setattr(row, name, value)
+            shown = _rendered(work, row, host)
+        return answer({"agent": shown})
 
     @router.delete("/{agent_id}", status_code=204)
     def delete(agent_id: str) -> None:

@@ -4,19 +4,21 @@ What Neutron answers with 500 is said properly here: a refusal to bind is 409 wi
 unknown port 404. And the ACTIVE binding of a running server can't be deleted.
 """
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
-from kedge.model.errors import BadRequest
 from kedge.model.network import BindingStatus
 from kedge.store.tables import BindingRow, PortRow
+from kedge.strict_request import StrictRoute
 
-from ..errors import PortBindingAlreadyActive, PortBindingNotFound
+from ..errors import BadPortRequest, PortBindingAlreadyActive, PortBindingNotFound
 from ..local import LocalNetworkService, bindings, ports, views
 from ..local.work import Work
 from . import render
-from .bodies import BindingChangesBody, NewBindingBody
+from .answers import Binding, BindingAnswer, BindingList
+from .documented import answer, chooses_fields, lists, shows
+from .envelopes import BindingChangesBody, NewBindingBody, Nothing
+from .fields import refuse_long_profile
 from .listing import many, one
-from .render import Json
 
 FILTERS = ("host", "vif_type", "vnic_type", "status")
 _OWNERS = ("compute:", "manila")
@@ -24,69 +26,89 @@ _OWNERS = ("compute:", "manila")
 
 def routes(service: LocalNetworkService) -> APIRouter:
     """The routes for the bindings of a port."""
-    router = APIRouter(prefix="/ports/{port_id}/bindings", tags=["port bindings"])
+    router = APIRouter(prefix="/ports/{port_id}/bindings", tags=["port bindings"], route_class=StrictRoute)
 
-    @router.get("")
-    def index(port_id: str, request: Request) -> Json:
+    @router.get("", **lists(BindingList, FILTERS))
+    def index(port_id: str, request: Request) -> Response:
         """List a port's bindings."""
         with service.read() as work:
-            found = [render.binding(row) for row in _server_port(work, port_id).bindings]
-        return {"bindings": many(request, found, FILTERS, identity="host")}
+            found = [render.binding(row) for row in server_port(work, port_id).bindings]
+        return answer({"bindings": many(request, found, FILTERS, identity="host")})
 
-    @router.post("", status_code=201)
-    def create(port_id: str, body: NewBindingBody) -> Json:
-        """Bind a port on a host: ACTIVE if the port has no ACTIVE binding, else INACTIVE."""
+    @router.post("", **shows(BindingAnswer, 201))
+    def create(port_id: str, body: NewBindingBody) -> Response:
+        """Bind a port on a host: ACTIVE if the port has no ACTIVE binding, else INACTIVE.
+
+        With a `migration_id`, a binding that is left there by any migration is adopted and made anew; without
+        one it is a 409.
+        """
         new = body.binding
         with service.write() as work:
-            port = _server_port(work, port_id, lock=True)
-            row = bindings.bind(work, port, new.host, profile=new.profile, vnic_type=new.vnic_type)
-            return {"binding": render.binding(row)}
+            port = server_port(work, port_id, lock=True)
+            row = bindings.bind(
+                work,
+                port,
+                new.host,
+                migration_id=new.migration_id,
+                profile=new.profile,
+                vnic_type=new.vnic_type,
+            )
+            refuse_long_profile(row.profile)
+            shown = render.binding(row)
+        return answer({"binding": shown}, 201)
 
-    @router.get("/{host}")
-    def show(port_id: str, host: str, request: Request) -> Json:
+    @router.get("/{host}", **chooses_fields(BindingAnswer))
+    def show(port_id: str, host: str, request: Request) -> Response:
         """Show a port's binding on a host."""
         with service.read() as work:
-            return {"binding": one(request, render.binding(_binding(_server_port(work, port_id), host)))}
+            row = _binding(server_port(work, port_id), host)
+            return answer({"binding": one(request, render.binding(row))})
 
-    @router.put("/{host}")
-    def update(port_id: str, host: str, body: BindingChangesBody) -> Json:
+    @router.put("/{host}", **shows(BindingAnswer))
+    def update(port_id: str, host: str, body: BindingChangesBody) -> Response:
         """Merge into a binding's profile."""
         with service.write() as work:
-            port = _server_port(work, port_id, lock=True)
+            port = server_port(work, port_id, lock=True)
             row = _binding(port, host)
             bindings.set_profile(work, port, row, body.binding.profile or {})
-            return {"binding": render.binding(row)}
+            refuse_long_profile(row.profile)
+            shown = render.binding(row)
+        return answer({"binding": shown})
 
-    @router.put("/{host}/activate")
-    def activate(port_id: str, host: str) -> Json:
+    @router.put("/{host}/activate", **shows(Binding))
+    def activate(port_id: str, host: str, body: Nothing | None = None) -> Response:
         """Make a binding the port's ACTIVE one; the answer is the binding itself, as in Neutron."""
+        seen = service.active_host(port_id)
         with service.write() as work:
-            port = _server_port(work, port_id, lock=True)
+            port = server_port(work, port_id, lock=True)
             row = _binding(port, host)
             if row.status == BindingStatus.ACTIVE:
                 raise PortBindingAlreadyActive(port_id, host)
+            bindings.refuse_overtaken(port, seen)
             bindings.activate(work, [port], host)
-            return render.binding(row)
+            shown = render.binding(row)
+        return answer(shown)
 
     @router.delete("/{host}", status_code=204)
     def delete(port_id: str, host: str) -> None:
         """Delete a binding; the ACTIVE one of a running server refuses."""
+        seen = service.active_host(port_id)
         with service.write() as work:
-            port = _server_port(work, port_id, lock=True)
-            if _binding(port, host).status == BindingStatus.ACTIVE:
+            port = server_port(work, port_id, lock=True)
+            row = _binding(port, host)
+            bindings.refuse_overtaken(port, seen)
+            if row.status == BindingStatus.ACTIVE:
                 ports.refuse_in_use(work, port)
             bindings.unbind(work, port, host, even_active=True)
 
     return router
 
 
-def _server_port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
+def server_port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
+    """The port with this id, if it is one that has bindings. Raises PortNotFound and BadPortRequest."""
     row = ports.port(work, port_id, lock=lock)
     if not row.device_owner.startswith(_OWNERS):
-        raise BadRequest(
-            f"Bad port request: Invalid port {port_id}. "
-            "Operation only valid on compute and shared filesystem ports."
-        )
+        raise BadPortRequest(port_id)
     return row
 
 

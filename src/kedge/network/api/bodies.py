@@ -1,158 +1,233 @@
 """The bodies of requests. Neutron's rule: an attribute that is not known is refused, not ignored."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-Name = Annotated[str, StringConstraints(max_length=255)]
-VnicType = Literal[
-    "normal",
-    "direct",
-    "macvtap",
-    "baremetal",
-    "direct-physical",
-    "virtio-forwarder",
-    "smart-nic",
-    "accelerator-direct",
-    "accelerator-direct-physical",
-    "remote-managed",
-    "vdpa",
-]
+from ..local.networks import MTU_MAX, MTU_MIN
+from .fields import Address, Host, Name, Nothing, Profile, Tags, Uuid, VnicType
+
+_ITEMS_MAX = 64  # of one attribute; Neutron's limits are 5 to 20, but no request may take minutes
+_STANDARD = frozenset({"id", "created_at", "updated_at", "revision_number"})
+
+
+def _project() -> Any:
+    return Field("", validation_alias=AliasChoices("project_id", "tenant_id"))
+
+
+def _with_example(schema: dict[str, Any], model: type["Body"]) -> None:
+    if model.example:
+        schema["examples"] = [model.example]
 
 
 class Body(BaseModel):
     """A part of a request's body."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra=_with_example)
+
+    example: ClassVar[dict[str, Any]] = {}
+
+    read_only: ClassVar[frozenset[str]] = frozenset()
+    """What such a resource shows and this request can't set."""
+    refusal: ClassVar[str] = "Attribute '{name}' not allowed in POST"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_read_only(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for name in cls.read_only & data.keys():
+                raise PydanticCustomError("read_only", cls.refusal, {"name": name})
+        return data
 
     def given(self, *names: str) -> dict[str, Any]:
         """Those of the named attributes that the caller gave, even if as null."""
         return {name: getattr(self, name) for name in names if name in self.model_fields_set}
 
 
-class NetworkChanges(Body):
+class Changes(Body):
+    """A part of a request's body that changes what is there."""
+
+    refusal = "Cannot update read-only attribute {name}"
+
+
+class NetworkChanges(Changes):
     """What can be changed of a network."""
 
+    read_only = _STANDARD | {
+        "mtu",
+        "status",
+        "subnets",
+        "tags",
+        "project_id",
+        "tenant_id",
+        "provider:network_type",
+        "provider:physical_network",
+        "provider:segmentation_id",
+    }
     name: Name = ""
     description: Name = ""
     admin_state_up: bool = True
+    shared: Literal[False] = False
+    router_external: Literal[False] = Field(False, alias="router:external")
 
 
 class NewNetwork(NetworkChanges):
-    """A network to be made."""
+    """A network to be made. A range of VLANs to choose from is not kept, so the segment has to be given."""
 
-    project_id: Name = Field("", validation_alias=AliasChoices("project_id", "tenant_id"))
-    shared: Literal[False] = False
-    router_external: Literal[False] = Field(False, alias="router:external")
-    mtu: int = 1500
+    read_only = _STANDARD | {"status", "subnets", "tags"}
+    refusal = Body.refusal
+    project_id: Name = _project()
+    mtu: int = Field(1500, json_schema_extra={"minimum": MTU_MIN, "maximum": MTU_MAX})
     network_type: Literal["flat", "vlan"] = Field(alias="provider:network_type")
-    physical_network: Name = Field(alias="provider:physical_network")
+    physical_network: str = Field(alias="provider:physical_network", max_length=64)
     segmentation_id: int | None = Field(None, alias="provider:segmentation_id")
 
 
-class NewSubnet(Body):
-    """A subnet to be made. `gateway_ip` null means none; left out, the first address."""
+class AddressRange(Body):
+    """A range of addresses."""
 
-    network_id: str
-    cidr: str
-    ip_version: Literal[4, 6] | None = None
-    gateway_ip: str | None = None
+    start: Address
+    end: Address
+
+
+class HostRoute(Body):
+    """A route for a subnet's servers."""
+
+    destination: Address
+    nexthop: Address
+
+
+class SubnetChanges(Changes):
+    """What can be changed of a subnet. `gateway_ip` null means none."""
+
+    read_only = _STANDARD | {
+        "network_id",
+        "cidr",
+        "ip_version",
+        "tags",
+        "project_id",
+        "tenant_id",
+        "subnetpool_id",
+    }
     name: Name = ""
     description: Name = ""
+    gateway_ip: Address | None = None
     enable_dhcp: bool = False
-    project_id: Name = Field("", validation_alias=AliasChoices("project_id", "tenant_id"))
+    allocation_pools: list[AddressRange] | None = Field(None, max_length=_ITEMS_MAX)
+    dns_nameservers: list[Address] | None = Field(None, max_length=_ITEMS_MAX)
+    host_routes: list[HostRoute] | None = Field(None, max_length=_ITEMS_MAX)
+    service_types: Nothing = Field(default_factory=list)
+
+
+class NewSubnet(SubnetChanges):
+    """A subnet to be made. `gateway_ip` null means none; left out, the first address."""
+
+    read_only = _STANDARD | {"tags"}
+    refusal = Body.refusal
+    network_id: Uuid
+    cidr: Address
+    ip_version: Literal[4, 6] | None = None
+    project_id: Name = _project()
 
 
 class FixedIp(Body):
     """An address that a port is to have."""
 
-    ip_address: str | None = None
-    subnet_id: str | None = None
+    ip_address: Address | None = None
+    subnet_id: Uuid | None = None
 
 
 class AddressPair(Body):
     """An address that the server may use beside its own."""
 
-    ip_address: str
-    mac_address: str | None = None
+    ip_address: Address
+    mac_address: Address | None = None
 
 
-class PortChanges(Body):
+class PortChanges(Changes):
     """What can be changed of a port."""
 
+    read_only = _STANDARD | {
+        "status",
+        "tags",
+        "network_id",
+        "project_id",
+        "tenant_id",
+        "binding:vif_type",
+        "binding:vif_details",
+    }
     name: Name = ""
     description: Name = ""
     admin_state_up: bool = True
     device_id: Name = ""
     device_owner: Name = ""
-    mac_address: str | None = None
-    fixed_ips: list[FixedIp] | None = None
-    allowed_address_pairs: list[AddressPair] = Field(default_factory=list)
-    host_id: str | None = Field(None, alias="binding:host_id")
-    profile: dict[str, Any] | None = Field(None, alias="binding:profile")
+    mac_address: Address | None = None
+    fixed_ips: list[FixedIp] | None = Field(None, max_length=_ITEMS_MAX)
+    allowed_address_pairs: list[AddressPair] = Field(default_factory=list, max_length=_ITEMS_MAX)
+    extra_dhcp_opts: Nothing = Field(default_factory=list)
+    security_groups: Nothing = Field(default_factory=list)
+    host_id: Name | None = Field(None, alias="binding:host_id")
+    profile: Profile | None = Field(None, alias="binding:profile")
     vnic_type: VnicType = Field("normal", alias="binding:vnic_type")
 
 
 class NewPort(PortChanges):
     """A port to be made."""
 
-    network_id: str
-    project_id: Name = Field("", validation_alias=AliasChoices("project_id", "tenant_id"))
-    tags: list[str] = Field(default_factory=list)
+    read_only = _STANDARD | {"status", "binding:vif_type", "binding:vif_details"}
+    refusal = Body.refusal
+    network_id: Uuid
+    project_id: Name = _project()
+    tags: Tags = Field(default_factory=list, max_length=_ITEMS_MAX)
 
 
 class NewBinding(Body):
-    """A binding to be made."""
+    """A binding to be made.
 
-    host: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    With `migration_id`, a binding that is on that host already and not ACTIVE is adopted and made anew.
+    """
+
+    read_only = frozenset({"vif_type", "vif_details", "status", "vif_status"})
+    host: Host
     vnic_type: VnicType | None = None
-    profile: dict[str, Any] | None = None
-    project_id: Name = ""
+    profile: Profile | None = None
+    migration_id: Uuid | None = None
+    project_id: Name = _project()
 
 
-class BindingChanges(Body):
+class BindingChanges(Changes):
     """What can be changed of a binding. The profile is merged; a key with the value null is removed."""
 
-    profile: dict[str, Any] | None = None
+    read_only = frozenset(
+        {"host", "vnic_type", "vif_type", "vif_details", "status", "vif_status", "migration_id", "project_id"}
+    )
+    profile: Profile | None = None
 
 
-class NewNetworkBody(Body):
-    """`{"network": …}` of a creation."""
+class AgentChanges(Changes):
+    """What can be changed of an agent; one whose `admin_state_up` is false binds no ports."""
 
-    network: NewNetwork
-
-
-class NetworkChangesBody(Body):
-    """`{"network": …}` of a change."""
-
-    network: NetworkChanges
-
-
-class NewSubnetBody(Body):
-    """`{"subnet": …}` of a creation."""
-
-    subnet: NewSubnet
-
-
-class NewPortBody(Body):
-    """`{"port": …}` of a creation."""
-
-    port: NewPort
+    read_only = frozenset(
+        {
+            "id",
+            "agent_type",
+            "binary",
+            "topic",
+            "host",
+            "alive",
+            "configurations",
+            "created_at",
+            "started_at",
+            "heartbeat_timestamp",
+        }
+    )
+    admin_state_up: bool = True
+    description: Name | None = None
 
 
-class PortChangesBody(Body):
-    """`{"port": …}` of a change."""
+class SwitchRequest(Body):
+    """Switch all ports of this server to their bindings on this host."""
 
-    port: PortChanges
-
-
-class NewBindingBody(Body):
-    """`{"binding": …}` of a creation."""
-
-    binding: NewBinding
-
-
-class BindingChangesBody(Body):
-    """`{"binding": …}` of a change."""
-
-    binding: BindingChanges
+    device_id: Host
+    host: Host

@@ -2,14 +2,18 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from kedge.model.errors import NotFound
+from kedge.strict_request import StrictRoute
+
+from .answers import ExtensionAnswer, ExtensionList, ResourceList, VersionList
+from .documented import answer, shows
 
 _RESOURCES = {"network": "networks", "subnet": "subnets", "port": "ports", "agent": "agents"}
 
 # alias: (name, description), as Neutron lists them
-_EXTENSIONS = {
+_NEUTRONS = {
     "agent": ("agent", "The agent management extension."),
     "allowed-address-pairs": ("Allowed Address Pairs", "Provides allowed address pairs"),
     "binding": ("Port Binding", "Expose port bindings of a virtual port to external application"),
@@ -21,6 +25,10 @@ _EXTENSIONS = {
     "pagination": ("Pagination support", "Extension that indicates that pagination is enabled."),
     "project-id": ("project_id field enabled", "Extension that indicates that project_id field is enabled."),
     "provider": ("Provider Network", "Expose mapping of virtual networks to physical networks"),
+    "revision-if-match": (
+        "If-Match constraints based on revision_number",
+        "Extension indicating that If-Match based on revision_number is supported.",
+    ),
     "sorting": ("Sorting support", "Extension that indicates that sorting is enabled."),
     "standard-attr-description": (
         "standard-attr-description",
@@ -28,49 +36,81 @@ _EXTENSIONS = {
     ),
     "standard-attr-revisions": (
         "Resource revision numbers",
-        "This extension will display the revision number",
+        "This extension will display the revision number of neutron resources.",
     ),
-    "standard-attr-timestamp": ("Resource timestamps", "Adds created_at and updated_at fields"),
+    "standard-attr-tag": (
+        "Tag support for resources with standard attribute: network, subnet, port",
+        "Enables to set tag on resources with standard attribute.",
+    ),
+    "standard-attr-timestamp": (
+        "Resource timestamps",
+        "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.",
+    ),
+    "tag-ports-during-bulk-creation": (
+        "Tag Ports During Bulk Creation",
+        "Allow to tag ports during bulk creation",
+    ),
 }
+_KEDGES = {
+    "binding-ownership": (
+        "Port binding ownership",
+        "Kedge: a binding shows the migration_id that it belongs to. A binding that is made with one adopts, and "
+        "makes anew, what a dead migration left INACTIVE on that host, instead of a 409.",
+    ),
+    "binding-preview": (
+        "Port binding preview",
+        "Kedge: GET /ports/{id}/bindings/{host}/preview shows how a port would be bound on a host and stores "
+        "nothing; 409 with every mechanism driver's reason if it can't be.",
+    ),
+    "binding-switch": (
+        "Port binding switch",
+        "Kedge: PUT /binding-switch activates the bindings on one host of all ports of a server: all or none.",
+    ),
+    "binding-vif-status": (
+        "Port binding VIF status",
+        "Kedge: every binding shows as vif_status the state of its device on its host: ACTIVE, BUILD (the "
+        "hypervisor will make it) or DOWN.",
+    ),
+}
+_EXTENSIONS = _NEUTRONS | _KEDGES
 
 
 def routes() -> APIRouter:
     """Version discovery, as keystoneauth does it, and the list of extensions."""
-    router = APIRouter(prefix="/network", tags=["discovery"])
+    router = APIRouter(prefix="/network", tags=["discovery"], route_class=StrictRoute)
 
-    @router.get("")
+    @router.get("", **shows(VersionList))
     @router.get("/", include_in_schema=False)
-    def versions(request: Request) -> dict[str, Any]:
+    def versions(request: Request) -> Response:
         """List the versions of the API; there is one."""
         links = [{"rel": "self", "href": f"{_base(request)}/v2.0/"}]
-        return {"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]}
+        return answer({"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]})
 
-    @router.get("/v2.0")
+    @router.get("/v2.0", **shows(ResourceList))
     @router.get("/v2.0/", include_in_schema=False)
-    def resources(request: Request) -> dict[str, Any]:
+    def resources(request: Request) -> Response:
         """List the resources of this version."""
-        return {
-            "resources": [
-                {
-                    "name": name,
-                    "collection": collection,
-                    "links": [{"rel": "self", "href": f"{_base(request)}/v2.0/{collection}"}],
-                }
-                for name, collection in _RESOURCES.items()
-            ]
-        }
+        listed = [
+            {
+                "name": name,
+                "collection": collection,
+                "links": [{"rel": "self", "href": f"{_base(request)}/v2.0/{collection}"}],
+            }
+            for name, collection in _RESOURCES.items()
+        ]
+        return answer({"resources": listed})
 
-    @router.get("/v2.0/extensions")
-    def extensions() -> dict[str, Any]:
-        """List the extensions of Neutron's API that are here."""
-        return {"extensions": [_extension(alias) for alias in _EXTENSIONS]}
+    @router.get("/v2.0/extensions", **shows(ExtensionList))
+    def extensions() -> Response:
+        """List the extensions of Neutron's API that are here, and Kedge's own."""
+        return answer({"extensions": [_extension(alias) for alias in _EXTENSIONS]})
 
-    @router.get("/v2.0/extensions/{alias}")
-    def extension(alias: str) -> dict[str, Any]:
+    @router.get("/v2.0/extensions/{alias}", **shows(ExtensionAnswer))
+    def extension(alias: str) -> Response:
         """Show one extension."""
         if alias not in _EXTENSIONS:
             raise NotFound(f"Extension {alias} could not be found.")
-        return {"extension": _extension(alias)}
+        return answer({"extension": _extension(alias)})
 
     return router
 

@@ -9,10 +9,15 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
+from kedge.strict_request import RequestRefused
 from kedge.wire import error_body
+
+from ..errors import BadPortRequest
+from .documented import without_422
 
 # Kedge's general errors by the names that Neutron's clients know; more special ones have their own names.
 _NEUTRON_TYPES: Mapping[type[KedgeError], str] = {
+    BadPortRequest: "BadRequest",
     BadRequest: "HTTPBadRequest",
     CannotBind: "PortBindingError",
     Conflict: "HTTPConflict",
@@ -26,10 +31,14 @@ _HTTP_ERRORS = {
         "The server could not comply with the request since it is either malformed or otherwise incorrect.",
     ),
 }
+_SENTENCES = {"read_only", "no_resource", "bulk"}
+"""The types of errors whose message is Neutron's own, whole."""
+_SHOWN_MAX = 200
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Make `app` answer every error with a body that says what is wrong."""
+    """Make `app` answer every error with a body that says what is wrong, and its OpenAPI document say so."""
+    without_422(app)
 
     @app.exception_handler(KedgeError)
     def on_kedge_error(request: Request, error: KedgeError) -> JSONResponse:
@@ -45,6 +54,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error, RequestRefused):
+            return _answer(request, error.status_code, "BadRequest", error.kind, error.detail)
         name, message = _HTTP_ERRORS.get(error.status_code, ("HTTPException", str(error.detail)))
         return _answer(request, error.status_code, name, name, message)
 
@@ -71,16 +82,24 @@ def _explained(errors: Any, *, in_envelope: bool) -> tuple[str, str]:
         str(each["loc"][-1]) for each in errors if each["type"] == "extra_forbidden" and len(each["loc"]) > 2
     ]
     if unknown:
-        return "HTTPBadRequest", f"Unrecognized attribute(s) '{', '.join(unknown)}'"
+        return "HTTPBadRequest", f"Unrecognized attribute(s) '{_cut(', '.join(unknown))}'"
     first = errors[0]
     place = [str(part) for part in first["loc"] if part != "body"]
     if first["type"] == "json_invalid":
         return "MalformedRequestBody", "Malformed request body: Cannot understand JSON."
+    if first["type"] in _SENTENCES:
+        return "HTTPBadRequest", str(first["msg"])
     if first["type"] == "missing":
         return "HTTPBadRequest", _missing(place, in_envelope)
     # Neutron names an attribute without the resource's name around it.
     name = ".".join(place[in_envelope:] or place) or "the request body"
-    return "HTTPBadRequest", f"Invalid input for {name}. Reason: {first['msg']} (got {first['input']!r})."
+    got = _cut(repr(first["input"]))
+    return "HTTPBadRequest", f"Invalid input for {_cut(name)}. Reason: {first['msg']} (got {got})."
+
+
+def _cut(text: str) -> str:
+    """What a caller sent, no longer than a person reads."""
+    return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
 
 
 def _missing(place: list[str], in_envelope: bool) -> str:

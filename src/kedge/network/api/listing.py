@@ -3,14 +3,16 @@
 Works on rendered resources, so that every attribute that is shown can be asked for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi import Request
 
 from kedge.model.errors import BadRequest
 
+from ..local.port_search import Part
 from .render import Json
+from .tag_filters import TAG_FILTERS, tags_match
 
 _CONTROLS = {"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"}
 
@@ -32,10 +34,29 @@ def many(
     unknown = sorted(set(query) - _CONTROLS - set(attributes))
     if unknown:
         raise BadRequest(f"{unknown} is invalid attribute for filtering")
-    wanted = {key: query.getlist(key) for key in query if key not in _CONTROLS}
+    wanted = {key: query.getlist(key) for key in query if key not in _CONTROLS and key not in TAG_FILTERS}
     chosen = [each for each in resources if all(_matches(each.get(key), wanted[key]) for key in wanted)]
+    if not query.keys().isdisjoint(TAG_FILTERS):
+        chosen = [each for each in chosen if tags_match(query, each["tags"])]
     page = _page(request, _sorted(request, chosen, attributes), identity)
     return [_with_fields(each, query.getlist("fields")) for each in page]
+
+
+def before_page(
+    request: Request, compares: Callable[[str, Sequence[str]], bool]
+) -> tuple[dict[str, list[str]], Part | None]:
+    """What of a query a database can do before `many`, if it compares these values of these attributes.
+
+    That are the values to look for, and which part of all that have them holds the page: the marker, which
+    `many` asks for, and as many as fit. It is None if the page depends on more than the database compares.
+    """
+    query = request.query_params
+    wanted = {key: query.getlist(key) for key in query if compares(key, query.getlist(key))}
+    limit = _limit(query.get("limit"))
+    if limit is None or not set(query) <= {*wanted, "fields", "limit", "marker", "page_reverse"}:
+        return wanted, None
+    marker = query.get("marker") or None
+    return wanted, Part(limit + (marker is not None), marker, query.get("page_reverse", "").lower() == "true")
 
 
 def _matches(value: Any, wanted: Sequence[str]) -> bool:
@@ -48,7 +69,7 @@ def _holds(part: Any, text: str) -> bool:
     if not isinstance(part, dict):
         return _as_text(part) == text.lower()
     key, _, value = text.partition("=")
-    return _as_text(part.get(key)) == value.lower()
+    return key in part and _as_text(part[key]) == value.lower()
 
 
 def _as_text(value: Any) -> str:
@@ -93,8 +114,10 @@ def _page(request: Request, resources: list[Json], identity: str) -> list[Json]:
 def _limit(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isdecimal():
-        raise BadRequest(f"limit {text!r} is not a number that is 0 or more")
+    if not (text.isascii() and text.isdecimal()):
+        raise BadRequest(f"limit {text[:64]!r} is not a number that is 0 or more")
+    if len(text) > 18:  # more than there can be of anything, and than a database takes for a number
+        return None
     return int(text) or None
 
 

@@ -1,14 +1,22 @@
 """/v2.0/networks."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from kedge.model.network import NetworkType, Segment
+from kedge.store.tables import NetworkRow
+from kedge.strict_request import StrictRoute
 
 from ..local import LocalNetworkService, networks
+from ..local.work import Work
 from . import render
-from .bodies import NetworkChangesBody, NewNetworkBody
+from .answers import NetworkAnswer, NetworkList
+from .bodies import NewNetwork
+from .documented import answer, chooses_fields, lists, shows
+from .envelopes import NetworkChangesBody, NewNetworkBody
 from .listing import many, one
-from .render import Json
+from .paging import listed
+from .revisions import Expected, require_revision
+from .tag_filters import TAG_FILTERS
 
 FILTERS = (
     "id",
@@ -25,46 +33,56 @@ FILTERS = (
     "provider:physical_network",
     "provider:segmentation_id",
     "revision_number",
+    *TAG_FILTERS,
 )
 
 
 def routes(service: LocalNetworkService) -> APIRouter:
     """The routes for networks."""
-    router = APIRouter(prefix="/networks", tags=["networks"])
+    router = APIRouter(prefix="/networks", tags=["networks"], route_class=StrictRoute)
 
-    @router.post("", status_code=201)
-    def create(body: NewNetworkBody) -> Json:
-        """Make a network."""
-        new = body.network
-        segment = Segment(NetworkType(new.network_type), new.physical_network, new.segmentation_id)
-        attributes = new.model_dump(include={"name", "description", "admin_state_up", "project_id", "mtu"})
+    @router.post("", **shows(NetworkAnswer | NetworkList, 201))
+    def create(body: NewNetworkBody) -> Response:
+        """Make a network, or several at once: all of them or none."""
         with service.write() as work:
-            return {"network": render.network(networks.create_network(work, segment=segment, **attributes))}
+            made = [render.network(_made(work, new)) for new in body.wanted]
+        return answer(body.answered(made), 201)
 
-    @router.get("")
-    def index(request: Request) -> Json:
+    @router.get("", **lists(NetworkList, FILTERS))
+    def index(request: Request) -> Response:
         """List networks."""
         with service.read() as work:
             found = [render.network(row) for row in networks.all_networks(work)]
-        return {"networks": many(request, found, FILTERS)}
+        return answer(listed(request, "networks", many(request, found, FILTERS)))
 
-    @router.get("/{network_id}")
-    def show(network_id: str, request: Request) -> Json:
+    @router.get("/{network_id}", **chooses_fields(NetworkAnswer))
+    def show(network_id: str, request: Request) -> Response:
         """Show a network."""
         with service.read() as work:
-            return {"network": one(request, render.network(networks.network(work, network_id)))}
+            return answer({"network": one(request, render.network(networks.network(work, network_id)))})
 
-    @router.put("/{network_id}")
-    def update(network_id: str, body: NetworkChangesBody) -> Json:
+    @router.put("/{network_id}", **shows(NetworkAnswer))
+    def update(network_id: str, body: NetworkChangesBody, expected: Expected) -> Response:
         """Change a network's name, description or administrative state."""
         changes = body.network.given("name", "description", "admin_state_up")
         with service.write() as work:
-            return {"network": render.network(networks.update_network(work, network_id, **changes))}
+            row = networks.network(work, network_id, lock=True)
+            require_revision(row, expected)
+            networks.update_network(work, row, **changes)
+            shown = render.network(row)
+        return answer({"network": shown})
 
     @router.delete("/{network_id}", status_code=204)
-    def delete(network_id: str) -> None:
+    def delete(network_id: str, expected: Expected) -> None:
         """Delete a network that has no ports."""
         with service.write() as work:
+            require_revision(networks.network(work, network_id, lock=True), expected)
             networks.delete_network(work, network_id)
 
     return router
+
+
+def _made(work: Work, new: NewNetwork) -> NetworkRow:
+    segment = Segment(NetworkType(new.network_type), new.physical_network, new.segmentation_id)
+    attributes = new.model_dump(include={"name", "description", "admin_state_up", "project_id", "mtu"})
+    return networks.create_network(work, segment=segment, **attributes)

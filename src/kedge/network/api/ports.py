@@ -2,21 +2,30 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from kedge.store.tables import PortRow
+from kedge.strict_request import StrictRoute
 
 from ..local import LocalNetworkService, bindings, ports, views
+from ..local.port_search import compares, search
 from ..local.ports import WantedAddress
 from ..local.work import Work
 from . import render
-from .bodies import NewPortBody, PortChanges, PortChangesBody
-from .listing import many, one
-from .render import Json
+from .answers import PortAnswer, PortList
+from .bodies import NewPort, PortChanges
+from .documented import answer, chooses_fields, lists, shows
+from .envelopes import NewPortBody, PortChangesBody
+from .fields import refuse_long_profile
+from .listing import before_page, many, one
+from .paging import listed
+from .revisions import Expected, require_revision
+from .tag_filters import TAG_FILTERS
 
-_COLUMNS = ("id", "network_id", "device_id")  # These the database looks for; the rest is compared here.
 FILTERS = (
-    *_COLUMNS,
+    "id",
+    "network_id",
+    "device_id",
     "device_owner",
     "mac_address",
     "name",
@@ -30,71 +39,85 @@ FILTERS = (
     "binding:vif_type",
     "binding:vnic_type",
     "revision_number",
+    *TAG_FILTERS,
 )
 _PLAIN = ("name", "description", "admin_state_up", "device_id", "device_owner", "vnic_type")
 
 
 def routes(service: LocalNetworkService) -> APIRouter:
     """The routes for ports."""
-    router = APIRouter(prefix="/ports", tags=["ports"])
+    router = APIRouter(prefix="/ports", tags=["ports"], route_class=StrictRoute)
 
-    @router.post("", status_code=201)
-    def create(body: NewPortBody) -> Json:
-        """Make a port, and bind it if a host is given; where that can't be, the port is `binding_failed`."""
-        new = body.port
+    @router.post("", **shows(PortAnswer | PortList, 201))
+    def create(body: NewPortBody) -> Response:
+        """Make a port, and bind it if a host is given; where that can't be, the port is `binding_failed`.
+
+        Several can be made at once: all of them or none.
+        """
         with service.write() as work:
-            row = ports.create_port(
-                work,
-                new.network_id,
-                mac_address=new.mac_address,
-                addresses=_wanted(new),
-                profile=bindings.merged({}, new.profile or {}),
-                project_id=new.project_id,
-                tags=new.tags,
-                **new.model_dump(include=set(_PLAIN)),
-                **_pairs(new),
-            )
-            bindings.move(work, row, new.host_id or "")
-            return {"port": render.port(row)}
+            made = [render.port(_made(work, new)) for new in body.wanted]
+        return answer(body.answered(made), 201)
 
-    @router.get("")
-    def index(request: Request) -> Json:
+    @router.get("", **lists(PortList, FILTERS))
+    def index(request: Request) -> Response:
         """List ports."""
-        equal = {key: request.query_params.getlist(key) for key in _COLUMNS if key in request.query_params}
-        with service.read() as work:
-            found = [render.port(row) for row in ports.ports(work, equal)]
-        return {"ports": many(request, found, FILTERS)}
+        wanted, part = before_page(request, compares)
+        with service.read_once() as work:
+            found = [render.port(row) for row in search(work, wanted, part)]
+        return answer(listed(request, "ports", many(request, found, FILTERS)))
 
-    @router.get("/{port_id}")
-    def show(port_id: str, request: Request) -> Json:
+    @router.get("/{port_id}", **chooses_fields(PortAnswer))
+    def show(port_id: str, request: Request) -> Response:
         """Show a port."""
-        with service.read() as work:
-            return {"port": one(request, render.port(ports.port(work, port_id)))}
+        with service.read_once() as work:
+            return answer({"port": one(request, render.port(ports.port(work, port_id)))})
 
-    @router.put("/{port_id}")
-    def update(port_id: str, body: PortChangesBody) -> Json:
+    @router.put("/{port_id}", **shows(PortAnswer))
+    def update(port_id: str, body: PortChangesBody, expected: Expected) -> Response:
         """Change a port. `binding:host_id` moves its ACTIVE binding, which a running server's port refuses."""
-        changes = body.port
         with service.write() as work:
             row = ports.port(work, port_id, lock=True)
-            if changes.mac_address is not None:
-                ports.set_mac(work, row, changes.mac_address)
-            addresses = _wanted(changes)
-            if addresses is not None:
-                ports.set_addresses(work, row, addresses)
-            ports.update_port(work, row, **changes.given(*_PLAIN), **_pairs(changes))
-            _update_binding(work, row, changes)
-            return {"port": render.port(row)}
+            require_revision(row, expected)
+            _update(work, row, body.port)
+            shown = render.port(row)
+        return answer({"port": shown})
 
     @router.delete("/{port_id}", status_code=204)
-    def delete(port_id: str) -> None:
+    def delete(port_id: str, expected: Expected) -> None:
         """Delete a port with its bindings; a running server's port refuses."""
         with service.write() as work:
             row = ports.port(work, port_id, lock=True)
+            require_revision(row, expected)
             ports.refuse_in_use(work, row)
             ports.delete_port(work, row)
 
     return router
+
+
+def _made(work: Work, new: NewPort) -> PortRow:
+    row = ports.create_port(
+        work,
+        new.network_id,
+        mac_address=new.mac_address,
+        addresses=_wanted(new),
+        profile=bindings.merged({}, new.profile or {}),
+        project_id=new.project_id,
+        tags=new.tags,
+        **new.model_dump(include=set(_PLAIN)),
+        **_pairs(new),
+    )
+    bindings.move(work, row, new.host_id or "")
+    return row
+
+
+def _update(work: Work, row: PortRow, changes: PortChanges) -> None:
+    if changes.mac_address is not None:
+        ports.set_mac(work, row, changes.mac_address)
+    addresses = _wanted(changes)
+    if addresses is not None:
+        ports.set_addresses(work, row, addresses)
+    ports.update_port(work, row, **changes.given(*_PLAIN), **_pairs(changes))
+    _update_binding(work, row, changes)
 
 
 def _update_binding(work: Work, row: PortRow, changes: PortChanges) -> None:
@@ -105,7 +128,9 @@ def _update_binding(work: Work, row: PortRow, changes: PortChanges) -> None:
             ports.refuse_in_use(work, row)
         bindings.move(work, row, host)
     if changes.profile is not None:
-        bindings.set_profile(work, row, views.active(row), changes.profile)
+        active = views.active(row)
+        bindings.set_profile(work, row, active, changes.profile)
+        refuse_long_profile((active or row).profile)
 
 
 def _wanted(port: PortChanges) -> list[WantedAddress] | None:

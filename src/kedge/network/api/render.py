@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 
 from kedge.model.host import HostBackend
+from kedge.model.network import Binding, PortStatus
 from kedge.store.tables import AgentRow, BindingRow, HostRow, NetworkRow, PortRow, SubnetRow
 
-from ..addresses import checked_cidr, pools
-from ..local import views
+from ..local import subnets, views
 
 Json = dict[str, Any]
 
@@ -40,14 +40,14 @@ def network(row: NetworkRow) -> Json:
         "ipv4_address_scope": None,
         "ipv6_address_scope": None,
         "description": row.description,
-        "tags": [],
+        "tags": row.tags,
         **_standard(row),
     }
 
 
 def subnet(row: SubnetRow) -> Json:
     """A subnet."""
-    ranges = pools(checked_cidr(row.cidr), row.gateway_ip)
+    ranges = subnets.ranges(row)
     return {
         "id": row.id,
         "name": row.name,
@@ -61,12 +61,12 @@ def subnet(row: SubnetRow) -> Json:
         "gateway_ip": row.gateway_ip,
         "cidr": row.cidr,
         "allocation_pools": [{"start": first, "end": last} for first, last in ranges],
-        "host_routes": [],
-        "dns_nameservers": [],
+        "host_routes": row.host_routes,
+        "dns_nameservers": row.dns_nameservers,
         "description": row.description,
         "router:external": False,
         "service_types": [],
-        "tags": [],
+        "tags": row.tags,
         **_standard(row),
         "tenant_id": row.project_id,
     }
@@ -113,7 +113,7 @@ def _port_binding(row: PortRow) -> Json:
 
 
 def binding(row: BindingRow) -> Json:
-    """A port binding."""
+    """A port binding, in Neutron's order, and then what Kedge adds."""
     return {
         "host": row.host,
         "vif_type": row.vif_type,
@@ -121,6 +121,22 @@ def binding(row: BindingRow) -> Json:
         "status": row.status,
         "profile": row.profile,
         "vif_details": row.vif_details,
+        "migration_id": row.migration_id,
+        "vif_status": views.vif_status(row).value,
+    }
+
+
+def preview(would_be: Binding, present: BindingRow | None) -> Json:
+    """A binding that is not made, in the form of one that is."""
+    return {
+        "host": would_be.host,
+        "vif_type": would_be.vif_type.value,
+        "vnic_type": would_be.vnic_type,
+        "status": would_be.status.value,
+        "profile": dict(would_be.profile),
+        "vif_details": dict(would_be.vif_details),
+        "migration_id": present.migration_id if present else None,
+        "vif_status": (views.vif_status(present) if present else PortStatus.DOWN).value,
     }
 
 
@@ -133,12 +149,12 @@ def agent(row: AgentRow, host: HostRow, alive: bool) -> Json:
         "binary": binary,
         "topic": "N/A",
         "host": row.host,
-        "admin_state_up": host.admin_state_up,
+        "admin_state_up": row.admin_state_up,
         "availability_zone": None,
         "created_at": _plain_time(row.created_at),
         "started_at": _plain_time(row.started_at),
         "heartbeat_timestamp": _plain_time(host.last_seen),
-        "description": None,
+        "description": row.description,
         "resources_synced": None,
         "alive": alive,
         "configurations": _configurations(HostBackend(**row.backend)),

@@ -3,13 +3,15 @@
 from fastapi import APIRouter
 
 from ..local import LocalNetworkService
-from . import agents, bindings, discovery, networks, ports, subnets
+from . import agents, binding_extensions, bindings, discovery, networks, ports, subnets, tags
+from .documented import ERRORS
 
 
 def network_router(service: LocalNetworkService) -> APIRouter:
     """The routes under `/network`, with the shapes, statuses and errors of Neutron's API v2.0."""
-    router = APIRouter()
+    router = APIRouter(responses=ERRORS)
     router.include_router(discovery.routes())
-    for part in (networks, subnets, ports, bindings, agents):
+    # In the order in which they are tried: what clients ask most comes first.
+    for part in (ports, bindings, binding_extensions, networks, subnets, agents, tags):
         router.include_router(part.routes(service), prefix="/network/v2.0")
     return router

@@ -1,12 +1,23 @@
 """/v2.0/subnets."""
 
-from fastapi import APIRouter, Request
+from typing import Any
 
-from ..local import LocalNetworkService, networks
+from fastapi import APIRouter, Request, Response
+
+from kedge.store.tables import SubnetRow
+from kedge.strict_request import StrictRoute
+
+from ..local import LocalNetworkService, subnets
+from ..local.work import Work
 from . import render
-from .bodies import NewSubnetBody
+from .answers import SubnetAnswer, SubnetList
+from .bodies import NewSubnet, SubnetChanges
+from .documented import answer, chooses_fields, lists, shows
+from .envelopes import NewSubnetBody, SubnetChangesBody
 from .listing import many, one
-from .render import Json
+from .paging import listed
+from .revisions import Expected, require_revision
+from .tag_filters import TAG_FILTERS
 
 FILTERS = (
     "id",
@@ -20,40 +31,67 @@ FILTERS = (
     "gateway_ip",
     "enable_dhcp",
     "revision_number",
+    *TAG_FILTERS,
 )
+_PLAIN = ("name", "description", "enable_dhcp", "gateway_ip", "dns_nameservers")
 
 
 def routes(service: LocalNetworkService) -> APIRouter:
     """The routes for subnets."""
-    router = APIRouter(prefix="/subnets", tags=["subnets"])
+    router = APIRouter(prefix="/subnets", tags=["subnets"], route_class=StrictRoute)
 
-    @router.post("", status_code=201)
-    def create(body: NewSubnetBody) -> Json:
-        """Make a subnet."""
-        attributes = body.subnet.model_dump(exclude={"network_id", "cidr"})
-        if "gateway_ip" not in body.subnet.model_fields_set:
-            attributes["gateway_ip"] = ""
+    @router.post("", **shows(SubnetAnswer | SubnetList, 201))
+    def create(body: NewSubnetBody) -> Response:
+        """Make a subnet, or several at once: all of them or none."""
         with service.write() as work:
-            row = networks.create_subnet(work, body.subnet.network_id, body.subnet.cidr, **attributes)
-            return {"subnet": render.subnet(row)}
+            made = [render.subnet(_made(work, new)) for new in body.wanted]
+        return answer(body.answered(made), 201)
 
-    @router.get("")
-    def index(request: Request) -> Json:
+    @router.get("", **lists(SubnetList, FILTERS))
+    def index(request: Request) -> Response:
         """List subnets."""
         with service.read() as work:
-            found = [render.subnet(row) for row in networks.all_subnets(work)]
-        return {"subnets": many(request, found, FILTERS)}
+            found = [render.subnet(row) for row in subnets.all_subnets(work)]
+        return answer(listed(request, "subnets", many(request, found, FILTERS)))
 
-    @router.get("/{subnet_id}")
-    def show(subnet_id: str, request: Request) -> Json:
+    @router.get("/{subnet_id}", **chooses_fields(SubnetAnswer))
+    def show(subnet_id: str, request: Request) -> Response:
         """Show a subnet."""
         with service.read() as work:
-            return {"subnet": one(request, render.subnet(networks.subnet(work, subnet_id)))}
+            return answer({"subnet": one(request, render.subnet(subnets.subnet(work, subnet_id)))})
+
+    @router.put("/{subnet_id}", **shows(SubnetAnswer))
+    def update(subnet_id: str, body: SubnetChangesBody, expected: Expected) -> Response:
+        """Change a subnet. Its pools stay as they are unless they are given."""
+        with service.write() as work:
+            row = subnets.subnet(work, subnet_id, lock=True)
+            require_revision(row, expected)
+            subnets.update_subnet(work, row, **_given(body.subnet))
+            shown = render.subnet(row)
+        return answer({"subnet": shown})
 
     @router.delete("/{subnet_id}", status_code=204)
-    def delete(subnet_id: str) -> None:
+    def delete(subnet_id: str, expected: Expected) -> None:
         """Delete a subnet that no port has an address from."""
         with service.write() as work:
-            networks.delete_subnet(work, subnet_id)
+            row = subnets.subnet(work, subnet_id, lock=True)
+            require_revision(row, expected)
+            subnets.delete_subnet(work, row)
 
     return router
+
+
+def _made(work: Work, new: NewSubnet) -> SubnetRow:
+    given = {name: value for name, value in _given(new).items() if name == "gateway_ip" or value is not None}
+    return subnets.create_subnet(
+        work, new.network_id, new.cidr, ip_version=new.ip_version, project_id=new.project_id, **given
+    )
+
+
+def _given(body: SubnetChanges) -> dict[str, Any]:
+    given = body.given(*_PLAIN)
+    if body.allocation_pools is not None:
+        given["allocation_pools"] = [(each.start, each.end) for each in body.allocation_pools]
+    if "host_routes" in body.model_fields_set:
+        given["host_routes"] = [each.model_dump() for each in body.host_routes or ()]
+    return given

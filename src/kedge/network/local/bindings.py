@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import Select, select
+
 from kedge.core.adopt import Recognised
 from kedge.core.binding import Bound, bind_port
 from kedge.model.errors import CannotBind
@@ -19,6 +21,7 @@ from ..errors import (
     PortBindingError,
     PortBindingInUse,
     PortBindingNotFound,
+    PortBindingOvertaken,
 )
 from . import hosts, views
 from .work import Work
@@ -35,6 +38,23 @@ HOST_PROFILE_KEYS = frozenset(
         "vf_num",
     }
 )
+
+
+def active_host(port_id: str) -> Select[str]:
+    """The query for the host of the port's ACTIVE binding."""
+    return select(BindingRow.host).where(
+        BindingRow.port_id == port_id, BindingRow.status == BindingStatus.ACTIVE
+    )
+
+
+def refuse_overtaken(port: PortRow, host: str | None) -> None:
+    """Raise PortBindingOvertaken unless the port's ACTIVE binding is still on this host (None: there is none).
+
+    Of two callers that decide on the same state, the later one's decision is on a state that is gone.
+    """
+    present = views.active(port)
+    if (present.host if present else None) != host:
+        raise PortBindingOvertaken(port.id, present.host if present else "")
 
 
 def in_order(row: PortRow) -> list[BindingRow]:

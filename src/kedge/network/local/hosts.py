@@ -1,20 +1,16 @@
-"""Hosts and their agents: what they report, whether they live, and what is to be plugged on them."""
+"""Hosts and their agents: what they report of themselves, and whether they live."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 
 from sqlalchemy import select
-from sqlalchemy.orm import contains_eager, joinedload, selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 from kedge.model.agent_api import HostReport
-from kedge.model.domain import VifState
 from kedge.model.errors import BadRequest
 from kedge.model.host import Host, HostBackend
-from kedge.model.network import BindingStatus, Vif, vif_of
-from kedge.store.tables import AgentRow, BindingRow, HostRow, PortRow, ServerRow, ServerStatus
+from kedge.store.tables import AgentRow, HostRow, ServerRow, ServerStatus
 
 from ..errors import AgentNotFound, HostNotFound
-from . import views
 from .work import Work, new_id
 
 _RUNNING = (ServerStatus.ACTIVE, ServerStatus.PAUSED, ServerStatus.MIGRATING)
@@ -38,7 +34,6 @@ def record(work: Work, report: HostReport) -> None:
     row.running = list(report.running)
     row.last_seen = work.now
     _record_backends(work, row, report)
-    _record_vifs(work, report.host, report.vifs)
 
 
 def _record_backends(work: Work, row: HostRow, report: HostReport) -> None:
@@ -54,37 +49,6 @@ def _record_backends(work: Work, row: HostRow, report: HostReport) -> None:
         row.agents.remove(gone)
 
 
-def _record_vifs(work: Work, host: str, states: Mapping[str, VifState]) -> None:
-    for binding in work.session.scalars(select(BindingRow).where(BindingRow.host == host)):
-        state = VifState(states.get(binding.port_id, VifState.ABSENT))
-        if state == binding.vif_state:
-            continue
-        binding.vif_state = state.value
-        if binding.status == BindingStatus.ACTIVE:
-            binding.port.revision_number += 1
-            binding.port.updated_at = work.now
-
-
-def duties(work: Work, host: str) -> tuple[Vif, ...]:
-    """The VIFs of all bindings on a host, ACTIVE or not, in the order in which their ports were made."""
-    rows = work.session.scalars(
-        select(BindingRow)
-        .join(BindingRow.port)
-        .options(
-            contains_eager(BindingRow.port).options(
-                joinedload(PortRow.network), selectinload(PortRow.addresses), selectinload(PortRow.bindings)
-            )
-        )
-        .where(BindingRow.host == host)
-        .order_by(PortRow.number)
-    )
-    return tuple(
-        vif_of(views.port(row.port), views.network(row.port.network), views.binding(row))
-        for row in rows
-        if views.is_bound(row)
-    )
-
-
 def all_hosts(work: Work) -> list[Host]:
     """All hosts by name."""
     return [_host(work, row) for row in _rows(work)]
@@ -92,7 +56,8 @@ def all_hosts(work: Work) -> list[Host]:
 
 def host(work: Work, name: str) -> Host:
     """The host of this name. Raises HostNotFound."""
-    row = work.session.get(HostRow, name)
+    query = select(HostRow).where(HostRow.name == name).options(joinedload(HostRow.agents))
+    row = work.session.scalars(query).unique().one_or_none()
     if row is None:
         raise HostNotFound(name, [each.name for each in all_hosts(work)])
     return _host(work, row)
@@ -146,4 +111,5 @@ def _host(work: Work, row: HostRow) -> Host:
         libvirt_uri=row.libvirt_uri,
         migrate_uri=row.migrate_uri,
         libvirt_version=row.libvirt_version,
+        disabled=tuple(agent.driver for agent in row.agents if not agent.admin_state_up),
     )

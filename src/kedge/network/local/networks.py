@@ -1,22 +1,18 @@
-"""Networks and their subnets."""
+"""Networks."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
 from kedge.model.network import NetworkType, Segment
-from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
+from kedge.store.tables import NetworkRow, PortRow
 
-from ..addresses import checked_cidr, checked_ip, default_gateway
 from ..errors import (
     FlatNetworkInUse,
     InvalidInput,
     NetworkInUse,
     NetworkNotFound,
-    SubnetInUse,
-    SubnetNotFound,
     VlanIdInUse,
 )
 from .work import Work, new_id
@@ -24,9 +20,10 @@ from .work import Work, new_id
 MTU_MIN, MTU_MAX = 68, 65535  # RFC 791, and the size of an IP packet's length field
 
 
-def network(work: Work, network_id: str) -> NetworkRow:
-    """The network with this id. Raises NetworkNotFound."""
-    row = work.session.scalar(select(NetworkRow).where(NetworkRow.id == network_id))
+def network(work: Work, network_id: str, *, lock: bool = False) -> NetworkRow:
+    """The network with this id. With `lock`, nobody else changes it meanwhile. Raises NetworkNotFound."""
+    query = select(NetworkRow).where(NetworkRow.id == network_id)
+    row = work.session.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise NetworkNotFound(network_id)
     return row
@@ -51,7 +48,9 @@ def create_network(work: Work, *, segment: Segment, mtu: int = 1500, **attribute
         segmentation_id=segment.segmentation_id,
         mtu=mtu,
         subnets=[],
-        **_made(work.now),
+        tags=[],
+        created_at=work.now,
+        updated_at=work.now,
         **attributes,
     )
     work.session.add(row)
@@ -59,14 +58,13 @@ def create_network(work: Work, *, segment: Segment, mtu: int = 1500, **attribute
     return row
 
 
-def update_network(work: Work, network_id: str, **attributes: Any) -> NetworkRow:
-    """Change a network's name, description or administrative state. Raises NetworkNotFound."""
-    row = network(work, network_id)
+def update_network(work: Work, row: NetworkRow, **attributes: Any) -> None:
+    """Set columns of a network."""
     for name, value in attributes.items():
         setattr(row, name, value)
     row.revision_number += 1
     row.updated_at = work.now
-    return row
+    work.session.flush()
 
 
 def delete_network(work: Work, network_id: str) -> None:
@@ -78,66 +76,7 @@ def delete_network(work: Work, network_id: str) -> None:
     if ports:
         raise NetworkInUse(network_id, ports)
     work.session.delete(row)
-
-
-def subnet(work: Work, subnet_id: str) -> SubnetRow:
-    """The subnet with this id. Raises SubnetNotFound."""
-    row = work.session.scalar(select(SubnetRow).where(SubnetRow.id == subnet_id))
-    if row is None:
-        raise SubnetNotFound(subnet_id)
-    return row
-
-
-def all_subnets(work: Work) -> list[SubnetRow]:
-    """All subnets, in the order in which they were made."""
-    return list(work.session.scalars(select(SubnetRow).order_by(SubnetRow.number)))
-
-
-def create_subnet(
-    work: Work,
-    network_id: str,
-    cidr: str,
-    *,
-    ip_version: int | None = None,
-    gateway_ip: str | None = "",
-    **attributes: Any,
-) -> SubnetRow:
-    """Make a subnet. `gateway_ip` None is none, "" the first address. Raises NetworkNotFound and InvalidInput."""
-    parent = network(work, network_id)
-    block = checked_cidr(cidr)
-    if ip_version not in (None, block.version):
-        raise InvalidInput(f"{cidr} is of IP version {block.version}, not {ip_version}.")
-    for other in parent.subnets:
-        other_block = checked_cidr(other.cidr)
-        if other_block.version == block.version and other_block.overlaps(block):
-            raise InvalidInput(f"{cidr} overlaps with {other.cidr} of subnet {other.id} on the same network.")
-    gateway = default_gateway(block) if gateway_ip == "" else gateway_ip
-    row = SubnetRow(
-        id=new_id(),
-        ip_version=block.version,
-        cidr=str(block),
-        gateway_ip=checked_ip(gateway) if gateway else None,
-        **_made(work.now),
-        **attributes,
-    )
-    parent.subnets.append(row)
     work.session.flush()
-    return row
-
-
-def delete_subnet(work: Work, subnet_id: str) -> None:
-    """Delete a subnet. Raises SubnetNotFound, and SubnetInUse if ports have addresses from it."""
-    row = subnet(work, subnet_id)
-    given = work.session.scalar(
-        select(func.count()).select_from(AddressRow).where(AddressRow.subnet_id == subnet_id)
-    )
-    if given:
-        raise SubnetInUse(subnet_id, given)
-    work.session.delete(row)
-
-
-def _made(now: datetime) -> dict[str, datetime]:
-    return {"created_at": now, "updated_at": now}
 
 
 def _check_segment(segment: Segment) -> None:

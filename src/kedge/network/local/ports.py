@@ -5,25 +5,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import joinedload
+from sqlalchemy.orm.attributes import set_committed_value
 
+from kedge.store import locks_rows
 from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
 
-from ..addresses import checked_cidr, checked_ip, checked_mac, first_free, random_mac
+from ..addresses import checked_cidr, checked_ip, checked_mac, random_mac
 from ..errors import (
     InvalidInput,
     InvalidIpForNetwork,
-    IpAddressGenerationFailure,
     IpAddressInUse,
     MacAddressInUse,
     PortBoundMac,
     PortInUse,
     PortNotFound,
 )
-from . import bindings, hosts, networks, views
+from . import bindings, events, hosts, networks, subnets, views
+from .allocation import free_address
 from .work import Work, new_id
 
 _MAC_ATTEMPTS = 16
+
+WHOLE = (joinedload(PortRow.bindings), joinedload(PortRow.addresses))
+"""How all that is shown of a port is read by one statement."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +41,31 @@ class WantedAddress:
 
 def port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
     """The port with this id. With `lock`, nobody else changes its bindings meanwhile. Raises PortNotFound."""
-    query = select(PortRow).where(PortRow.id == port_id)
-    row = work.session.scalar(query.with_for_update() if lock else query)
-    if row is None:
+    found = ports(work, {"id": [port_id]}, lock=lock)
+    if not found:
         raise PortNotFound(port_id)
-    return row
+    return found[0]
 
 
 def ports(work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False) -> list[PortRow]:
-    """The ports whose columns have one of these values each, in the order in which they were made."""
-    query = select(PortRow).options(selectinload(PortRow.bindings), selectinload(PortRow.addresses))
-    for column, values in equal.items():
-        query = query.where(getattr(PortRow, column).in_(values))
-    query = query.order_by(PortRow.number)
-    return list(work.session.scalars(query.with_for_update() if lock else query))
+    """The ports whose columns have one of these values each, in the order in which they were made.
+
+    Whoever changes bindings or addresses of ports has all of these locked first; always by number, so that no
+    two wait for each other.
+    """
+    conditions = [getattr(PortRow, column).in_(values) for column, values in equal.items()]
+    if lock and locks_rows(work.session):
+        # Read after they are locked: what is joined to a row that has to be waited for would be as it was before
+        # the wait (PostgreSQL's documentation, section 13.2.1).
+        numbers = select(PortRow.number).where(*conditions).order_by(PortRow.number).with_for_update()
+        conditions = [PortRow.number.in_(work.session.scalars(numbers).all())]
+    query = select(PortRow).where(*conditions).order_by(PortRow.number)
+    found = list(work.session.scalars(query.options(*WHOLE)).unique())
+    for row in found:
+        for each in row.bindings:
+            # Known, but by no key that the session could find it by: it would be read again where it is needed.
+            set_committed_value(each, "port", row)
+    return found
 
 
 def create_port(
@@ -72,19 +88,21 @@ def create_port(
         id=new_id(),
         network=network,
         mac_address=_free_mac(work, network_id, mac_address),
+        addresses=[],
         bindings=[],
         created_at=work.now,
         updated_at=work.now,
         **{"profile": {}, "allowed_address_pairs": [], "tags": []} | attributes,
     )
     work.session.add(row)
-    work.session.flush()
     set_addresses(work, row, _one_of_each(network) if addresses is None else addresses, foreign_addresses)
+    work.session.flush()
     return row
 
 
 def delete_port(work: Work, row: PortRow) -> None:
     """Delete a port with its bindings and addresses."""
+    events.port_deleted(work, row)
     work.session.delete(row)
 
 
@@ -113,8 +131,9 @@ def update_port(work: Work, row: PortRow, **attributes: Any) -> None:
 
 def set_addresses(work: Work, row: PortRow, wanted: Sequence[WantedAddress], foreign: bool = False) -> None:
     """Give the port exactly these addresses. Raises IpAddressInUse, InvalidIpForNetwork and others."""
-    row.addresses.clear()
-    work.session.flush()
+    if row.addresses:
+        row.addresses.clear()
+        work.session.flush()
     for each in wanted:
         subnet, address = _resolved(work, row.network, each, foreign)
         row.addresses.append(
@@ -129,19 +148,24 @@ def _resolved(
     if wanted.ip_address is None:
         if wanted.subnet_id is None:
             raise InvalidInput("A fixed IP needs a subnet_id or an ip_address.")
-        subnet = networks.subnet(work, wanted.subnet_id)
+        subnet = _subnet(work, network, wanted.subnet_id)
         if subnet.network_id != network.id:
             raise InvalidInput(f"Subnet {subnet.id} is not of network {network.id}.")
-        return subnet, _free_address(work, subnet)
+        return subnet, free_address(work, subnet.id)
     address = checked_ip(wanted.ip_address)
     holder = next((each for each in network.subnets if _contains(each, address)), None)
     if holder is None and not foreign:
         raise InvalidIpForNetwork(network.id, address)
     if holder and wanted.subnet_id not in (None, holder.id):
         raise InvalidInput(f"IP address {address} does not lie in subnet {wanted.subnet_id}.")
-    if address in _taken(work, network.id):
+    if _address_taken(work, network.id, address):
         raise IpAddressInUse(network.id, address)
     return holder, address
+
+
+def _subnet(work: Work, network: NetworkRow, subnet_id: str) -> SubnetRow:
+    own = next((each for each in network.subnets if each.id == subnet_id), None)
+    return own or subnets.subnet(work, subnet_id)
 
 
 def _contains(subnet: SubnetRow, address: str) -> bool:
@@ -153,17 +177,11 @@ def _one_of_each(network: NetworkRow) -> list[WantedAddress]:
     return [WantedAddress(subnet_id=first_by_version[version]) for version in sorted(first_by_version)]
 
 
-def _free_address(work: Work, subnet: SubnetRow) -> str:
-    address = first_free(
-        checked_cidr(subnet.cidr), _taken(work, subnet.network_id) | {subnet.gateway_ip or ""}
+def _address_taken(work: Work, network_id: str, address: str) -> bool:
+    query = select(AddressRow.number).where(
+        AddressRow.network_id == network_id, AddressRow.ip_address == address
     )
-    if address is None:
-        raise IpAddressGenerationFailure(subnet.id)
-    return address
-
-
-def _taken(work: Work, network_id: str) -> set[str]:
-    return set(work.session.scalars(select(AddressRow.ip_address).where(AddressRow.network_id == network_id)))
+    return work.session.scalar(query) is not None
 
 
 def _free_mac(work: Work, network_id: str, wanted: str | None) -> str:

@@ -5,21 +5,23 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from kedge.core.adopt import Recognised
 from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.errors import Conflict
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
-from kedge.store import reading, transaction
+from kedge.store import is_retryable, look, reading, single_statement, transaction
 
-from . import bindings, hosts, networks, ports, views
+from . import bindings, hosts, networks, ports, views, vifs
 from .ports import WantedAddress
 from .work import Clock, Work, utc_now
 
 
-def _by_a_rival(error: IntegrityError) -> bool:
+def _by_a_rival(error: DBAPIError) -> bool:
+    if not isinstance(error, IntegrityError):
+        return is_retryable(error)
     # All else that a constraint can refuse (a missing value, a check) is a mistake of this code.
     reason = str(error.orig).lower()
     return "unique" in reason or "foreign key" in reason
@@ -48,13 +50,18 @@ class LocalNetworkService:
         self._dead_after = timedelta(seconds=dead_after_s)
         self._report_every_s = report_every_s
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for what else is kept there."""
+        return self._engine
+
     @contextmanager
     def write(self) -> Iterator[Work]:
         """A transaction that changes things. A constraint that a rival's transaction broke first is a Conflict."""
         try:
             with transaction(self._engine) as session:
                 yield Work(session, self._clock(), self._dead_after)
-        except IntegrityError as error:
+        except DBAPIError as error:
             if not _by_a_rival(error):
                 raise
             raise Conflict(
@@ -65,6 +72,12 @@ class LocalNetworkService:
     def read(self) -> Iterator[Work]:
         """A transaction that only looks."""
         with reading(self._engine) as session:
+            yield Work(session, self._clock(), self._dead_after)
+
+    @contextmanager
+    def read_once(self) -> Iterator[Work]:
+        """For one single statement, which sees one state without a transaction around it."""
+        with single_statement(self._engine) as session:
             yield Work(session, self._clock(), self._dead_after)
 
     # The NetworkService protocol; what each call means is said there.
@@ -111,6 +124,10 @@ class LocalNetworkService:
         """All bindings of a port, the ACTIVE one first."""
         with self.read() as work:
             return [views.binding(row) for row in bindings.in_order(ports.port(work, port_id))]
+
+    def active_host(self, port_id: str) -> str | None:
+        """The host of the port's ACTIVE binding; None if it has none, or there is no such port."""
+        return look(self._engine, bindings.active_host(port_id))
 
     def preview(self, port_id: str, host: str) -> Binding:
         """How the port would be bound on `host`; stores nothing."""
@@ -184,11 +201,12 @@ class LocalNetworkService:
         """Keep what an agent says of its host: backends, addresses, and the states of its VIFs."""
         with self.write() as work:
             hosts.record(work, report)
+            vifs.record(work, report.host, report.vifs)
 
     def duties(self, host: str) -> HostDuties:
         """What an agent is to keep plugged: the VIF of every binding on its host, ACTIVE or INACTIVE."""
         with self.read() as work:
-            return HostDuties(hosts.duties(work, host), self._report_every_s)
+            return HostDuties(vifs.duties(work, host), self._report_every_s)
 
     def hosts(self) -> list[Host]:
         """All hosts by name, dead ones too."""

@@ -70,4 +70,9 @@ def is_bound(row: BindingRow) -> bool:
 def status(row: PortRow) -> PortStatus:
     """A port is what the device of its ACTIVE binding is, whatever happens to its INACTIVE ones."""
     chosen = active(row)
-    return _STATUS[VifState(chosen.vif_state)] if chosen else PortStatus.DOWN
+    return vif_status(chosen) if chosen else PortStatus.DOWN
+
+
+def vif_status(row: BindingRow) -> PortStatus:
+    """The state of a binding's device on its host."""
+    return _STATUS[VifState(row.vif_state)]

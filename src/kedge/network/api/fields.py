@@ -1,0 +1,81 @@
+"""The kinds of values that requests' bodies have, with Neutron's limits and words."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ..errors import InvalidInput
+
+PROFILE_MAX = 4095  # characters of the JSON text of a binding's profile
+TAG_MAX = 255
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _uuid(value: str) -> str:
+    if not _UUID.fullmatch(value.lower()):
+        raise PydanticCustomError("uuid", "'{value}' is not a valid UUID", {"value": value[:64]})
+    return value.lower()
+
+
+def _fitting_profile(value: dict[str, Any]) -> dict[str, Any]:
+    if _length(value) > PROFILE_MAX:
+        raise PydanticCustomError(
+            "profile_too_long",
+            "binding:profile value too large, at most {max} characters",
+            {"max": PROFILE_MAX},
+        )
+    return value
+
+
+def _unique(values: list[str]) -> list[str]:
+    if len(values) != len(set(values)):
+        raise PydanticCustomError("not_unique", "Duplicate items in the list")
+    return values
+
+
+def _nothing(values: list[Any]) -> list[Any]:
+    if values:
+        raise PydanticCustomError("not_supported", "Kedge does not have these; leave them out")
+    return values
+
+
+def refuse_long_profile(profile: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a profile that merging has made too long to be stored by Neutron too."""
+    if _length(profile) > PROFILE_MAX:
+        raise InvalidInput(
+            f"binding:profile value too large: with what is there already it is over {PROFILE_MAX} characters; "
+            "remove a key by giving it as null."
+        )
+
+
+def _length(profile: Mapping[str, Any]) -> int:
+    return len(json.dumps(profile))
+
+
+Name = Annotated[str, StringConstraints(max_length=255)]
+Host = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Address = Annotated[str, StringConstraints(max_length=64)]
+Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
+Profile = Annotated[dict[str, Any], AfterValidator(_fitting_profile)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_MAX)]
+Tags = Annotated[list[Tag], AfterValidator(_unique)]
+Nothing = Annotated[
+    list[Any], AfterValidator(_nothing), WithJsonSchema({"type": "array", "items": {}, "maxItems": 0})
+]
+VnicType = Literal[
+    "normal",
+    "direct",
+    "macvtap",
+    "baremetal",
+    "direct-physical",
+    "virtio-forwarder",
+    "smart-nic",
+    "accelerator-direct",
+    "accelerator-direct-physical",
+    "remote-managed",
+    "vdpa",
+]

@@ -1,0 +1,167 @@
+"""Subnets: blocks of addresses of a network, and the ranges that its ports get theirs from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+
+from kedge.store.tables import AddressRow, SubnetRow
+
+from ..addresses import (
+    IpNetwork,
+    Pool,
+    checked_cidr,
+    checked_gateway,
+    checked_ip,
+    checked_pools,
+    default_gateway,
+    default_pools,
+)
+from ..errors import GatewayIpInUse, InvalidInput, SubnetInUse, SubnetNotFound
+from . import networks
+from .work import Work, new_id
+
+FIRST_ADDRESS = ""
+"""As a gateway: the first address of the block that a host may have."""
+
+
+def subnet(work: Work, subnet_id: str, *, lock: bool = False) -> SubnetRow:
+    """The subnet with this id. With `lock`, nobody else changes it meanwhile. Raises SubnetNotFound."""
+    query = select(SubnetRow).where(SubnetRow.id == subnet_id)
+    row = work.session.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise SubnetNotFound(subnet_id)
+    return row
+
+
+def all_subnets(work: Work) -> list[SubnetRow]:
+    """All subnets, in the order in which they were made."""
+    return list(work.session.scalars(select(SubnetRow).order_by(SubnetRow.number)))
+
+
+def ranges(row: SubnetRow) -> list[Pool]:
+    """The ranges that ports get addresses from, as (first, last)."""
+    if row.allocation_pools is None:
+        return default_pools(checked_cidr(row.cidr), row.gateway_ip)
+    return [(pool["start"], pool["end"]) for pool in row.allocation_pools]
+
+
+def create_subnet(
+    work: Work,
+    network_id: str,
+    cidr: str,
+    *,
+    ip_version: int | None = None,
+    gateway_ip: str | None = FIRST_ADDRESS,
+    allocation_pools: Sequence[Pool] | None = None,
+    host_routes: Sequence[Mapping[str, str]] = (),
+    dns_nameservers: Sequence[str] = (),
+    **attributes: Any,
+) -> SubnetRow:
+    """Make a subnet. `gateway_ip` None is none. Without pools, all addresses but the gateway's are given out.
+
+    Raises NetworkNotFound, InvalidInput and, for pools, what `checked_pools` raises.
+    """
+    parent = networks.network(work, network_id, lock=True)
+    block = checked_cidr(cidr)
+    if ip_version not in (None, block.version):
+        raise InvalidInput(f"{cidr} is of IP version {block.version}, not {ip_version}.")
+    for other in parent.subnets:
+        other_block = checked_cidr(other.cidr)
+        if other_block.version == block.version and other_block.overlaps(block):
+            raise InvalidInput(f"{cidr} overlaps with {other.cidr} of subnet {other.id} on the same network.")
+    if gateway_ip == FIRST_ADDRESS:
+        gateway: str | None = default_gateway(block)
+    else:
+        gateway = None if gateway_ip is None else checked_gateway(gateway_ip, block)
+    pools = default_pools(block, gateway) if allocation_pools is None else allocation_pools
+    row = SubnetRow(
+        id=new_id(),
+        ip_version=block.version,
+        cidr=str(block),
+        gateway_ip=gateway,
+        allocation_pools=_stored(checked_pools(block, pools, gateway)),
+        host_routes=_checked_routes(host_routes, block.version),
+        dns_nameservers=_checked_servers(dns_nameservers),
+        tags=[],
+        created_at=work.now,
+        updated_at=work.now,
+        **attributes,
+    )
+    parent.subnets.append(row)
+    work.session.flush()
+    return row
+
+
+def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:
+    """Change a subnet. As in Neutron, pools stay as they are unless they are given, whatever the gateway becomes.
+
+    Raises GatewayIpInUse, InvalidInput and what `checked_pools` raises.
+    """
+    block = checked_cidr(row.cidr)
+    # A subnet of an older schema has no pools of its own until its gateway, on which they depend, is changed.
+    pools = changes.pop("allocation_pools", None)
+    if "gateway_ip" in changes:
+        changes["gateway_ip"] = _next_gateway(work, row, block, changes["gateway_ip"])
+    gateway = changes.get("gateway_ip", row.gateway_ip)
+    row.allocation_pools = _stored(checked_pools(block, ranges(row) if pools is None else pools, gateway))
+    if "host_routes" in changes:
+        changes["host_routes"] = _checked_routes(changes["host_routes"] or (), block.version)
+    if "dns_nameservers" in changes:
+        changes["dns_nameservers"] = _checked_servers(changes["dns_nameservers"] or ())
+    for name, value in changes.items():
+        setattr(row, name, value)
+    row.revision_number += 1
+    row.updated_at = work.now
+    work.session.flush()
+
+
+def delete_subnet(work: Work, row: SubnetRow) -> None:
+    """Delete a subnet. Raises SubnetInUse if ports have addresses from it."""
+    given = work.session.scalar(
+        select(func.count()).select_from(AddressRow).where(AddressRow.subnet_id == row.id)
+    )
+    if given:
+        raise SubnetInUse(row.id, given)
+    work.session.delete(row)
+    work.session.flush()
+
+
+def _next_gateway(work: Work, row: SubnetRow, block: IpNetwork, wanted: str | None) -> str | None:
+    gateway = None if wanted is None else checked_gateway(wanted, block)
+    if gateway in (None, row.gateway_ip):
+        return gateway
+    holder = work.session.scalar(
+        select(AddressRow.port_id).where(
+            AddressRow.network_id == row.network_id, AddressRow.ip_address == gateway
+        )
+    )
+    if holder is not None:
+        raise GatewayIpInUse(gateway, holder)
+    return gateway
+
+
+def _stored(pools: Sequence[Pool]) -> list[dict[str, str]]:
+    return [{"start": first, "end": last} for first, last in pools]
+
+
+def _checked_routes(routes: Sequence[Mapping[str, str]], version: int) -> list[dict[str, str]]:
+    found = list(_routes(routes, version))
+    if any(found.count(route) > 1 for route in found):
+        raise InvalidInput("A route is in host_routes twice.")
+    return found
+
+
+def _routes(routes: Sequence[Mapping[str, str]], version: int) -> Iterator[dict[str, str]]:
+    for route in routes:
+        destination, nexthop = checked_cidr(route["destination"]), checked_ip(route["nexthop"])
+        if destination.version != version or checked_cidr(nexthop).version != version:
+            raise InvalidInput(f"Route {destination} via {nexthop} is not of IP version {version}.")
+        yield {"destination": str(destination), "nexthop": nexthop}
+
+
+def _checked_servers(servers: Sequence[str]) -> list[str]:
+    found = [checked_ip(server) for server in servers]
+    if len(found) != len(set(found)):
+        raise InvalidInput("An address is in dns_nameservers twice.")
+    return found

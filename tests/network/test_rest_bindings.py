@@ -1,0 +1,180 @@
+"""Port bindings over REST, held against what Neutron 29 was seen to answer."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from kedge.model.domain import VifState
+
+from .network_world import World
+from .recorded import (
+    MACVTAP_DETAILS,
+    OVS_DETAILS,
+    binding,
+    same,
+)
+from .rest_world import NOBODY, SERVER, hosts, make_port, ok, refused
+
+
+def test_the_normal_course_of_port_bindings(api: TestClient, world: World, port: dict[str, Any]) -> None:
+    path = f"ports/{port['id']}/bindings"
+    source = binding("h4", "ACTIVE", "ovs", OVS_DETAILS)
+    same(ok(api.get(path)), {"bindings": [source]})
+    refused(
+        api.get(f"{path}/h1"),
+        404,
+        "PortBindingNotFound",
+        f"Binding for port {port['id']} for host h1 could not be found.",
+    )
+    ahead = binding("h1", "INACTIVE", "macvtap", MACVTAP_DETAILS)
+    same(ok(api.post(path, json={"binding": {"host": "h1"}}), 201), {"binding": ahead})
+    same(ok(api.get(f"{path}/h1")), {"binding": ahead})
+    same(ok(api.get(path, params={"status": "INACTIVE"})), {"bindings": [ahead]})
+    fields = {"host": "h1", "fields": ["host", "status"]}
+    assert ok(api.get(path, params=fields)) == {"bindings": [{"host": "h1", "status": "INACTIVE"}]}
+    assert ok(api.get(f"ports/{port['id']}"))["port"]["binding:host_id"] == "h4"
+    world.report("h4", {port["id"]: VifState.UP})
+    assert ok(api.get(f"ports/{port['id']}"))["port"]["status"] == "ACTIVE"
+    same(ok(api.put(f"{path}/h1/activate")), ahead | {"status": "ACTIVE"})
+    shown = ok(api.get(f"ports/{port['id']}"))["port"]
+    assert (shown["binding:host_id"], shown["binding:vif_type"], shown["status"]) == ("h1", "macvtap", "DOWN")
+    assert shown["binding:vif_details"]["bound_drivers"] == {"0": "macvtap"}
+    ok(api.delete(f"{path}/h4"), 204)
+    same(ok(api.get(path)), {"bindings": [ahead | {"status": "ACTIVE"}]})
+
+
+def test_activating_the_source_again_binds_it_fully(api: TestClient, port: dict[str, Any]) -> None:
+    path = f"ports/{port['id']}/bindings"
+    ok(api.post(path, json={"binding": {"host": "h1"}}), 201)
+    ok(api.put(f"{path}/h1/activate"))
+    assert ok(api.put(f"{path}/h4/activate")) == binding("h4", "ACTIVE", "ovs", OVS_DETAILS)
+    ok(api.delete(f"{path}/h4"), 204)
+    assert ok(api.put(f"{path}/h1/activate"))["status"] == "ACTIVE", "also when nothing was ACTIVE"
+
+
+def test_profiles_of_bindings_are_merged(api: TestClient, port: dict[str, Any]) -> None:
+    path = f"ports/{port['id']}/bindings"
+    body = {"host": "h1", "vnic_type": "normal", "profile": {"migrating_to": "h1"}}
+    made = ok(api.post(path, json={"binding": body}), 201)["binding"]
+    assert made == binding("h1", "INACTIVE", "macvtap", MACVTAP_DETAILS, migrating_to="h1")
+    changed = ok(api.put(f"{path}/h1", json={"binding": {"profile": {"k": "v"}}}))["binding"]
+    assert changed["profile"] == {"migrating_to": "h1", "k": "v"}
+    changed = ok(api.put(f"{path}/h1", json={"binding": {"profile": {"migrating_to": None}}}))["binding"]
+    assert changed["profile"] == {"k": "v"}
+    assert ok(api.get(f"{path}/h4"))["binding"]["profile"] == {}
+
+
+def test_refusals_of_port_bindings(api: TestClient, world: World, port: dict[str, Any]) -> None:
+    path = f"ports/{port['id']}/bindings"
+    ok(api.post(path, json={"binding": {"host": "h1"}}), 201)
+    for host in ("h1", "h4"):
+        message = f"Binding for port {port['id']} on host {host} already exists."
+        refused(api.post(path, json={"binding": {"host": host}}), 409, "PortBindingAlreadyExists", message)
+    refused(api.put(f"{path}/h4/activate"), 409, "PortBindingAlreadyActive", "on host h4 is already active.")
+    refused(api.put(f"{path}/nohost/activate"), 404, "PortBindingNotFound")
+    refused(api.put(f"{path}/nohost", json={"binding": {"profile": {}}}), 404, "PortBindingNotFound")
+    refused(api.delete(f"{path}/nohost"), 404, "PortBindingNotFound")
+    direct = {"host": "h2", "vnic_type": "direct"}
+    refused(api.post(path, json={"binding": direct}), 409, "PortBindingError", "macvtap: vnic_type 'direct'")
+    refused(
+        api.post(path, json={"binding": {"host": "nohost"}}), 409, "PortBindingError", "No agent has reported"
+    )
+    refused(api.post(path, json={"binding": {"host": "h6"}}), 409, "PortBindingError", "(mapped: physnet2)")
+    world.pass_time(16)
+    refused(api.post(path, json={"binding": {"host": "h2"}}), 409, "PortBindingError", "h2 is dead")
+    assert hosts(api, port["id"]) == {"h4": "ACTIVE", "h1": "INACTIVE"}
+
+
+@pytest.mark.parametrize("port_id", [NOBODY, "nonsense"])
+def test_an_unknown_port_is_not_found_by_any_call(api: TestClient, port_id: str) -> None:
+    path = f"ports/{port_id}"
+    for response in (
+        api.get(path),
+        api.put(path, json={"port": {"name": "x"}}),
+        api.delete(path),
+        api.get(f"{path}/bindings"),
+        api.post(f"{path}/bindings", json={"binding": {"host": "h1"}}),
+        api.get(f"{path}/bindings/h1"),
+        api.put(f"{path}/bindings/h1", json={"binding": {"profile": {}}}),
+        api.put(f"{path}/bindings/h1/activate"),
+        api.delete(f"{path}/bindings/h1"),
+    ):
+        refused(response, 404, "PortNotFound", f"Port {port_id} could not be found.")
+
+
+@pytest.mark.parametrize("owner", ["network:dhcp", ""])
+def test_only_ports_of_servers_have_bindings_to_ask_for(
+    api: TestClient, network: dict[str, Any], owner: str
+) -> None:
+    port_id = make_port(api, network["id"], device_owner=owner)["id"]
+    path = f"ports/{port_id}/bindings"
+    for response in (
+        api.get(path),
+        api.post(path, json={"binding": {"host": "h1"}}),
+        api.put(f"{path}/h4/activate"),
+        api.delete(f"{path}/h4"),
+    ):
+        refused(response, 400, "BadRequest", f"Bad port request: Invalid port {port_id}.")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (
+            b'{"binding": {}}',
+            "HTTPBadRequest",
+            "Failed to parse request. Required attribute 'host' not specified",
+        ),
+        (
+            b'{"binding": {"host": "h9", "colour": "red"}}',
+            "HTTPBadRequest",
+            "Unrecognized attribute(s) 'colour'",
+        ),
+        (b'{"binding": {"host": "h9", "vif_type": "ovs"}}', "HTTPBadRequest", "'vif_type'"),
+        (
+            b'{"binding": {"host": "h9", "vnic_type": "purple"}}',
+            "HTTPBadRequest",
+            "Invalid input for vnic_type",
+        ),
+        (b'{"binding": {"host": "h9", "profile": "x"}}', "HTTPBadRequest", "Invalid input for profile"),
+        (b'{"binding": {"host": 5}}', "HTTPBadRequest", "Invalid input for host"),
+        (b'{"binding": {"host": ""}}', "HTTPBadRequest", "Invalid input for host"),
+        (b'{"binding": {"host": null}}', "HTTPBadRequest", "Invalid input for host"),
+        (b'{"host": "h9"}', "HTTPBadRequest", "Unable to find 'binding' in request body"),
+        (b"{nope", "MalformedRequestBody", "Malformed request body: Cannot understand JSON."),
+        (b"", "HTTPBadRequest", "Resource body required"),
+        (b"[]", "HTTPBadRequest", ""),
+    ],
+)
+def test_bodies_that_make_no_sense_are_refused(
+    api: TestClient, port: dict[str, Any], body: bytes, kind: str, message: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    refused(api.post(f"ports/{port['id']}/bindings", content=body, headers=headers), 400, kind, message)
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "PAUSED", "MIGRATING", "SHUTOFF"])
+def test_a_running_servers_port_is_not_cut_off(
+    api: TestClient, world: World, network: dict[str, Any], status: str
+) -> None:
+    port = make_port(api, network["id"], device_id=SERVER, device_owner="compute:kedge")
+    path = f"ports/{port['id']}"
+    ok(api.post(f"{path}/bindings", json={"binding": {"host": "h1"}}), 201)
+    world.server(SERVER, status)
+    if status == "SHUTOFF":  # What a host says counts, whatever the server's row holds.
+        world.report("h4", running=(SERVER,))
+    for response in (
+        api.delete(f"{path}/bindings/h4"),
+        api.put(path, json={"port": {"binding:host_id": "h1"}}),
+        api.put(path, json={"port": {"binding:host_id": ""}}),
+        api.delete(path),
+    ):
+        refused(response, 409, "PortInUse", SERVER)
+    ok(api.put(path, json={"port": {"binding:host_id": "h4", "name": "same host"}}))
+    assert hosts(api, port["id"]) == {"h4": "ACTIVE", "h1": "INACTIVE"}
+    ok(api.delete(f"{path}/bindings/h1"), 204)
+    world.server(SERVER, "SHUTOFF")
+    world.report("h4", running=())
+    ok(api.delete(f"{path}/bindings/h4"), 204)
+    ok(api.delete(path), 204)
