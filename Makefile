@@ -10,12 +10,14 @@ PYTHON ?= $(if $(ROOT),/usr/bin/python3,python3)
 comma  := ,
 EXTRAS := $(if $(ROOT),agent$(comma)dev,dev)
 
-.PHONY: help demo test lint bench clean setup system
+.PHONY: help demo test test-neutron chaos lint bench clean setup system
 
 help:
 	@echo "make demo         a running VM moves over hosts with different network backends (root)"
 	@echo "make demo ALL=1   the same for all 20 ordered pairs of the five hosts (root)"
 	@echo "make test         everything is tested; what needs root is left out, and said, without root"
+	@echo "make test-neutron Kedge on a real Neutron, which is installed beside it (root)"
+	@echo "make chaos        what a migration depends on is killed at its steps (root); LONG=1 for all, and a storm"
 	@echo "make lint         ruff, mypy --strict and the import rules"
 	@echo "make bench        the figures in docs/performance.md (root)"
 	@echo "make clean        remove the lab, the virtual environment and the caches"
@@ -31,6 +33,15 @@ else
 	@echo "Without root the tests in the lab (real libvirtd, QEMU, Open vSwitch) are left out."
 	@$(BIN)/pytest -m "not lab" $(PYTEST)
 endif
+
+test-neutron: setup
+	@$(if $(ROOT),,echo "Neutron and the lab are set up and started by root: run it as root."; exit 1)
+	@scripts/neutron.sh
+	@KEDGE_TEST_NEUTRON=1 KEDGE_NO_SKIPS=1 $(BIN)/pytest tests/neutron $(PYTEST)
+
+chaos: setup
+	@$(if $(ROOT),,echo "Chaos kills parts of a lab of namespaces: run it as root."; exit 1)
+	@$(BIN)/python -m kedge.lab.chaos $(if $(LONG),--long)
 
 lint: setup
 	@$(BIN)/ruff check
@@ -57,4 +68,4 @@ $(VENV)/.ready-$(EXTRAS): pyproject.toml
 
 clean:
 	@if [ -n "$(ROOT)" ] && [ -x $(BIN)/python ]; then $(BIN)/python -m kedge lab down; fi
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info
+	@rm -rf $(VENV) .venv-neutron .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info

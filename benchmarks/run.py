@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from . import moves, rewrite
+from . import moves, network, rewrite
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -16,6 +16,8 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     _keep("rewrite", rewrite.run())
     print(rewrite.table(json.loads((RESULTS / "rewrite.json").read_text())))
+    _keep("network", network.run())
+    print(network.table(json.loads((RESULTS / "network.json").read_text())))
     result = moves.run()
     _keep("moves", result)
     print(moves.table(result))

@@ -6,13 +6,14 @@ set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 cache=/var/cache/kedge-lab
 
-# What the lab runs; what libvirt-python is built with; what the guest is built with.
+# What the lab runs; what libvirt-python is built with; what the guest is built with; what tests start for themselves.
 packages="
 libvirt-daemon libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients
 qemu-system-x86 qemu-utils openvswitch-switch iproute2 ethtool util-linux dmidecode ipxe-qemu seabios
 iputils-ping
 python3 python3-venv python3-dev libvirt-dev pkg-config gcc libc6-dev make
 busybox-static cpio xz-utils gzip kmod
+postgresql-15
 "
 
 [ "$(id -u)" = 0 ] || { echo "setup: run this as root" >&2; exit 1; }
@@ -45,13 +46,28 @@ forbid_services() {
     chmod 755 "$policy"
 }
 
+# PostgreSQL's package makes a cluster of data when it is installed. Tests make their own, so it is told not to.
+clusters=/etc/postgresql-common/createcluster.d
+forbid_cluster() {
+    trap 'restore_policy; allow_cluster' EXIT
+    mkdir -p "$clusters"
+    printf '# kedge-setup: no cluster is made while packages are installed.\ncreate_main_cluster = false\n' \
+        > "$clusters/kedge-setup.conf"
+}
+allow_cluster() {
+    rm -f "$clusters/kedge-setup.conf"
+    rmdir --ignore-fail-on-non-empty "$clusters" 2>/dev/null || true
+}
+
 if [ -n "$missing" ]; then
     echo "setup: installing$missing"
     forbid_services
+    forbid_cluster
     refresh
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get -q -q install -y --no-install-recommends $missing
     restore_policy
+    allow_cluster
     trap - EXIT INT TERM
 else
     echo "setup: OS packages are there"

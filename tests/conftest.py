@@ -1,9 +1,14 @@
-"""What holds for all tests: where everything must run, a skipped test is a failure."""
+"""What holds for all tests: where everything must run, a skipped test is a failure.
+
+A machine that need not have PostgreSQL leaves the runs on it out, and says so.
+"""
 
 import os
 from importlib.util import find_spec
 
 import pytest
+
+from kedge.testing import postgres
 
 if find_spec("libvirt") is None or find_spec("pyroute2") is None:
     # What only a hypervisor host has: `make test` says so where it leaves these out.
@@ -12,6 +17,9 @@ if find_spec("libvirt") is None or find_spec("pyroute2") is None:
 COVERED = "this kernel lacks"
 """The reason of the only skips that are allowed: the part of those tests that depends on the
 kernel most is run on another one, where it may not be skipped: see tests/lab/test_vlan_in_machine.py."""
+
+
+_LEFT_OUT = pytest.StashKey[int]()
 
 
 class NoSkips:
@@ -35,5 +43,25 @@ class NoSkips:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server that can be started")
     if os.environ.get("KEDGE_NO_SKIPS"):
         config.pluginmanager.register(NoSkips())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("KEDGE_NO_SKIPS") or postgres.binaries():
+        return
+    left_out = [item for item in items if item.get_closest_marker("postgresql")]
+    if not left_out:
+        return
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[_LEFT_OUT] = len(left_out)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    left_out = config.stash.get(_LEFT_OUT, 0)
+    if left_out:
+        terminalreporter.write_line(f"{left_out} runs on PostgreSQL were left out: no server of it is here.")

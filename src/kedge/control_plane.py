@@ -5,12 +5,11 @@ it; the TCP address is for OpenStack's and Kedge's clients; the address for agen
 nothing but their reports, so that a stolen agent's key opens nothing else.
 """
 
+import fcntl
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import structlog
@@ -18,47 +17,36 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kedge.agent_client import AgentClient
+from kedge.auth import StoredOwners, Strategy, client_tls, guarded, open_strategy, warn_of_plain_text
 from kedge.compute.actor import Tools
 from kedge.compute.agents import Agent, Agents
 from kedge.compute.api import compute_router
+from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
+from kedge.compute.doctor_api import doctor_router
+from kedge.compute.leftovers import HostsWithLeftovers
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords, ServerRecords
 from kedge.compute.servers import Servers
-from kedge.model.errors import BadRequest
-from kedge.network.api import agent_router, install_error_handlers, network_router
+from kedge.config import ControlPlaneConfig
+from kedge.model.errors import BadRequest, Conflict
+from kedge.network.api import agent_router, elsewhere_router, install_error_handlers, network_router
+from kedge.network.api.events import events_router
+from kedge.network.choice import networking
 from kedge.network.local import LocalNetworkService
+from kedge.network.nova import Nova
+from kedge.network.nova_events import NovaEvents, nova_of
+from kedge.network.service import HostRegistry
 from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
 from kedge.store import open_database, upgrade
 from kedge.tls_server import Listener, serve
+from kedge.wire_version import SameWire
+from kedge.workers import keep_working
 
 AGENTS = "agents"
 
-
-@dataclass(frozen=True)
-class ControlPlaneConfig:
-    """Where the control plane keeps its state and where it listens.
-
-    Attributes:
-        state_dir: for the SQLite database and, unless `pki` says otherwise, the certificates.
-        database: SQLAlchemy URL; a SQLite file in `state_dir` if None.
-        socket: Unix socket for root on this machine; None for none.
-        listen: `ADDRESS:PORT` for clients, plain HTTP; None for none.
-        agents: `ADDRESS:PORT` for agents, mutual TLS; None for none.
-        pki: directory of the certificate authority and of the control plane's own certificate.
-    """
-
-    state_dir: Path = Path("/var/lib/kedge")
-    database: str | None = None
-    socket: Path | None = Path("/run/kedge/kedge.sock")
-    listen: str | None = "127.0.0.1:9696"
-    agents: str | None = None
-    pki: Path | None = None
-
-    @property
-    def pki_dir(self) -> Path:
-        """Where the certificates are."""
-        return self.pki or self.state_dir / "pki"
+_OUTBOX = "00000000-0000-0000-0000-000000000001"
+"""Claimed like a migration, by the process that tells Nova of events."""
 
 
 def run(config: ControlPlaneConfig) -> None:
@@ -66,70 +54,145 @@ def run(config: ControlPlaneConfig) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     config.state_dir.mkdir(parents=True, exist_ok=True)
     own = _own_certificate(config)
-    with control_plane(config, client_context(own)) as app:
-        serve(app, _listeners(config, own))
+    strategy = open_strategy(config.auth, _split(config.listen)[0] if config.listen else None)
+    nova = nova_of(config.events)
+    listeners = _listeners(config, own)
+
+    def work() -> None:
+        with control_plane(config, client_context(own), strategy, nova) as app:
+            serve(app, listeners)
+
+    try:
+        if config.workers == 1:
+            work()
+        else:
+            _upgrade(config)
+            keep_working(config.workers, work)
+    finally:
+        for listener in listeners:
+            listener.remove()
+
+
+def _upgrade(config: ControlPlaneConfig) -> None:
+    """What is wrong with the database is said once, here, and not by every worker."""
+    engine = open_database(config.database_url)
+    upgrade(engine)
+    engine.dispose()
 
 
 @contextmanager
-def control_plane(config: ControlPlaneConfig, to_agents: ssl.SSLContext | None) -> Iterator[ASGIApp]:
-    """The application, with its conductor at work as long as the block runs."""
-    url = config.database or f"sqlite:///{config.state_dir / 'kedge.db'}"
-    engine = open_database(url)
+def control_plane(
+    config: ControlPlaneConfig,
+    to_agents: ssl.SSLContext | None,
+    strategy: Strategy | None = None,
+    nova: Nova | None = None,
+) -> Iterator[ASGIApp]:
+    """The application, with its conductor at work as long as the block runs.
+
+    `strategy` is how clients are known, `nova` who is told of VIFs.
+    """
+    engine = open_database(config.database_url)
     upgrade(engine)
-    network = LocalNetworkService(engine)
-    agents = Agents(network, lambda url: cast(Agent, AgentClient(url, to_agents)))
+    network = networking(config.network, engine)
+    agents = Agents(network.hosts, lambda url: cast(Agent, AgentClient(url, to_agents)))
     records = ServerRecords(engine)
-    tools = Tools(records, MigrationRecords(engine), network, agents, Planner(network, agents))
-    conductor = Conductor(tools)
-    app = build_app(network, conductor, Servers(records, network, agents))
+    planner = Planner(network.service, agents)
+    tools = Tools(records, MigrationRecords(engine), network.service, agents, planner)
+    claims = claims_in(engine)
+    conductor = Conductor(tools, claims)
+    teller = NovaEvents(
+        engine, nova, lambda: bool(claims.claim({_OUTBOX})), interval_s=config.events.interval_s
+    )
+    app = build_app(
+        network.own,
+        conductor,
+        Servers(records, network.service, agents),
+        lambda app: guarded(app, strategy, StoredOwners(engine)),
+        hosts=HostsWithLeftovers(network.hosts, engine, agents),
+        cloud=network.cloud,
+        nova=nova is not None,
+    )
     conductor.start()
+    teller.start()
     try:
         yield app
     finally:
+        teller.stop()
         conductor.stop()
+        network.close()
         engine.dispose()
 
 
-def build_app(network: LocalNetworkService, conductor: Conductor, servers: Servers) -> ASGIApp:
-    """All interfaces as one application, with the ones for agents apart."""
-    app = FastAPI(title="Kedge", description="Live migration that carries the network with it.")
-    app.include_router(network_router(network))
-    app.include_router(compute_router(conductor, servers))
-    install_error_handlers(app)
+def build_app(
+    network: LocalNetworkService,
+    conductor: Conductor,
+    servers: Servers,
+    guard: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    *,
+    hosts: HostRegistry | None = None,
+    cloud: str | None = None,
+    nova: bool = False,
+) -> ASGIApp:
+    """All interfaces as one application, with the ones for agents apart; those for clients behind `guard`.
+
+    `hosts` takes the agents' reports, `network` without it. `cloud` names the one that keeps the networks instead.
+    `nova`: there is one that is told of events.
+    """
+    app = guard(clients_app(network, conductor, servers, cloud, hosts=hosts, nova=nova))
     for_agents = FastAPI(title="Kedge, for its agents")
-    for_agents.include_router(agent_router(network))
+    for_agents.include_router(agent_router(hosts or network))
     install_error_handlers(for_agents)
+    of_this_wire = SameWire(for_agents, own="the control plane", other="the agent of", error=Conflict)
 
     async def by_listener(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = for_agents if scope.get("kedge.listener") == AGENTS else app
+        chosen = of_this_wire if scope.get("kedge.listener") == AGENTS else app
         await chosen(scope, receive, send)
 
     return by_listener
 
 
+def clients_app(
+    network: LocalNetworkService,
+    conductor: Conductor,
+    servers: Servers,
+    cloud: str | None = None,
+    *,
+    hosts: HostRegistry | None = None,
+    nova: bool = False,
+) -> FastAPI:
+    """The interfaces for clients; who may call what is in `kedge.auth.rules`."""
+    app = FastAPI(title="Kedge", description="Live migration that carries the network with it.")
+    app.include_router(elsewhere_router(cloud) if cloud else network_router(network))
+    app.include_router(compute_router(conductor, servers))
+    app.include_router(doctor_router(conductor.tools, network, hosts or network, nova=nova))
+    app.include_router(events_router(network))
+    install_error_handlers(app)
+    return app
+
+
 def _own_certificate(config: ControlPlaneConfig) -> Credentials:
     """The control plane's certificate; the authority and it are made at the first start."""
     address = _split(config.agents)[0] if config.agents else "127.0.0.1"
-    if not (config.pki_dir / "ca.pem").exists():
-        CertificateAuthority.create(config.pki_dir)
-    authority = CertificateAuthority.open(config.pki_dir)
-    return authority.issue("control", Role.CONTROL, [address], config.pki_dir)
+    config.pki_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (config.pki_dir / ".lock").open("ab") as turn:
+        # Control planes that start at once over one directory take turns.
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        authority = CertificateAuthority.open_or_create(config.pki_dir)
+        return authority.kept_or_issued("control", Role.CONTROL, [address], config.pki_dir)
 
 
 def _listeners(config: ControlPlaneConfig, own: Credentials) -> list[Listener]:
     """Everything is checked before the first socket is made."""
     clients = _split(config.listen) if config.listen else None
     for_agents = _split(config.agents) if config.agents else None
-    if clients and clients[0] not in {"127.0.0.1", "::1", "localhost"}:
-        raise BadRequest(
-            f"--listen {config.listen} is not on loopback, and this interface does not ask who calls; "
-            "listen on 127.0.0.1 and put an authenticating proxy before it"
-        )
     if not (clients or for_agents or config.socket):
         raise BadRequest("The control plane listens nowhere; give it a socket or an address.")
+    tls = client_tls(config.certificate, config.key)
+    if clients and tls is None:
+        warn_of_plain_text(clients[0])
     listeners = []
     if clients:
-        listeners.append(Listener.tcp(*clients))
+        listeners.append(Listener.tcp(*clients, tls=tls))
     if for_agents:
         listeners.append(Listener.tcp(*for_agents, tls=server_context(own), name=AGENTS))
     if config.socket is not None:

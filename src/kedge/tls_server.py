@@ -2,12 +2,15 @@
 
 On a listener with TLS, `scope["kedge.peer"]` is `{"name": common name, "role": organizational unit}` of the
 client's certificate, and `scope["kedge.listener"]` is always the listener's name, so an application can tell
-its owner on the Unix socket from a stranger on TCP. uvicorn itself shows no certificate to the application,
-which is the one reason for the protocol class here.
+its owner on the Unix socket from a stranger on TCP. `scope["kedge.closing"]` is an `asyncio.Event` that is set when
+the server wants to end: answers that have no end of their own should. uvicorn itself shows no certificate to the
+application, which is the first reason for the protocol class here.
 """
 
 import asyncio
 import contextlib
+import gc
+import os
 import signal
 import socket
 import ssl
@@ -15,12 +18,13 @@ import stat
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kedge.model.errors import HostFailure
 
@@ -29,15 +33,18 @@ _GRACE_S = 5
 _FAREWELL_S = 0.2
 _PEER = "kedge.peer"
 _LISTENER = "kedge.listener"
+_CLOSING = "kedge.closing"
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A bound socket, and the TLS context if it speaks TLS."""
+    """A bound socket, and the TLS context if it speaks TLS. Several processes may serve it, forked from its `maker`."""
 
     name: str
     socket: socket.socket
     tls: ssl.SSLContext | None = None
+    path: Path | None = None
+    maker: int = field(default_factory=os.getpid)
 
     @classmethod
     def tcp(
@@ -46,9 +53,13 @@ class Listener:
         """Listen on TCP; port 0 takes a free one. Raises HostFailure when the address is in use or not here."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
-            return cls(name, socket.create_server((address, port), family=family, backlog=128), tls)
+            server = socket.create_server((address, port), family=family, backlog=128)
         except OSError as error:
             raise HostFailure(f"can't listen on {address} port {port}: {error.strerror or error}") from error
+        # Every connection inherits it. Head and body of an answer are written apart, and without this the body
+        # waits for the client's acknowledgement of the head, which systems delay by 40 ms.
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return cls(name, server, tls)
 
     @classmethod
     def unix(cls, path: Path, *, mode: int = 0o600, name: str = "unix") -> "Listener":
@@ -67,7 +78,13 @@ class Listener:
         except OSError as error:
             server.close()
             raise HostFailure(f"can't listen on {path}: {error.strerror or error}") from error
-        return cls(name, server)
+        return cls(name, server, path=path)
+
+    def remove(self) -> None:
+        """Close the socket; the process that made it also removes a Unix socket's file."""
+        self.socket.close()
+        if self.path is not None and self.maker == os.getpid():
+            self.path.unlink(missing_ok=True)
 
     @property
     def port(self) -> int:
@@ -80,7 +97,10 @@ def serve(app: Any, listeners: Sequence[Listener], *, on_stop: Callable[[], None
 
     `on_stop` is for ending long-polls. A second signal cuts everything off.
     """
-    asyncio.run(_serve(app, listeners, on_stop, None))
+    # What is there now stays, so the garbage collector need not look through it time and again.
+    gc.collect()
+    gc.freeze()
+    uvloop.run(_serve(app, listeners, on_stop, None))
 
 
 @contextlib.contextmanager
@@ -90,7 +110,7 @@ def running(
     """Serve in a thread as long as the block runs."""
     stop = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="server") as executor:
-        served = executor.submit(lambda: asyncio.run(_serve(app, listeners, on_stop, stop)))
+        served = executor.submit(lambda: uvloop.run(_serve(app, listeners, on_stop, stop)))
         try:
             yield
         finally:
@@ -101,8 +121,6 @@ def running(
 async def _serve(
     app: Any, listeners: Sequence[Listener], on_stop: Callable[[], None] | None, stop: threading.Event | None
 ) -> None:
-    # Asked for now, because uvicorn closes the sockets.
-    paths = [Path(each.socket.getsockname()) for each in listeners if each.socket.family == socket.AF_UNIX]
     servers = [_Server(_config(app, listener, first=index == 0)) for index, listener in enumerate(listeners)]
 
     def end() -> None:
@@ -127,8 +145,8 @@ async def _serve(
     try:
         await asyncio.gather(*tasks)
     finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
+        for listener in listeners:
+            listener.remove()
 
 
 class _Server(uvicorn.Server):
@@ -140,12 +158,13 @@ class _Server(uvicorn.Server):
 
 
 def _config(app: Any, listener: Listener, *, first: bool) -> uvicorn.Config:
-    class Protocol(H11Protocol):
+    class Protocol(HttpToolsProtocol):
         """Puts the listener's name and the client's certificate into each request's scope."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            extra: dict[str, Any] = {_LISTENER: listener.name}
+            self.closing = asyncio.Event()
+            extra: dict[str, Any] = {_LISTENER: listener.name, _CLOSING: self.closing}
             connection = transport.get_extra_info("ssl_object")
             if connection is not None:
                 extra[_PEER] = peer_of(connection.getpeercert() or {})
@@ -159,6 +178,7 @@ def _config(app: Any, listener: Listener, *, first: bool) -> uvicorn.Config:
         def shutdown(self) -> None:
             """End an idle connection for good: TLS would wait half a minute for the client's farewell."""
             super().shutdown()
+            self.closing.set()
             if self.transport.is_closing():
                 self.loop.call_later(_FAREWELL_S, self.transport.abort)
 

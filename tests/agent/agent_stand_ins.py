@@ -1,6 +1,6 @@
 """What stands for the parts of an agent that need a real host."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from kedge.agent.agent import Agent
@@ -19,9 +19,12 @@ class NotedVifs:
         self.made: dict[str, Vif] = {}
         self.injected: list[tuple[str, int]] = []
         self.fails = False
+        self.refused: set[str] = set()
+        self.mended: list[tuple[str, int]] = []
+        self.lying_about: set[str] = set()
 
     def plug(self, vif: Vif, queues: int = 1) -> VifState:
-        if self.fails:
+        if self.fails or vif.port_id in self.refused:
             raise HostFailure("the kernel said no")
         self.made[vif.port_id] = vif
         return VifState.BUILD
@@ -32,6 +35,21 @@ class NotedVifs:
         if target is not None:
             return VifState.UP
         return VifState.BUILD if vif.port_id in self.made else VifState.ABSENT
+
+    def states(self, vifs: Iterable[Vif]) -> dict[str, VifState]:
+        return {} if self.fails else {vif.port_id: self.state(vif) for vif in vifs}
+
+    def mend(self, vif: Vif, queues: int = 1) -> VifState:
+        self.mended.append((vif.port_id, queues))
+        return self.plug(vif, queues)
+
+    def loose(self) -> frozenset[str]:
+        return frozenset(self.lying_about)
+
+    def remove_loose(self, which: Collection[str]) -> list[str]:
+        gone = sorted(self.lying_about & set(which))
+        self.lying_about -= set(gone)
+        return gone
 
     def device(self, vif: Vif, target: str | None = None) -> str | None:
         return target

@@ -91,7 +91,7 @@ def test_without_libvirtd_and_without_the_kernel_there_is_still_a_report(
     config: AgentConfig, vifs: NotedVifs
 ) -> None:
     agent = Agent(config, cast(Pluggers, vifs))
-    reports = Reports(config, agent.hypervisor, agent.vifs)
+    reports = Reports(config, agent.hypervisor, agent.transfers, agent.vifs)
     vifs.fails = True
     segment = Segment(NetworkType.FLAT, "physnet1")
     reports.duties = HostDuties((Vif("p", "n", "fa:16:3e:00:00:01", segment, VifType.MACVTAP),))

@@ -274,11 +274,16 @@ def _template() -> Path:
     return path
 
 
+def prepared(directory: Path) -> Path:
+    """The directory, with a database in which all hosts have just reported."""
+    copy(_template(), directory / "kedge.db")
+    return directory
+
+
 @contextmanager
 def make_compute_world(directory: Path) -> Iterator[ComputeWorld]:
     """A world in which all hosts have just reported."""
-    copy(_template(), directory / "kedge.db")
-    world = ComputeWorld(directory)
+    world = ComputeWorld(prepared(directory))
     yield world
     world.close()
 

@@ -23,7 +23,7 @@ from kedge.testing.simulated import FIVE_HOSTS, Step
 
 from .compute_world import ComputeWorld, Interrupter, Killed, die, make_compute_world, prepared
 
-EXAMPLES = int(os.environ.get("KEDGE_SCHEDULES", "120"))
+EXAMPLES = int(os.environ.get("KEDGE_SCHEDULES", "400"))
 RESTARTS = 40
 STEPS = [Step.PREPARED, Step.COPYING, Step.PAUSED, Step.ARRIVED]
 CALLS = ["observe", "plug", "unplug", "start_transfer", "abort_transfer", "announce", "discard_domain"]

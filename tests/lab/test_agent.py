@@ -19,6 +19,7 @@ from pyroute2 import netns
 from kedge.agent_client import AgentClient
 from kedge.lab import Lab, LabHost, image
 from kedge.model.agent_api import (
+    WIRE,
     AnnounceOrder,
     DiscardOrder,
     HostDuties,
@@ -34,6 +35,7 @@ from kedge.model.network import NetworkType, Segment, Vif, VifType
 from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
 from kedge.tls_server import Listener, running
 from kedge.wire import seen
+from kedge.wire_version import kedge_version
 
 pytestmark = pytest.mark.lab
 
@@ -448,7 +450,11 @@ def test_reports_tell_of_the_host(site: Site, machine: Machine) -> None:
     report = until(
         lambda: machine.uuid in site.control.reports["h1"][-1].running and site.control.reports["h1"][-1]
     )
-    assert report == site.agents["h1"].host()
+    asked = site.agents["h1"].host()
+    assert replace(report, now_ns=0) == replace(asked, now_ns=0)
+    assert 0 < asked.now_ns - report.now_ns < 60e9
+    assert report.domains == {machine.uuid: DomainState.RUNNING}
+    assert (report.version, report.wire, report.half_made) == (kedge_version(), WIRE, ())
     assert report.backends[0].mappings == {"physnet1": "eth1"}
     assert report.backends[0].mtus == {"physnet1": 1500}
     assert report.vifs == {machine.vifs["h1"].port_id: VifState.UP}

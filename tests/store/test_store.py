@@ -1,10 +1,10 @@
 """What the database itself refuses, and that its transactions are what they are said to be."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from shutil import copy
 from typing import Any
 
 import pytest
@@ -28,25 +28,22 @@ from kedge.store.tables import (
     ServerRow,
 )
 
+from ..databases import BOTH, POSTGRESQL, copy_of
+
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MADE: dict[str, Any] = {"created_at": NOW, "updated_at": NOW}
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "template.db"
-    engine = open_database(f"sqlite:///{path}")
-    upgrade(engine)
-    engine.dispose()
-    return path
+@pytest.fixture(params=BOTH)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with copy_of(request.param, nothing, tmp_path) as url:
+        engine = open_database(url)
+        yield engine
+        engine.dispose()
 
 
-@pytest.fixture
-def engine(tmp_path: Path, template: Path) -> Iterator[Engine]:
-    copy(template, tmp_path / "kedge.db")
-    engine = open_database(f"sqlite:///{tmp_path}/kedge.db")
-    yield engine
-    engine.dispose()
+def nothing(_engine: Engine) -> None:
+    """The tables are enough."""
 
 
 def network(**changes: Any) -> NetworkRow:
@@ -79,10 +76,21 @@ def refused(engine: Engine, row: Base, constraint: str) -> None:
         add(engine, row)
 
 
+def either(columns: str, name: str) -> str:
+    """A unique constraint, as SQLite calls it in an error, and as PostgreSQL does."""
+    return f"{re.escape(columns)}|{name}"
+
+
+ONE_ACTIVE = either("bindings.port_id", "uq_bindings_active")
+A_REFERENCE = "(?i)foreign key"
+
+
 def test_the_migrations_make_the_schema_that_the_tables_describe(engine: Engine) -> None:
+    # PostgreSQL can't compare the defaults of JSON columns, which have no operator "=".
+    defaults = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True}
+            connection, opts={"compare_type": True, "compare_server_default": defaults}
         )
         assert compare_metadata(context, Base.metadata) == []
     inspector = inspect(engine)
@@ -100,15 +108,15 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 
 def test_two_active_bindings_of_a_port_are_refused(engine: Engine) -> None:
     add(engine, network(), port(), binding(), binding(host="h2", status="INACTIVE"))
-    refused(engine, binding(host="h3"), "bindings.port_id")
-    with pytest.raises(IntegrityError, match=r"bindings\.port_id"), transaction(engine) as session:
+    refused(engine, binding(host="h3"), ONE_ACTIVE)
+    with pytest.raises(IntegrityError, match=ONE_ACTIVE), transaction(engine) as session:
         session.execute(text("UPDATE bindings SET status = 'ACTIVE'"))
     add(engine, binding(host="h3", status="INACTIVE"))
 
 
 def test_two_bindings_of_a_port_on_a_host_are_refused(engine: Engine) -> None:
     add(engine, network(), port(), binding())
-    refused(engine, binding(status="INACTIVE"), "bindings.port_id, bindings.host")
+    refused(engine, binding(status="INACTIVE"), either("bindings.port_id, bindings.host", "pk_bindings"))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +125,7 @@ def test_two_bindings_of_a_port_on_a_host_are_refused(engine: Engine) -> None:
         ({"status": "SHY"}, "ck_bindings_status"),
         ({"vif_state": "broken"}, "ck_bindings_vif_state"),
         ({"vif_type": "unbound"}, "ck_bindings_active_bound"),
-        ({"port_id": "nobody"}, "FOREIGN KEY"),
+        ({"port_id": "nobody"}, A_REFERENCE),
     ],
 )
 def test_a_binding_that_makes_no_sense_is_refused(
@@ -135,7 +143,7 @@ def test_a_binding_that_makes_no_sense_is_refused(
         ({"segmentation_id": None}, "ck_networks_vlan_has_id"),
         ({"segmentation_id": 4095}, "ck_networks_segmentation_id"),
         ({"mtu": 60}, "ck_networks_mtu"),
-        ({}, "networks.physical_network, networks.segmentation_id"),
+        ({}, either("networks.physical_network, networks.segmentation_id", "uq_networks_vlan")),
     ],
 )
 def test_a_network_that_makes_no_sense_is_refused(
@@ -148,21 +156,21 @@ def test_a_network_that_makes_no_sense_is_refused(
 def test_two_flat_networks_on_a_physical_network_are_refused(engine: Engine) -> None:
     flat: dict[str, Any] = {"network_type": "flat", "segmentation_id": None}
     add(engine, network(), network(id="n2", **flat), network(id="n3", physical_network="physnet2", **flat))
-    refused(engine, network(id="n4", **flat), "networks.physical_network")
+    refused(engine, network(id="n4", **flat), either("networks.physical_network", "uq_networks_flat"))
 
 
 def test_a_mac_address_may_repeat_on_another_network_only(engine: Engine) -> None:
     add(engine, network(), network(id="n2", segmentation_id=200), port(), port(id="p2", network_id="n2"))
-    refused(engine, port(id="p3"), "ports.network_id, ports.mac_address")
+    refused(engine, port(id="p3"), either("ports.network_id, ports.mac_address", "uq_ports"))
 
 
 def test_a_server_has_one_unfinished_migration(engine: Engine) -> None:
     add(engine, ServerRow(id="s1", name="vm", host="h1", status="ACTIVE", **MADE))
     add(engine, migration(finished_at=NOW), migration(id="m2"))
-    refused(engine, migration(id="m3"), "migrations.server_id")
+    refused(engine, migration(id="m3"), either("migrations.server_id", "uq_migrations_unfinished"))
     add(engine, migration(id="m4", finished_at=NOW))
     refused(engine, migration(id="m5", destination="h1", finished_at=NOW), "ck_migrations_moves")
-    refused(engine, migration(id="m6", server_id="nobody"), "FOREIGN KEY")
+    refused(engine, migration(id="m6", server_id="nobody"), A_REFERENCE)
 
 
 def test_a_server_has_one_of_the_known_states(engine: Engine) -> None:
@@ -195,7 +203,7 @@ def test_what_belongs_to_a_row_goes_with_it(engine: Engine) -> None:
 
 def test_a_network_with_ports_stays(engine: Engine) -> None:
     add(engine, network(), port())
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"), transaction(engine) as session:
+    with pytest.raises(IntegrityError, match=A_REFERENCE), transaction(engine) as session:
         session.execute(text("DELETE FROM networks"))
 
 
@@ -219,13 +227,13 @@ def test_an_exception_rolls_the_transaction_back(engine: Engine) -> None:
         assert session.scalar(select(func.count()).select_from(NetworkRow)) == 0
 
 
-def test_transactions_that_read_before_they_write_lose_no_update(engine: Engine) -> None:
+def test_transactions_that_lock_what_they_read_lose_no_update(engine: Engine) -> None:
     add(engine, network(mtu=1000))
 
     def count_up() -> None:
         for _ in range(25):
             with transaction(engine) as session:
-                session.scalars(select(NetworkRow)).one().mtu += 1
+                session.scalars(select(NetworkRow).with_for_update()).one().mtu += 1
 
     threads = [threading.Thread(target=count_up) for _ in range(8)]
     for thread in threads:
@@ -251,3 +259,17 @@ def test_a_reader_is_not_kept_waiting_and_sees_one_state(engine: Engine) -> None
 def test_a_database_in_memory_is_refused(url: str) -> None:
     with pytest.raises(BadRequest, match="can't be shared by threads"):
         open_database(url)
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_the_server_ended_is_replaced_unseen(tmp_path: Path) -> None:
+    with copy_of(POSTGRESQL, nothing, tmp_path) as url:
+        engine, other = open_database(url), open_database(url)
+        with reading(engine) as session:
+            backend = session.scalar(text("SELECT pg_backend_pid()"))
+        with transaction(other) as session:
+            session.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": backend})
+        with reading(engine) as session:
+            assert session.scalar(text("SELECT pg_backend_pid()")) != backend
+        engine.dispose()
+        other.dispose()

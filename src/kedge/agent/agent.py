@@ -1,6 +1,7 @@
 """The parts of an agent, put together."""
 
 from kedge.agent.announce import Announcer
+from kedge.agent.care import Care
 from kedge.agent.collect import Collector
 from kedge.agent.config import AgentConfig
 from kedge.agent.connection import Connection
@@ -8,6 +9,9 @@ from kedge.agent.epochs import Epochs
 from kedge.agent.events import Events
 from kedge.agent.frame_watches import FrameWatches
 from kedge.agent.hypervisor import Hypervisor
+from kedge.agent.journal import Journal
+from kedge.agent.left_domains import LeftDomains
+from kedge.agent.mend import Mender
 from kedge.agent.observe import Observer
 from kedge.agent.report import Reporter, Reports
 from kedge.agent.transfers import Transfers
@@ -25,7 +29,7 @@ class Agent:
         self.events = Events()
         self.connection = Connection(config.libvirt_local_uri, self.events)
         self.epochs = Epochs(config.state_dir / "epochs.json")
-        self.hypervisor = Hypervisor(self.connection)
+        self.hypervisor = Hypervisor(self.connection, Journal(config.state_dir / "half-made.json"))
         self.transfers = Transfers(
             self.connection,
             self.hypervisor,
@@ -37,8 +41,13 @@ class Agent:
         self.frames = FrameWatches(pluggers)
         self.announcer = Announcer(pluggers)
         self.observer = Observer(self.hypervisor, self.transfers, pluggers, self.frames, self.events)
-        self.reports = Reports(config, self.hypervisor, self.vifs)
-        self._collector = Collector(self.hypervisor, self.vifs)
+        self.reports = Reports(config, self.hypervisor, self.transfers, self.vifs)
+        self.care = Care(
+            self.hypervisor,
+            Mender(self.vifs),
+            Collector(self.vifs),
+            LeftDomains(self.hypervisor, self.epochs),
+        )
         tls = client_context(config.credentials)
         self._control = AnyPeer([Peer("the control plane", url, tls) for url in config.control])
         self._reporter = Reporter(self._control, config.host, self.reports, self._duties)
@@ -47,6 +56,7 @@ class Agent:
     def start(self) -> None:
         """Connect to libvirtd and begin to report."""
         self.connection.start()
+        self.care.start()
         self._reporter.start()
 
     def stop_waiting(self) -> None:
@@ -57,6 +67,7 @@ class Agent:
         """Stop everything; a transfer that runs goes on in libvirtd."""
         self.stop_waiting()
         self._reporter.close()
+        self.care.close()
         self._control.close()
         self.announcer.close()
         self.frames.close()
@@ -75,5 +86,5 @@ class Agent:
         self._reporter.nudge()
 
     def _duties(self, duties: HostDuties, asked_at: float) -> None:
-        self._collector.look(duties, asked_at)
+        self.care.take(duties, asked_at)
         self.frames.expire()

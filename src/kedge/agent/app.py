@@ -28,6 +28,7 @@ from kedge.model.domain import DomainSummary, HostView, TransferOrder
 from kedge.model.errors import BadRequest, Forbidden, HostFailure, KedgeError
 from kedge.pki import Role
 from kedge.wire import error_body
+from kedge.wire_version import SameWire
 
 # Each waiting observe holds a thread; a conductor has two or three per migration.
 _THREADS = 256
@@ -44,6 +45,8 @@ def create_app(agent: Agent) -> FastAPI:
         yield
 
     app = FastAPI(title="Kedge agent", lifespan=lifespan)
+    # What is added last is asked first.
+    app.add_middleware(SameWire, own="this agent", other="the control plane", error=HostFailure)
     app.add_middleware(OnlyControl)
     app.add_exception_handler(KedgeError, _failed)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -126,8 +129,8 @@ def _transfers(app: FastAPI, agent: Agent) -> None:
         agent.transfers.tune(migration_id, tuning)
 
     @app.delete("/v1/transfers/{migration_id}", **NOTHING)
-    def abort(migration_id: str, epoch: int = 0) -> None:
-        agent.transfers.abort(migration_id, epoch)
+    def abort(migration_id: str, epoch: int = 0, server: str | None = None) -> None:
+        agent.transfers.abort(migration_id, epoch, server)
 
 
 def _vifs(app: FastAPI, agent: Agent) -> None:

@@ -4,6 +4,9 @@ A VIF that Kedge made here is explained by a binding for this host (the control 
 them all) or by a domain on this host that uses it. One that is explained by neither in two successive looks
 is unplugged. Each look needs duties of its own, so that a VIF which was plugged while the duties were on
 their way is not taken for a leftover.
+
+The same is done with what VIFs share, a bridge, a VLAN device, a patch, flows, and that none uses any more; and with
+a device that an agent made and had no time to mark.
 """
 
 import time
@@ -12,7 +15,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from kedge.agent.hypervisor import Hypervisor
 from kedge.agent.interfaces import names_used
 from kedge.agent.vif_orders import VifOrders
 from kedge.model.agent_api import HostDuties, VifReport
@@ -65,23 +67,44 @@ def decide(
 class Collector:
     """Takes a look each time duties arrive."""
 
-    def __init__(self, hypervisor: Hypervisor, vifs: VifOrders) -> None:
-        self._hypervisor = hypervisor
+    def __init__(self, vifs: VifOrders) -> None:
         self._vifs = vifs
         self._suspects: frozenset[str] = frozenset()
+        self._loose: frozenset[str] = frozenset()
 
-    def look(self, duties: HostDuties, asked_at: float) -> None:
-        """Compare and collect. `asked_at` is when the duties were asked for (monotonic clock, seconds)."""
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self._suspects = self._loose = frozenset()
+
+    def look(self, duties: HostDuties, asked_at: float, xmls: Iterable[str], *, whole: bool) -> None:
+        """Compare and collect.
+
+        Args:
+            duties: what the control plane said.
+            asked_at: when it was asked (monotonic clock, seconds).
+            xmls: the active domains here.
+            whole: whether nothing is missing of their VIFs; else what looks unused may be what is to be mended.
+        """
+        used: set[str] = set()
+        for xml in xmls:
+            used |= names_used(xml)
         try:
-            used: set[str] = set()
-            for xml in self._hypervisor.active_xmls().values():
-                used |= names_used(xml)
-            plugged = self._vifs.plugged()
+            self._collect_vifs(duties, asked_at, used)
+            self._collect_loose(whole)
         except KedgeError as error:
             # A host that can't be seen whole gives no ground to remove anything from it.
-            self._suspects = frozenset()
+            self.forget()
             log.warning("can't compare the host with its duties", error=str(error))
-            return
+
+    def _collect_loose(self, whole: bool) -> None:
+        found = self._vifs.loose() if whole else frozenset()
+        again, self._loose = found & self._loose, found
+        if again:
+            for what in self._vifs.remove_loose(again):
+                log.info("removed what no VIF uses", what=what)
+
+    def _collect_vifs(self, duties: HostDuties, asked_at: float, used: Collection[str]) -> None:
+        plugged = self._vifs.plugged()
         decision = decide(
             plugged,
             bound={vif.port_id for vif in duties.vifs},

@@ -1,7 +1,7 @@
 """A host's domains: look at them, and change them under their guards."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ from lxml import etree
 
 from kedge.agent.connection import Connection
 from kedge.agent.domain_state import Job, domain_state, job_of
+from kedge.agent.journal import Journal
 from kedge.model.agent_api import DiscardOrder
 from kedge.model.domain import DomainState, DomainSummary
 from kedge.model.errors import BadRequest, Conflict, HostFailure, NotFound
@@ -35,11 +36,20 @@ class Look:
     statistics: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Instance:
+    """One life of a domain: libvirt numbers each start of it (-1 while it is shut off)."""
+
+    number: int
+    state: DomainState
+
+
 class Hypervisor:
     """Domains by UUID. Every method raises HostFailure when libvirt refuses or does not answer."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, journal: Journal) -> None:
         self._connection = connection
+        self._journal = journal
         self._locks: dict[str, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -96,6 +106,40 @@ class Hypervisor:
                         raise
             return found
 
+    def states(self, under_way: Collection[str] = ()) -> dict[str, DomainState]:
+        """The state of every domain; only one that is paused is asked for its job, and none of `under_way`."""
+        with self._connection.speaking("tell the states of its domains") as connection:
+            found: dict[str, DomainState] = {}
+            for domain in connection.listAllDomains():
+                state = _state(domain, domain.UUIDString() in under_way)
+                if state is not DomainState.ABSENT:
+                    found[domain.UUIDString()] = state
+            return found
+
+    @property
+    def half_made(self) -> frozenset[str]:
+        """The domains whose making was begun and not ended."""
+        return self._journal.begun
+
+    def end_made(self) -> None:
+        """Take note of half-made domains that run after all, or are gone."""
+        for uuid in self._journal.begun:
+            with self.locked(uuid), self._connection.speaking(f"look at domain {uuid}"):
+                domain = self.domain(uuid)
+                if domain is None or domain.isActive():
+                    self._journal.end(uuid)
+
+    def instances(self, uuids: Iterable[str]) -> dict[str, Instance]:
+        """These domains as they are; those that are not here are left out."""
+        with self._connection.speaking("look at the domains that were given free"):
+            found: dict[str, Instance] = {}
+            for uuid in uuids:
+                domain = self.domain(uuid)
+                look = Look() if domain is None else _look(domain)
+                if look.state is not DomainState.ABSENT:
+                    found[uuid] = Instance(domain.ID(), look.state)
+            return found
+
     def domain(self, uuid: str) -> Any:
         """The `libvirt.virDomain`, or None; raises libvirtError, so call it inside `speaking`."""
         try:
@@ -144,6 +188,8 @@ class Hypervisor:
             if domain is not None and domain.isActive():
                 return
             was_defined = domain is not None
+            if not was_defined:
+                self._journal.begin(uuid)
             domain = connection.defineXML(xml)
             try:
                 domain.create()
@@ -151,23 +197,34 @@ class Hypervisor:
                 if not was_defined:
                     _undefine(domain)
                 raise
+            self._journal.end(uuid)
 
     def delete(self, uuid: str) -> None:
         """Destroy and undefine a domain, whatever its state; one that is not there is fine."""
         with self.locked(uuid), self._connection.speaking(f"delete domain {uuid}"):
             self._remove(uuid)
 
-    def discard(self, uuid: str, order: DiscardOrder) -> None:
-        """Remove what a migration left. Raises Conflict unless the state is one of `order.only_in`."""
+    def discard(self, uuid: str, order: DiscardOrder, instance: Instance | None = None) -> None:
+        """Remove what a migration left. Raises Conflict unless the state is one of `order.only_in`.
+
+        With `instance`, also when it is not that instance any more, or one that a job still hands over.
+        """
         with self.locked(uuid), self._connection.speaking(f"discard domain {uuid}"):
             domain = self.domain(uuid)
-            state = DomainState.ABSENT if domain is None else _look(domain).state
-            if state is DomainState.ABSENT:
+            look = Look() if domain is None else _look(domain)
+            if look.state is DomainState.ABSENT:
                 return
-            if state not in order.only_in:
+            if look.state not in order.only_in:
                 allowed = ", ".join(order.only_in)
-                raise Conflict(f"domain {uuid} is {state} on this host; it is discarded only when {allowed}")
-            self._remove(uuid)
+                raise Conflict(
+                    f"domain {uuid} is {look.state} on this host; it is discarded only when {allowed}"
+                )
+            if instance is not None and instance != Instance(domain.ID(), look.state):
+                raise Conflict(f"domain {uuid} was started anew on this host since it was given free")
+            if instance is not None and look.job is Job.OUTGOING:
+                raise Conflict(f"domain {uuid} is being handed over from this host; it is not discarded")
+            # Somebody with virsh may start it in this instant, and it would go on without its definition.
+            self._remove(uuid, destroy=look.state is not DomainState.SHUTOFF)
 
     def resume(self, uuid: str) -> None:
         """Run a VM again that a dead migration left paused; one that runs is fine. Raises Conflict otherwise."""
@@ -183,11 +240,11 @@ class Hypervisor:
                 )
             domain.resume()
 
-    def _remove(self, uuid: str) -> None:
+    def _remove(self, uuid: str, *, destroy: bool = True) -> None:
         domain = self.domain(uuid)
         if domain is None:
             return
-        for act in (domain.destroy, lambda: _undefine(domain)):
+        for act in (*([domain.destroy] if destroy else []), lambda: _undefine(domain)):
             try:
                 act()
             except libvirt.libvirtError as error:
@@ -196,7 +253,7 @@ class Hypervisor:
                 if error.get_error_code() not in gone:
                     raise
         if self.domain(uuid) is not None:
-            raise HostFailure(f"domain {uuid} is still there after it was destroyed and undefined; try again")
+            raise HostFailure(f"domain {uuid} is still there after it was to be removed; try again")
 
 
 def _undefine(domain: Any) -> None:
@@ -228,6 +285,19 @@ def _look(domain: Any) -> Look:
             return Look()
         raise
     return look
+
+
+def _state(domain: Any, under_way: bool) -> DomainState:
+    """As `_look`, without asking QEMU where its answer changes nothing."""
+    try:
+        state, reason = domain.state()
+        if state == libvirt.VIR_DOMAIN_PAUSED and not under_way:
+            return _look(domain).state
+        return domain_state(state, reason, Job.OUTGOING, persistent=bool(domain.isPersistent()))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return DomainState.ABSENT
+        raise
 
 
 def _job(domain: Any) -> tuple[Job, Mapping[str, Any]]:

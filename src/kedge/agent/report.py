@@ -8,11 +8,13 @@ import structlog
 
 from kedge.agent.config import AgentConfig
 from kedge.agent.hypervisor import Hypervisor
+from kedge.agent.transfers import Transfers
 from kedge.agent.vif_orders import VifOrders
 from kedge.model.agent_api import HostDuties, HostReport
-from kedge.model.domain import VifState
+from kedge.model.domain import DomainState, VifState
 from kedge.model.errors import KedgeError
 from kedge.wire import AnyPeer, Peer
+from kedge.wire_version import kedge_version
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +27,11 @@ _TIMEOUT_S = 10.0
 class Reports:
     """Builds the host's report."""
 
-    def __init__(self, config: AgentConfig, hypervisor: Hypervisor, vifs: VifOrders) -> None:
+    def __init__(
+        self, config: AgentConfig, hypervisor: Hypervisor, transfers: Transfers, vifs: VifOrders
+    ) -> None:
         self._config = config
+        self._transfers = transfers
         self._backends = config.backends()
         self._hypervisor = hypervisor
         self._vifs = vifs
@@ -48,14 +53,24 @@ class Reports:
             libvirt_version=self._hypervisor.version(),
             vifs=self._vif_states(),
             running=self._running,
+            domains=self._domains(),
+            half_made=tuple(sorted(self._hypervisor.half_made)),
+            version=kedge_version(),
+            now_ns=time.time_ns(),
         )
+
+    def _domains(self) -> dict[str, DomainState]:
+        try:
+            return self._hypervisor.states(self._transfers.under_way())
+        except KedgeError as error:
+            log.debug("reporting without domains", error=str(error))
+            return {}
 
     def _vif_states(self) -> dict[str, VifState]:
         states: dict[str, VifState] = {}
         try:
             states = {vif.port_id: vif.state for vif in self._vifs.plugged()}
-            for vif in self.duties.vifs:
-                states[vif.port_id] = self._vifs.state(vif)
+            states |= self._vifs.states(self.duties.vifs)
         except KedgeError as error:
             log.warning("can't tell the state of every VIF", error=str(error))
         return states
@@ -65,7 +80,11 @@ class Reporter:
     """Sends the reports from a thread of its own, and hands on the duties that come back."""
 
     def __init__(
-        self, control: Peer | AnyPeer, host: str, reports: Reports, on_duties: Callable[[HostDuties, float], None]
+        self,
+        control: Peer | AnyPeer,
+        host: str,
+        reports: Reports,
+        on_duties: Callable[[HostDuties, float], None],
     ) -> None:
         self._control = control
         self._path = f"/agent/v1/hosts/{host}/report"
@@ -74,6 +93,7 @@ class Reporter:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._failures = 0
+        self._told = ""
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
 
     def start(self) -> None:
@@ -109,13 +129,14 @@ class Reporter:
                 HostDuties, "POST", self._path, body=self._reports.build(), timeout_s=_TIMEOUT_S
             )
         except KedgeError as error:
-            if self._failures == 0:
+            if str(error) != self._told:
                 log.warning("the control plane does not take reports; this agent goes on", error=str(error))
+            self._told = str(error)
             self._failures += 1
             return min(2.0 ** (self._failures - 1), _LONGEST_BACKOFF_S)
         if self._failures:
             log.info("the control plane takes reports again", failures=self._failures)
-        self._failures = 0
+        self._failures, self._told = 0, ""
         if not duties.known:
             # The former ones still say which devices to tell the state of; they are no ground to remove anything.
             return duties.report_every_s

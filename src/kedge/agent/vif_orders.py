@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from kedge.agent.epochs import Epochs
@@ -22,6 +22,7 @@ class VifOrders:
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._plugged_at: dict[str, float] = {}
+        self._unplugged_at: dict[str, float] = {}
 
     def plug(self, order: PlugOrder) -> VifReport:
         """Plug and wire; the same again changes nothing. Raises StaleEpoch, HostFailure."""
@@ -38,8 +39,18 @@ class VifOrders:
         """Unplug whatever Kedge made for the port. Raises StaleEpoch, HostFailure."""
         with self._locked(port_id):
             self._epochs.admit(f"port {port_id}", epoch)
+            self._unplugged_at[port_id] = time.monotonic()
             self._vifs.unplug(port_id)
         self._changed()
+
+    def mend(self, vif: Vif, queues: int, not_since: float) -> VifState:
+        """Plug a VIF again of which something is missing, unless it was unplugged since `not_since` (as `collect`)."""
+        with self._locked(vif.port_id):
+            if self._unplugged_at.get(vif.port_id, 0.0) >= not_since:
+                return VifState.ABSENT
+            state = self._vifs.mend(vif, queues)
+        self._changed()
+        return state
 
     def collect(self, port_id: str, not_since: float) -> bool:
         """Unplug a leftover, unless it was plugged again since `not_since` (monotonic clock, seconds)."""
@@ -55,9 +66,17 @@ class VifOrders:
         """Every VIF that Kedge made here."""
         return self._vifs.plugged()
 
-    def state(self, vif: Vif) -> VifState:
-        """A VIF's state now."""
-        return self._vifs.state(vif)
+    def states(self, vifs: Iterable[Vif]) -> dict[str, VifState]:
+        """The states of VIFs now, by their ports; one that can't be told is left out."""
+        return self._vifs.states(vifs)
+
+    def loose(self) -> frozenset[str]:
+        """What Kedge made here and no VIF uses."""
+        return self._vifs.loose()
+
+    def remove_loose(self, which: Collection[str]) -> list[str]:
+        """Remove what `loose` named, if it is loose still; what was removed."""
+        return self._vifs.remove_loose(which)
 
     @contextmanager
     def _locked(self, port_id: str) -> Iterator[None]:

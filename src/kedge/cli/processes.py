@@ -12,12 +12,22 @@ from .client import SOCKET
 
 def serve(
     *,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Configuration, TOML; the options here win."),
+    ] = None,
     state_dir: Annotated[
-        Path, typer.Option(metavar="DIR", file_okay=False, help="Database and certificates are kept here.")
-    ] = Path("/var/lib/kedge"),
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            help="Database and certificates are kept here; /var/lib/kedge without.",
+        ),
+    ] = None,
     listen: Annotated[
-        str, typer.Option(metavar="ADDRESS:PORT", help="For clients, on loopback; '' for nowhere.")
-    ] = "127.0.0.1:9696",
+        str | None,
+        typer.Option(metavar="ADDRESS:PORT", help="For clients, 127.0.0.1:9696 without; '' for nowhere."),
+    ] = None,
     agents: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS:PORT", help="For agents, with mutual TLS, for example 192.0.2.1:9798."),
@@ -26,25 +36,41 @@ def serve(
         str | None, typer.Option(metavar="URL", help="SQLAlchemy's URL; a SQLite file in DIR without.")
     ] = None,
     socket: Annotated[
-        str, typer.Option(metavar="PATH", help="Unix socket for root on this machine; '' for none.")
-    ] = str(SOCKET),
+        str | None,
+        typer.Option(
+            metavar="PATH", help=f"Unix socket for root on this machine; {SOCKET} without, '' for none."
+        ),
+    ] = None,
     pki: Annotated[
         Path | None, typer.Option(metavar="DIR", file_okay=False, help="Certificates; pki in DIR without.")
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="For clients: HTTPS, with this certificate."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="The certificate's key.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Processes that serve the API; 1 without.")
+    ] = None,
 ) -> None:
     """Run the control plane until SIGTERM or Ctrl-C. Migrations go on when it is started again."""
-    from kedge.control_plane import ControlPlaneConfig, run  # noqa: PLC0415 - the whole server
+    from kedge.config import load  # noqa: PLC0415 - the whole server
+    from kedge.control_plane import run  # noqa: PLC0415
 
-    run(
-        ControlPlaneConfig(
-            state_dir=state_dir,
-            database=database,
-            socket=Path(socket) if socket else None,
-            listen=listen or None,
-            agents=agents or None,
-            pki=pki,
-        )
-    )
+    options = {
+        "state_dir": state_dir,
+        "listen": listen,
+        "agents": agents or None,
+        "database": database,
+        "socket": socket,
+        "pki": pki,
+        "workers": workers,
+        "certificate": certificate,
+        "key": key,
+    }
+    run(load(config, {name: value for name, value in options.items() if value is not None}))
 
 
 def agent(

@@ -16,6 +16,7 @@ from kedge.model.agent_api import (
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
 from kedge.model.errors import Unreachable
 from kedge.model.host import Host
+from kedge.network.service import HostRegistry
 
 
 class Agent(Protocol):
@@ -65,7 +66,7 @@ class Agent(Protocol):
         """Change a running transfer."""
         ...
 
-    def abort_transfer(self, migration_id: str, epoch: int) -> None:
+    def abort_transfer(self, migration_id: str, epoch: int, server_id: str | None = None) -> None:
         """Abort a transfer that has not switched over."""
         ...
 
@@ -86,33 +87,21 @@ class Agent(Protocol):
         ...
 
 
-class HostDirectory(Protocol):
-    """Which hosts there are: the part of the network service that takes the agents' reports."""
-
-    def hosts(self) -> list[Host]:
-        """All hosts that ever reported, with whether their agent is alive."""
-        ...
-
-    def host(self, name: str) -> Host:
-        """The host of this name. Raises NotFound, naming those that there are."""
-        ...
-
-
 class Agents:
     """Finds a host and its agent by name."""
 
-    def __init__(self, directory: HostDirectory, connect: Callable[[str], Agent]) -> None:
-        self._directory = directory
+    def __init__(self, hosts: HostRegistry, connect: Callable[[str], Agent]) -> None:
+        self._hosts = hosts
         self._connect = connect
         self._connected: dict[str, Agent] = {}
 
     def host(self, name: str) -> Host:
         """The host of this name. Raises NotFound, naming those that there are."""
-        return self._directory.host(name)
+        return self._hosts.host(name)
 
     def hosts(self) -> list[Host]:
         """All hosts."""
-        return self._directory.hosts()
+        return self._hosts.hosts()
 
     def agent(self, name: str) -> Agent:
         """The agent of the host of this name. Raises NotFound; Unreachable if it never said where it listens."""

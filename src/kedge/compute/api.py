@@ -1,14 +1,15 @@
 """REST under /kedge/v1: hosts, servers, plans and migrations."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from kedge.model.host import Host
-from kedge.model.network import Port
+from kedge.model.network import Binding, Port
 from kedge.model.server import Migration, MigrationOptions, Plan, Server
+from kedge.strict_request import StrictRoute
 
 from .conductor import Conductor
 from .servers import ServerRequest, Servers
@@ -60,10 +61,55 @@ class Candidate:
     obstacles: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class PortDetails(Port):
+    """A port with its bindings, the ACTIVE one first."""
+
+    bindings: tuple[Binding, ...] = ()
+
+
+@dataclass(frozen=True)
+class ServerDetails(Server):
+    """A server with its ports."""
+
+    ports: tuple[PortDetails, ...] = ()
+
+
+@dataclass(frozen=True)
+class ErrorText:
+    """What is wrong, and what can be done about it; `reasons` has one line for each obstacle."""
+
+    type: str
+    message: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ErrorAnswer:
+    """An error under /kedge."""
+
+    error: ErrorText
+
+
+_ERRORS = {
+    400: "The request is malformed, or asks for what can't be.",
+    401: "The caller did not say who they are, where that is asked.",
+    403: "The caller may not do that.",
+    404: "There is no such thing.",
+    409: "Its state, or a rival, forbids it now; or the server can't move (with the reasons).",
+    413: "The body is too large.",
+    502: "A host could not do what it was told.",
+    503: "A host's agent does not answer.",
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": text} for status, text in _ERRORS.items()
+}
+
+
 def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     """The routes of Kedge's own API."""
     tools = conductor.tools
-    router = APIRouter(prefix="/kedge/v1")
+    router = APIRouter(prefix="/kedge/v1", route_class=StrictRoute, responses=ERRORS)
 
     @router.get("/hosts", tags=["hosts"])
     def list_hosts() -> list[Host]:
@@ -87,15 +133,14 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
         return Adopted(server, tuple(ports))
 
     @router.get("/servers/{server}", tags=["servers"])
-    def show_server(server: str) -> dict[str, Any]:
+    def show_server(server: str) -> ServerDetails:
         """A server by id or name, with its ports and their bindings."""
         found = tools.servers.find(server)
-        ports = tools.network.ports_of(found.id)
-        described = [
-            asdict(port) | {"bindings": [asdict(each) for each in tools.network.bindings(port.id)]}
-            for port in ports
-        ]
-        return asdict(found) | {"ports": described}
+        ports = (
+            PortDetails(**vars(port), bindings=tuple(tools.network.bindings(port.id)))
+            for port in tools.network.ports_of(found.id)
+        )
+        return ServerDetails(**vars(found), ports=tuple(ports))
 
     @router.delete("/servers/{server}", tags=["servers"], status_code=204)
     def delete_server(server: str) -> None:

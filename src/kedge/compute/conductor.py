@@ -17,7 +17,7 @@ from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low
 from kedge.core.placement import candidates, emptiest_first, reasons
 from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, JobProgress
-from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch
+from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server, TimeoutAction
 
 from .actor import Actor, Tools
@@ -160,7 +160,12 @@ class Drive:
         previous: Action | None = None
         seen: Observation | None = None
         while not self._stopping.is_set():
-            seen = self._look(seen, previous)
+            try:
+                seen = self._look(seen, previous)
+            except Unreachable as error:  # an external network service; a host that is away is seen as such
+                self._log.warning("can't look, will look again", error=str(error))
+                self._pause()
+                continue
             action = decide(seen)
             if action != previous:
                 self._log.info("decided", act=action.act, on=action.role, why=action.why)

@@ -26,7 +26,7 @@ from kedge.model.server import (
     TimelineEntry,
     TimeoutAction,
 )
-from kedge.store import reading, transaction
+from kedge.store import outbox, reading, transaction
 from kedge.store.tables import MigrationEventRow, MigrationRow, ServerRow, ServerStatus
 
 
@@ -127,6 +127,24 @@ class MigrationRecords:
                 _begin(session, row)
         except IntegrityError:
             raise Conflict(f"Another migration of server {server.name} has just begun.") from None
+        return self.find(row.id)
+
+    def add_settling(self, server_id: str, source: str, destination: str) -> Migration:
+        """Store a migration that moves nothing, as its abort is asked for from the beginning.
+
+        Whoever drives it leaves the VM on whichever of both hosts it is, brings its record and its ports there, and
+        cleans the other. Raises Conflict if the server has a migration under way.
+        """
+        row = _new(server_id, source, destination, asdict(MigrationOptions()), ())
+        row.abort_requested = True
+        try:
+            with transaction(self._engine) as session:
+                _refuse_second_migration(session, server_id)
+                _begin(session, row)
+                session.flush()
+                _note(session, row.id, Phase.ABORT_ASKED, time.time_ns(), {"by": "the doctor"})
+        except IntegrityError:
+            raise Conflict(f"A migration of server {server_id} has just begun.") from None
         return self.find(row.id)
 
     def find(self, migration_id: str) -> Migration:
@@ -249,6 +267,7 @@ class MigrationRecords:
             row.total_ms = (row.finished_at - row.created_at).total_seconds() * 1000
             row.guest_downtime_ms = figures.get("guest_downtime_ms")
             row.network_blackout_ms = figures.get("network_blackout_ms")
+            _tell(session, row, "ended")
             if status is MigrationStatus.FAILED and row.candidates:
                 session.flush()  # A server has one unfinished migration at every instant.
                 first, *rest = row.candidates
@@ -296,7 +315,15 @@ def _note(session: Session, migration_id: str, phase: Phase, at_ns: int, detail:
         event = MigrationEventRow(migration_id=migration_id, seq=_SEQ[phase], phase=phase.value)
         event.at_ns, event.detail = at_ns, dict(detail)
         session.add(event)
-        _row(session, migration_id).updated_at = _now()
+        row = _row(session, migration_id)
+        row.updated_at = _now()
+        _tell(session, row, phase.replace(" ", "-"))
+
+
+def _tell(session: Session, row: MigrationRow, what: str) -> None:
+    """Those who listen to the stream of events."""
+    name = f"migration-{what}"
+    outbox.add(session, name, _now(), server_id=row.server_id, host=row.destination, status=row.status)
 
 
 def _row(session: Session, migration_id: str) -> MigrationRow:

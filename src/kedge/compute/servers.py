@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
 
 from kedge.core.adopt import Recognised, recognise
 from kedge.core.domain_xml import (
@@ -21,36 +20,12 @@ from kedge.core.domain_xml import (
 from kedge.model.agent_api import PlugOrder
 from kedge.model.domain import DomainState, DomainSummary
 from kedge.model.errors import BadRequest, Conflict, NotFound
-from kedge.model.network import Binding, Network, Port, Segment, Vif, vif_of
+from kedge.model.network import Network, Port, Segment, Vif, vif_of
 from kedge.model.server import Server
 from kedge.network.service import NetworkService
 
 from .agents import Agents
 from .records import ServerRecords
-
-
-class OwnNetworkService(NetworkService, Protocol):
-    """What making servers asks of the network service on top of what migrating them does."""
-
-    def networks(self) -> list[Network]:
-        """All networks."""
-        ...
-
-    def create_network(self, name: str, segment: Segment, *, mtu: int = 1500) -> Network:
-        """Make a network."""
-        ...
-
-    def delete_network(self, network_id: str) -> None:
-        """Delete a network that has no ports."""
-        ...
-
-    def attach_port(self, port_id: str, device_id: str) -> Port:
-        """Give a port that is free to a server ("" takes it back). Raises Conflict if it is another's."""
-        ...
-
-    def bind_as_found(self, port_id: str, host: str, found: Recognised) -> Binding:
-        """Store an ACTIVE binding for a NIC that is attached already."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -87,7 +62,7 @@ class ServerRequest:
 class Servers:
     """Makes, adopts and deletes servers."""
 
-    def __init__(self, records: ServerRecords, network: OwnNetworkService, agents: Agents) -> None:
+    def __init__(self, records: ServerRecords, network: NetworkService, agents: Agents) -> None:
         self._records = records
         self._network = network
         self._agents = agents

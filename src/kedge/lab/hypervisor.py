@@ -137,7 +137,7 @@ def start_open_vswitch(node: Node, spec: HostSpec) -> None:
         "ovsdb-server",
     )
     node.run(["ovs-vsctl", "--retry", "--timeout=20", "--no-wait", "init"])
-    node.daemon(["ovs-vswitchd", *_OVS_OPTIONS], "ovs-vswitchd")
+    start_vswitchd(node)
     datapath = "system" if _kernel_has_datapath(node) else "netdev"
     for bridge in ("br-int", *spec.mappings.values()):
         settings = ["--", "set", "bridge", bridge, f"datapath_type={datapath}", "fail_mode=standalone"]
@@ -145,6 +145,11 @@ def start_open_vswitch(node: Node, spec: HostSpec) -> None:
         node.run(["ip", "link", "set", bridge, "up"])
     for physical_network, interface in spec.interfaces.items():
         node.run(["ovs-vsctl", "--timeout=20", "add-port", spec.mappings[physical_network], interface])
+
+
+def start_vswitchd(node: Node) -> None:
+    """Starts ovs-vswitchd on the node, over the database that is there."""
+    node.daemon(["ovs-vswitchd", *_OVS_OPTIONS], "ovs-vswitchd")
 
 
 def _kernel_has_datapath(node: Node) -> bool:

@@ -13,7 +13,7 @@ Control plane to agent (the agent serves; mutual TLS; only a `control` certifica
     POST   /v1/domains/{uuid}/observe        ObserveRequest          -> HostView
     PUT    /v1/transfers/{migration_id}      TransferOrder           start; starting a running one changes nothing
     PATCH  /v1/transfers/{migration_id}      TransferTuning
-    DELETE /v1/transfers/{migration_id}      ?epoch=N                abort
+    DELETE /v1/transfers/{migration_id}      ?epoch=N[&server=UUID]  abort
     GET    /v1/vifs                          -> [VifReport]
     PUT    /v1/vifs/{port_id}                PlugOrder               plug and wire, silent
     DELETE /v1/vifs/{port_id}                ?epoch=N                unplug whatever Kedge made here for the port
@@ -26,6 +26,9 @@ speak for no other):
 
 All of these are idempotent: the same call again, after a lost answer, does no harm and answers the same.
 An error is `{"error": {"type": "HostFailure", "message": …}}` with the status of `kedge.model.errors`.
+
+Every request says in the header `kedge-wire` which `WIRE` its sender speaks. Either side refuses another one, and
+does nothing of what was asked.
 """
 
 from collections.abc import Mapping
@@ -35,13 +38,18 @@ from .domain import DomainState, VifState
 from .host import HostBackend
 from .network import Vif
 
+WIRE = 1
+"""The version of these messages. It grows when an older agent or control plane would misread them."""
+
 
 @dataclass(frozen=True)
 class HostReport:
     """What an agent says of its host: at start, every few seconds, and at once when a VIF's state changes.
 
     `running` lists the UUIDs of domains that are not shut off here. `vifs` are the VIFs that Kedge made
-    here, and the state of the devices of the ports that the last `HostDuties` named.
+    here, and the state of the devices of the ports that the last `HostDuties` named. `domains` has every domain of
+    the host, Kedge's or not, by UUID; it is empty while libvirtd does not answer. `half_made` lists those whose
+    making the agent has begun and not ended. `version` is Kedge's own, `now_ns` the host's real-time clock.
     """
 
     host: str
@@ -52,18 +60,38 @@ class HostReport:
     libvirt_version: int = 0
     vifs: Mapping[str, VifState] = field(default_factory=dict)
     running: tuple[str, ...] = ()
+    domains: Mapping[str, DomainState] = field(default_factory=dict)
+    half_made: tuple[str, ...] = ()
+    version: str = ""
+    wire: int = WIRE
+    now_ns: int = 0
+
+
+@dataclass(frozen=True)
+class DiscardOrder:
+    """Remove a domain that a migration left on a host.
+
+    The agent refuses (Conflict) unless the domain's state is one of `only_in`, which it checks under the same
+    lock as it acts: a running VM is never destroyed by an order that was decided on an older view.
+    """
+
+    only_in: tuple[DomainState, ...]
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
 class HostDuties:
     """The control plane's answer to a report: every VIF that a binding on this host explains.
 
-    `known` is False when the network service could not be asked; then nothing follows from `vifs`.
+    `known` is False when the network service could not be asked; then nothing follows from the rest.
+    `discard` has, by UUID, the domains among those reported that nobody needs: no migration involves them, and
+    the server is on another host. The agent removes one that is named for a while and stays as it is.
     """
 
     vifs: tuple[Vif, ...] = ()
     report_every_s: float = 2.0
     known: bool = True
+    discard: Mapping[str, DiscardOrder] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,18 +139,6 @@ class AnnounceOrder:
 
 
 @dataclass(frozen=True)
-class DiscardOrder:
-    """Remove a domain that a migration left on a host.
-
-    The agent refuses (Conflict) unless the domain's state is one of `only_in`, which it checks under the same
-    lock as it acts: a running VM is never destroyed by an order that was decided on an older view.
-    """
-
-    only_in: tuple[DomainState, ...]
-    epoch: int = 0
-
-
-@dataclass(frozen=True)
 class ResumeOrder:
     """Resume a VM that is paused for a migration which no longer exists."""
 
@@ -140,6 +156,7 @@ class TransferTuning:
 
 
 __all__ = [
+    "WIRE",
     "AnnounceOrder",
     "DiscardOrder",
     "HostDuties",

@@ -89,6 +89,7 @@ def cluster(*, durable: bool = False) -> Iterator[Path]:
     """The directory of an instance that was made and does not run yet; gone when the block ends."""
     # Both are short, for the name of a Unix socket has at most 107 bytes.
     parent = _DISK if durable or not _MEMORY.is_dir() else _MEMORY
+    _sweep(parent)
     directory = Path(mkdtemp(prefix="kedge-pg-", dir=parent))
     try:
         if os.getuid() == 0:
@@ -104,6 +105,18 @@ def _required() -> Path:
     if where is None:
         raise HostFailure("there is no PostgreSQL server here; on Debian, apt-get install postgresql")
     return where
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what instances left whose users were killed; they themselves have ended with those."""
+    for directory in parent.glob("kedge-pg-*"):
+        lock = directory / "data" / "postmaster.pid"
+        try:
+            old = time.time() - directory.stat().st_mtime > _START_S
+            if old and not (lock.exists() and Path("/proc", lock.read_text().split()[0]).exists()):
+                shutil.rmtree(directory, ignore_errors=True)
+        except OSError:
+            continue  # Somebody else's, or gone in the meantime.
 
 
 def _make(where: Path, data: Path) -> None:

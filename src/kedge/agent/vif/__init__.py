@@ -1,6 +1,8 @@
 """The VIFs of a host, whatever backends they use."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import entry_points
 from threading import RLock
 from types import TracebackType
@@ -12,8 +14,9 @@ from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif
 
-from .base import Plugger
-from .links import Links
+from . import ovs_client
+from .base import Loose, Plugger, carrier
+from .links import Link, Links
 from .linuxbridge import BridgePlugger
 from .macvtap import MacvtapPlugger
 from .openvswitch import OvsPlugger
@@ -41,9 +44,9 @@ class Pluggers:
         """`backends` are those that the agent is configured for; the namespace is that of the calling thread."""
         self._links = Links()
         self._lock = RLock()
-        configured = {backend.driver: backend for backend in backends}
+        self._backends = {backend.driver: backend for backend in backends}
         self._pluggers = {
-            vif_type: plugger(configured.get(plugger.driver), self._links)
+            vif_type: plugger(self._backends.get(plugger.driver), self._links)
             for vif_type, plugger in plugger_types().items()
         }
 
@@ -62,12 +65,39 @@ class Pluggers:
     def plug(self, vif: Vif, queues: int = 1) -> VifState:
         """Plug and wire a VIF, silent."""
         with self._lock:
+            # With the lock held, nobody is about to mark these any more.
+            self._links.delete(self._half_made())
             return self._of(vif).plug(vif, queues)
+
+    def mend(self, vif: Vif, queues: int = 1) -> VifState:
+        """Plug a VIF again of which something is missing.
+
+        An interface that somebody has taken down stays down, unlike when VIFs are plugged: a VIF is not worth
+        undoing what an administrator does now. Raises HostFailure.
+        """
+        with self._lock:
+            plugger = self._of(vif)
+            if plugger.driver != OvsPlugger.driver:
+                self._refuse_if_down(carrier(self._backends.get(plugger.driver), vif))
+            return self.plug(vif, queues)
+
+    def _refuse_if_down(self, interface: str) -> None:
+        if not self._links.get(interface).up:
+            raise HostFailure(f"{interface} is down, so no VIF on it can be mended; set it up")
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
         """How far the VIF is."""
-        with self._links.one_look():
+        with self._one_look():
             return self._of(vif).state(vif, target)
+
+    def states(self, vifs: Iterable[Vif]) -> dict[str, VifState]:
+        """How far each VIF is, by its port, from one look at the host; one that can't be told is left out."""
+        states: dict[str, VifState] = {}
+        with self._one_look():
+            for vif in vifs:
+                with suppress(HostFailure):
+                    states[vif.port_id] = self._of(vif).state(vif)
+        return states
 
     def device(self, vif: Vif, target: str | None = None) -> str | None:
         """The device on which the VM's own frames can be seen."""
@@ -85,8 +115,37 @@ class Pluggers:
 
     def plugged(self) -> list[VifReport]:
         """Every VIF that Kedge made on this host."""
-        with self._links.one_look():
+        with self._one_look():
             return [report for plugger in self._pluggers.values() for report in plugger.plugged()]
+
+    def loose(self) -> frozenset[str]:
+        """What Kedge made on this host that belongs to no VIF and that none uses, in words."""
+        with self._one_look():
+            return frozenset(part.what for part in self._loose())
+
+    def remove_loose(self, which: Collection[str]) -> list[str]:
+        """Remove those of `which`, as `loose` has named them, that are loose still; what was removed."""
+        with self._lock:
+            gone = [part for part in self._loose() if part.what in which]
+            for part in gone:
+                part.remove()
+        return [part.what for part in gone]
+
+    def _loose(self) -> list[Loose]:
+        shared = {part.what: part for plugger in self._pluggers.values() for part in plugger.loose()}
+        unmarked = (
+            Loose(f"unmarked device {link.name}", partial(self._links.delete, [link]))
+            for link in self._half_made()
+        )
+        return [*shared.values(), *unmarked]
+
+    def _half_made(self) -> list[Link]:
+        return [link for link in self._links.all() if link.half_made]
+
+    @contextmanager
+    def _one_look(self) -> Iterator[None]:
+        with self._links.one_look(), ovs_client.one_look():
+            yield
 
     def _of(self, vif: Vif) -> Plugger:
         plugger = self._pluggers.get(vif.vif_type)

@@ -8,11 +8,13 @@ finds everything that the older one made.
                                  kedge:network:<network id>:<member>          a bridge, and what it joins the taps to
                                  kedge:vlan:<physical network>:<VLAN id>      a VLAN device
     kernel device, `altname`     kedge-macvtap-<port id>-<MAC without colons> a macvtap is expected above this device
+    kernel device, group         1801806951: made an instant ago, and to be marked in the next
     OVS Port, `external_ids`     kedge-port=<port id>, kedge-patch=<physical network>
     OVS Bridge, `external_ids`   kedge-vlan:<physical network>:<VLAN id or flat>=<local VLAN>
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from kedge.model.agent_api import VifReport
@@ -27,6 +29,14 @@ PORT_MARK = "kedge:port:"
 NETWORK_MARK = "kedge:network:"
 VLAN_MARK = "kedge:vlan:"
 MACVTAP_MARK = "kedge-macvtap-"
+
+
+@dataclass(frozen=True)
+class Loose:
+    """Something of Kedge's that no VIF uses. `what` names it, the same at every look; `remove` removes it."""
+
+    what: str
+    remove: Callable[[], object]
 
 
 class Plugger(Protocol):
@@ -91,6 +101,10 @@ class Plugger(Protocol):
 
     def plugged(self) -> list[VifReport]:
         """Every VIF of this type that Kedge made on this host, half-made ones too, found by their marks."""
+        ...
+
+    def loose(self) -> Sequence[Loose]:
+        """What was made for VIFs to share and none uses any more: what an agent left that was killed in `unplug`."""
         ...
 
 

@@ -41,7 +41,8 @@ class LinkEvents:
                 continue
             try:
                 self._act()
-            except KedgeError as error:
+            except (KedgeError, OSError) as error:
+                # A device may vanish while it is looked at; the next event brings the next look.
                 log.warning("%s", error)
 
     def _concerns_us(self) -> bool:

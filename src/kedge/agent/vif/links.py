@@ -41,6 +41,12 @@ _NTF_MASTER = 0x04
 
 _DIRECTIONS = (0xFFFFFFF2, 0xFFFFFFF3)  # The two hooks of a clsact: in and out.
 
+# The kernel takes no alias for a device in the request that makes it, but a device group. So a new device is in
+# this group, and the request that gives it its alias takes it out again: whatever kills the agent in between, the
+# device can be told. (The number is "kedg"; a group is a mark for administrators and changes nothing else.)
+HALF_MADE = 0x6B656467
+_NO_GROUP = 0
+
 # A device of a VIF carries the VM's frames and has nothing to do with the host's own IP stack. IPv6 would
 # emit neighbour solicitations as soon as the device is up. IPv4 would answer ARP requests for any address of the
 # host, on any device that is up, and take packets for them.
@@ -69,6 +75,7 @@ class Link:
     vlan_id: int | None = None
     multi_queue: bool = False
     is_open: bool = False
+    half_made: bool = False
 
 
 class Links:
@@ -150,7 +157,7 @@ class Links:
         """Make a device, marked and silent, and down; `settings` are those of pyroute2's `link("add")`."""
 
         def make() -> None:
-            self._ip.link("add", ifname=name, kind=kind, **settings)
+            self._ip.link("add", ifname=name, kind=kind, group=HALF_MADE, **settings)
             self._mark(name, alias)
 
         self._do(f"make {kind} {name}", make)
@@ -160,7 +167,8 @@ class Links:
         """Make a pair of connected devices, both marked and silent, and down."""
 
         def make() -> None:
-            self._ip.link("add", ifname=name, kind="veth", peer=peer)
+            ends = {"group": HALF_MADE, "peer": {"ifname": peer, "group": HALF_MADE}}
+            self._ip.link("add", ifname=name, kind="veth", **ends)
             self._mark(name, alias)
             self._mark(peer, alias)
 
@@ -266,8 +274,8 @@ class Links:
         )
 
     def _mark(self, name: str, alias: str) -> None:
-        self._ip.link("set", index=self._ip.link_lookup(ifname=name)[0], ifalias=alias)
         _silence(name)
+        self._ip.link("set", index=self._ip.link_lookup(ifname=name)[0], ifalias=alias, group=_NO_GROUP)
 
     def _do(self, what: str, work: Callable[[], T]) -> T:
         try:
@@ -307,4 +315,5 @@ def _link(message: Any) -> Link:
         multi_queue=bool(data.get_attr("IFLA_TUN_MULTI_QUEUE")) if data and kind == "tun" else False,
         # A tap has a carrier as long as somebody has it open.
         is_open=bool(message.get_attr("IFLA_CARRIER")) if kind == "tun" else False,
+        half_made=message.get_attr("IFLA_GROUP") == HALF_MADE and not message.get_attr("IFLA_IFALIAS"),
     )

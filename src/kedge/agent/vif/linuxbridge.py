@@ -1,6 +1,7 @@
 """VIFs on a Linux bridge: a tap in the bridge of its network, which also holds what carries the segment."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from kedge.model.agent_api import VifReport
@@ -9,12 +10,12 @@ from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
-from .base import NETWORK_MARK, carrier, port_of, vlan_of
+from .base import NETWORK_MARK, Loose, carrier, port_of, vlan_of
 from .links import Link, Links
 from .raw import send
 from .tap import ensure_tap
 from .untagged import only_untagged, passes_only_untagged
-from .vlan import ensure_segment_device, release_vlan_devices, segment_device
+from .vlan import ensure_segment_device, loose_vlan_devices, release_vlan_devices, segment_device
 
 # A port forwards from its first frame on: no spanning tree, no delay. Without multicast snooping, because a
 # VM that arrives has joined its groups elsewhere; a bridge that snoops would keep multicast from it, IPv6's
@@ -82,8 +83,7 @@ class BridgePlugger:
         """See `Plugger.unplug`."""
         mine = [link for link in self._links.all() if port_of(link.alias, VifType.BRIDGE) == port_id]
         self._links.delete(mine)
-        devices = self._links.all()
-        self._links.delete(link for link in devices if _is_unused_bridge(link, devices))
+        self._links.delete(self._unused_bridges())
         release_vlan_devices(self._links)
 
     def plugged(self) -> list[VifReport]:
@@ -95,6 +95,18 @@ class BridgePlugger:
                 state = VifState.UP if link.up and link.master else VifState.ABSENT
                 reports.append(VifReport(port_id, state, (link.name,)))
         return reports
+
+    def loose(self) -> list[Loose]:
+        """See `Plugger.loose`."""
+        bridges = [
+            Loose(f"bridge {link.name}", partial(self._links.delete, [link]))
+            for link in self._unused_bridges()
+        ]
+        return bridges + loose_vlan_devices(self._links)
+
+    def _unused_bridges(self) -> list[Link]:
+        devices = self._links.all()
+        return [link for link in devices if _is_unused_bridge(link, devices)]
 
     def _ensure_bridge(self, vif: Vif, member: Link) -> Link:
         if member.master is not None:

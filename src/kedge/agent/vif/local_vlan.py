@@ -71,7 +71,7 @@ def ensure(integration: str, physical: str, segment: Segment) -> int:
         [(each.physical, _outer_drop(each)) for each in _own_patches(switch, integration)]
         + [(integration, _inner_drop(each)) for each in _own_patches(switch, integration)]
         + [(integration, _SWITCH)]
-        + ([(physical, _SWITCH)] if switch.bridges[physical].secure else [])
+        + ([(physical, _SWITCH)] if _needs_switching(switch, physical) else [])
         + [(physical, _outgoing(patch, segment, local)), (integration, _incoming(patch, segment, local))]
     )
     if not _is_joined(switch, physical):
@@ -89,6 +89,7 @@ def verified(switch: ovs.Switch, integration: str, physical: str, segment: Segme
         return None
     inner = {_SWITCH, _inner_drop(patch), _incoming(patch, segment, local)}
     outer = {_outer_drop(patch), _outgoing(patch, segment, local)}
+    outer |= {_SWITCH} if _needs_switching(switch, physical) else set()
     there = inner <= ovs.flows(integration, COOKIE) and outer <= ovs.flows(physical, COOKIE)
     return local if there else None
 
@@ -107,8 +108,49 @@ def release() -> None:
             ovs.vsctl("remove", "Bridge", integration, "external_ids", ovs.quoted(key))
 
 
+def unused(switch: ovs.Switch, integration: str) -> list[str]:
+    """The local VLANs of a bridge that no port has, by their keys."""
+    used = {port.tag for port in switch.ports.values() if port.bridge == integration}
+    return [key for key, local in _numbers(switch, integration).items() if local not in used]
+
+
+def networks_in_use(switch: ovs.Switch, integration: str) -> set[str]:
+    """The physical networks that some port of an integration bridge is joined to by its local VLAN."""
+    idle = set(unused(switch, integration))
+    return {_segment(key).physical_network for key in _numbers(switch, integration) if key not in idle}
+
+
+def expected_flows(switch: ovs.Switch, integration: str) -> set[tuple[str, str]]:
+    """Every flow, with its bridge, that the patches and local VLANs of an integration bridge explain."""
+    explained = {(integration, _SWITCH)}
+    for patch in _own_patches(switch, integration):
+        explained |= {
+            (integration, _inner_drop(patch)),
+            (patch.physical, _outer_drop(patch)),
+            (patch.physical, _SWITCH),
+        }
+        for key, local in _numbers(switch, integration).items():
+            segment = _segment(key)
+            if segment.physical_network == patch_network(switch, patch.physical):
+                explained.add((integration, _incoming(patch, segment, local)))
+                explained.add((patch.physical, _outgoing(patch, segment, local)))
+    return explained
+
+
+def patch_network(switch: ovs.Switch, physical: str) -> str:
+    """The physical network that the patch to this bridge was made for."""
+    return switch.ports[inner_name(physical)].external_ids[PATCH_MARK]
+
+
+def patches(switch: ovs.Switch, integration: str) -> dict[str, str]:
+    """The physical network of each whole patch of an integration bridge, by the physical network's bridge."""
+    return {
+        patch.physical: patch_network(switch, patch.physical) for patch in _own_patches(switch, integration)
+    }
+
+
 def _release_patch(switch: ovs.Switch, patch: Patch, unused: Mapping[str, int], kept: set[str]) -> None:
-    physical_network = switch.ports[inner_name(patch.physical)].external_ids[PATCH_MARK]
+    physical_network = patch_network(switch, patch.physical)
     for key, local in unused.items():
         segment = _segment(key)
         if segment.physical_network == physical_network:
@@ -211,6 +253,13 @@ def _segment(key: str) -> Segment:
     if vlan == "flat":
         return Segment(NetworkType.FLAT, physical_network)
     return Segment(NetworkType.VLAN, physical_network, int(vlan))
+
+
+def _needs_switching(switch: ovs.Switch, physical: str) -> bool:
+    """Whether the bridge switches nothing by itself: it is secure, or somebody has wiped all of its flows."""
+    if switch.bridges[physical].secure:
+        return True
+    return all(flow.startswith(f"cookie={COOKIE:#x},") for flow in ovs.all_flows(physical))
 
 
 def _flow(match: str, action: str) -> str:

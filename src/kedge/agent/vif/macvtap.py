@@ -17,11 +17,11 @@ from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif
 
-from .base import MACVTAP_MARK, carrier
+from .base import MACVTAP_MARK, Loose, carrier
 from .links import Link, Links
 from .raw import send
 from .untagged import only_untagged, passes_only_untagged
-from .vlan import ensure_segment_device, release_vlan_devices, segment_device
+from .vlan import ensure_segment_device, loose_vlan_devices, release_vlan_devices, segment_device
 
 
 class MacvtapPlugger:
@@ -87,6 +87,10 @@ class MacvtapPlugger:
             for altname in link.altnames
             if altname.startswith(MACVTAP_MARK)
         ]
+
+    def loose(self) -> list[Loose]:
+        """See `Plugger.loose`."""
+        return loose_vlan_devices(self._links)
 
     def _settle(self) -> None:
         """Silence the macvtaps that were expected and have come; on a flat network, keep tagged frames off them."""

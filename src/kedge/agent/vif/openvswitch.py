@@ -14,9 +14,9 @@ from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
-from . import local_vlan
+from . import local_vlan, local_vlan_leftovers
 from . import ovs_client as ovs
-from .base import carrier, port_mark, port_of
+from .base import Loose, carrier, port_mark, port_of
 from .links import Link, Links
 from .tap import ensure_tap
 
@@ -106,6 +106,10 @@ class OvsPlugger:
             VifReport(port_id, VifState.UP if port_id in up else VifState.ABSENT, tuple(sorted(names)))
             for port_id, names in devices.items()
         ]
+
+    def loose(self) -> list[Loose]:
+        """See `Plugger.loose`."""
+        return local_vlan_leftovers.loose() if self._has_ovs() else []
 
     def _integration(self, vif: Vif) -> str:
         default = self._backend.integration_bridge if self._backend else "br-int"

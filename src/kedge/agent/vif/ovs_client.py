@@ -7,14 +7,21 @@ find the daemons as everything else on the host does (OVS_RUNDIR).
 """
 
 import json
+import os
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from kedge.model.errors import HostFailure
 
+T = TypeVar("T")
+
 TIMEOUT_S = 15
+_RUNDIR = "/var/run/openvswitch"
 
 # The columns that `look` reads of each table.
 _COLUMNS = {
@@ -55,8 +62,41 @@ class Switch:
     ports: Mapping[str, Port]
 
 
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Within the block, this thread asks Open vSwitch each question once: `look`, and `flows` for each bridge.
+
+    For looking only. Each question is a process, and looking at one VIF takes three of them.
+    """
+    if getattr(_this_look, "answers", None) is not None:
+        yield
+        return
+    _this_look.answers = {}
+    try:
+        yield
+    finally:
+        _this_look.answers = None
+
+
+_this_look = threading.local()
+
+
+def _once(question: Hashable, ask: Callable[[], T]) -> T:
+    answers: dict[Hashable, Any] | None = getattr(_this_look, "answers", None)
+    if answers is None:
+        return ask()
+    if question not in answers:
+        answers[question] = ask()
+    answer: T = answers[question]
+    return answer
+
+
 def look() -> Switch:
     """Read the bridges and ports."""
+    return _once("look", _look)
+
+
+def _look() -> Switch:
     arguments: list[str] = []
     for table, columns in _COLUMNS.items():
         arguments += ["--", f"--columns={columns}", "list", table]
@@ -83,7 +123,13 @@ def vsctl(*arguments: str) -> str:
 
 
 def is_reachable() -> bool:
-    """Whether Open vSwitch runs on this host."""
+    """Whether Open vSwitch runs on this host. Where its database has no socket, nobody is asked."""
+    return _once("is reachable", _is_reachable)
+
+
+def _is_reachable() -> bool:
+    if not Path(os.environ.get("OVS_RUNDIR", _RUNDIR), "db.sock").exists():
+        return False
     try:
         vsctl("--no-wait", "list", "Open_vSwitch")
     except HostFailure:
@@ -93,9 +139,16 @@ def is_reachable() -> bool:
 
 def flows(bridge: str, cookie: int) -> set[str]:
     """The flows with this cookie, in the form in which `add_flows` takes them."""
-    lines = _run(
-        _ofctl("--no-stats", "--no-names", "dump-flows", bridge, f"cookie={cookie:#x}/-1")
-    ).splitlines()
+    return {flow for flow in all_flows(bridge) if flow.startswith(f"cookie={cookie:#x},")}
+
+
+def all_flows(bridge: str) -> set[str]:
+    """All flows, whoever made them, in the form in which `add_flows` takes them."""
+    return _once(bridge, lambda: _flows(bridge))
+
+
+def _flows(bridge: str) -> set[str]:
+    lines = _run(_ofctl("--no-stats", "--no-names", "dump-flows", bridge)).splitlines()
     return {line.strip() for line in lines if "actions=" in line}
 
 

@@ -1,10 +1,12 @@
 """The device that carries one segment: the physical interface itself, or a VLAN device above it."""
 
+from functools import partial
+
 from kedge.core.binding.rules import vlan_device
 from kedge.model.errors import HostFailure
 from kedge.model.network import Vif
 
-from .base import MACVTAP_MARK, VLAN_MARK, vlan_of
+from .base import MACVTAP_MARK, VLAN_MARK, Loose, vlan_of
 from .links import Link, Links
 
 
@@ -58,14 +60,27 @@ def _make(links: Links, vif: Vif, physical: Link, name: str | None) -> Link:
 
 
 def release_vlan_devices(links: Links) -> None:
-    """Remove the VLAN devices that Kedge made and nothing uses: no bridge, no device above, none to come."""
+    """Remove the VLAN devices that Kedge made and nothing uses."""
+    links.delete(unused_vlan_devices(links))
+
+
+def loose_vlan_devices(links: Links) -> list[Loose]:
+    """The same ones, to be looked at again before they are removed."""
+    return [
+        Loose(f"VLAN device {link.name}", partial(links.delete, [link]))
+        for link in unused_vlan_devices(links)
+    ]
+
+
+def unused_vlan_devices(links: Links) -> list[Link]:
+    """The VLAN devices that Kedge made and nothing uses: no bridge, no device above, none to come."""
     devices = links.all()
     parents = {link.parent for link in devices}
-    links.delete(
+    return [
         link
         for link in devices
         if link.alias.startswith(VLAN_MARK)
         and link.master is None
         and link.index not in parents
         and not any(altname.startswith(MACVTAP_MARK) for altname in link.altnames)
-    )
+    ]

@@ -1,0 +1,159 @@
+"""The control plane's configuration, and the TOML file that it comes from.
+
+state_dir = "/var/lib/kedge"
+database = "postgresql+psycopg://kedge@db/kedge"
+listen = "192.0.2.1:9696"
+agents = "192.0.2.1:9798"
+
+[network]
+service = "neutron"        # Kedge's own, "kedge", without
+cloud = "mycloud"          # a name in clouds.yaml
+
+[auth]
+strategy = "http_basic"
+users = "/etc/kedge/users"  # `kedge users add` makes it
+
+[events]
+nova_cloud = "mycloud"
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from kedge.model.errors import BadRequest
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class NetworkConfig:
+    """Who keeps networks, ports and bindings.
+
+    Attributes:
+        service: Kedge's own network service, or a Neutron that runs elsewhere.
+        cloud: the Neutron's name in clouds.yaml.
+        strategy: `parallel` binds a port to both hosts, `rebind-early` moves its one binding ahead of the VM;
+            `auto` takes the first that the service offers.
+    """
+
+    service: Literal["kedge", "neutron"] = "kedge"
+    cloud: str | None = None
+    strategy: Literal["auto", "parallel", "rebind-early"] = "auto"
+
+    def __post_init__(self) -> None:  # pydantic's message names the section
+        if self.service == "neutron" and not self.cloud:
+            raise ValueError('service = "neutron" needs cloud, a name in clouds.yaml')
+        if self.service == "kedge" and (self.cloud or self.strategy == "rebind-early"):
+            raise ValueError('cloud and strategy = "rebind-early" are for service = "neutron" only')
+
+
+@dataclass(frozen=True, config=_STRICT)
+class AuthConfig:
+    """Who may call.
+
+    Attributes:
+        strategy: `none` is for loopback only. Without one it is `none` on loopback and `http_basic` elsewhere.
+        users: the file of users for `http_basic`.
+        cloud: the cloud in clouds.yaml whose Keystone checks tokens, for `keystone`.
+    """
+
+    strategy: Literal["none", "http_basic", "keystone"] | None = None
+    users: Path | None = None
+    cloud: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.strategy == "http_basic" and self.users is None:
+            raise ValueError('strategy = "http_basic" needs users, the file that lists them')
+        if self.strategy == "keystone" and self.cloud is None:
+            raise ValueError('strategy = "keystone" needs cloud, a name in clouds.yaml')
+
+
+@dataclass(frozen=True, config=_STRICT)
+class EventsConfig:
+    """Where Nova is told of VIFs; nowhere without either.
+
+    Attributes:
+        nova_cloud: a cloud in clouds.yaml, whose compute endpoint gets them.
+        nova_url: or that endpoint itself, which then must not ask who calls.
+        interval_s: events are gathered for so long, then sent together.
+    """
+
+    nova_cloud: str | None = None
+    nova_url: str | None = None
+    interval_s: Annotated[float, Field(gt=0)] = 2.0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ControlPlaneConfig:
+    """Where the control plane keeps its state, where it listens and whom it works with.
+
+    Attributes:
+        state_dir: for the SQLite database and, unless `pki` says otherwise, the certificates.
+        database: SQLAlchemy URL; a SQLite file in `state_dir` if None.
+        socket: Unix socket for root on this machine; None for none.
+        listen: `ADDRESS:PORT` for clients; None for none.
+        agents: `ADDRESS:PORT` for agents, mutual TLS; None for none.
+        pki: directory of the certificate authority and of the control plane's own certificate.
+        workers: how many processes serve the API.
+        certificate: for clients, with its chain; with one, `listen` speaks HTTPS.
+        key: the certificate's.
+    """
+
+    state_dir: Path = Path("/var/lib/kedge")
+    database: str | None = None
+    socket: Path | None = Path("/run/kedge/kedge.sock")
+    listen: str | None = "127.0.0.1:9696"
+    agents: str | None = None
+    pki: Path | None = None
+    workers: Annotated[int, Field(ge=1)] = 1
+    certificate: Path | None = None
+    key: Path | None = None
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key come together, or not at all")
+
+    @property
+    def pki_dir(self) -> Path:
+        """Where the certificates are."""
+        return self.pki or self.state_dir / "pki"
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL."""
+        return self.database or f"sqlite:///{self.state_dir / 'kedge.db'}"
+
+
+def load(path: Path | None, overrides: Mapping[str, Any]) -> ControlPlaneConfig:
+    """The configuration in a file, or without one the defaults; `overrides` win over both.
+
+    "" for `listen` or `socket` says "nowhere". Raises BadRequest that names the file, the setting and what is
+    wrong with it.
+    """
+    values = ({} if path is None else _read(path)) | dict(overrides)
+    values |= {name: None for name in ("listen", "socket") if values.get(name) == ""}
+    try:
+        return TypeAdapter(ControlPlaneConfig).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise BadRequest(f"{path or 'The configuration'}: {place}: {reason}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadRequest(f"The configuration {path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The configuration {path} is not TOML: {error}") from error
