@@ -35,7 +35,7 @@ TABLE = [
     (PAUSED, MIGRATION, Job.NONE, True, DomainState.SWITCHOVER),  # a dead migration left it
     (PAUSED, MIGRATION, Job.NONE, False, DomainState.INCOMING),
     (PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, Job.OUTGOING, True, DomainState.POSTCOPY_SOURCE),
-    (PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED, Job.NONE, True, DomainState.POSTCOPY_SOURCE),
+    (PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED, Job.NONE, True, DomainState.POSTCOPY_BROKEN),
     (PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, Job.NONE, True, DomainState.PAUSED),
     (PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, Job.OUTGOING, True, DomainState.PAUSED),
     (PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, Job.INCOMING, True, DomainState.INCOMING),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -179,3 +180,20 @@ def test_all_else_is_as_the_registry_says(world: ComputeWorld, hosts: HostsWithL
     assert hosts.duties("h1") == world.network.duties("h1")
     say(world, hosts, "h1", server.id, DomainState.RUNNING)
     assert {vif.port_id for vif in hosts.duties("h1").vifs} == {port.id for port in world.ports(server)}
+
+
+@pytest.mark.parametrize("off_s", [-3600, 3600])
+def test_a_clock_that_is_off_changes_nothing(
+    world: ComputeWorld, hosts: HostsWithLeftovers, off_s: int
+) -> None:
+    server = world.server("h1")
+    world.pass_time(600)
+    report = world["h3"].agent.host()
+    before = say(world, hosts, "h3", server.id, DomainState.INCOMING)
+    world.now += timedelta(seconds=600)
+    assert not hosts.host("h3").alive
+    off = replace(report, domains={server.id: DomainState.INCOMING}, now_ns=report.now_ns + off_s * 10**9)
+    hosts.record_host(off)
+    assert hosts.host("h3").alive
+    world["h1"].agent.report()
+    assert hosts.duties("h3").discard == before != {}

@@ -57,6 +57,25 @@ def test_or_it_is_ended_sooner(
     busy.check(busy.tools.servers.find(migration.server_id), "h3")
 
 
+@pytest.mark.parametrize("memory_lost", [False, True])
+def test_post_copy_that_breaks_off_is_gone_on_with(busy: ComputeWorld, memory_lost: bool) -> None:
+    server = busy.server("h1")
+
+    def break_off() -> None:
+        transfer = busy.fabric.running(server.id)
+        assert transfer is not None and transfer.over_there
+        transfer.break_off("job 'migration out' failed in post-copy phase")
+        if memory_lost:
+            busy["h1"].agent.restart(memory_lost=True)
+
+    busy["h3"].agent.faults.on("announce", break_off)
+    options = MigrationOptions(progress_timeout_s=0.05, timeout_action=TimeoutAction.POST_COPY)
+    migration = busy.move(server, "h3", options)
+    assert completed(migration)
+    assert Phase.RECOVERED in phases(migration)
+    busy.check(server, "h3")
+
+
 @pytest.mark.parametrize("action", TimeoutAction)
 def test_no_progress_is_noticed(busy: ComputeWorld, action: TimeoutAction) -> None:
     options = MigrationOptions(progress_timeout_s=0.05, timeout_action=action)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from kedge.compute.conductor import Conductor
-from kedge.control_plane import build_app
+from kedge.compute.doctor_api import doctor_router
 from kedge.model.domain import DomainState
 from kedge.model.server import Server
+from kedge.network.api import install_error_handlers
 from kedge.store import transaction
 
 from ..compute.compute_world import ComputeWorld, prepared
@@ -34,7 +36,7 @@ class Snapshot:
 
 
 class DoctorWorld(ComputeWorld):
-    """A `ComputeWorld` with a REST interface, and a conductor that a test may start."""
+    """A `ComputeWorld` with the doctor's REST interface, and a conductor that a test may start."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -96,7 +98,9 @@ class DoctorWorld(ComputeWorld):
 def make_doctor_world(directory: Path) -> Iterator[DoctorWorld]:
     """A world whose control plane answers, with no conductor at work."""
     world = DoctorWorld(prepared(directory))
-    app = build_app(world.network, world.of_control_plane, world.servers, nova=True)
+    app = FastAPI()
+    install_error_handlers(app)
+    app.include_router(doctor_router(world.tools, world.network, world.network, nova=True))
     with TestClient(app, base_url="http://kedge") as api:
         world.api = api
         yield world

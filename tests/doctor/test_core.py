@@ -245,6 +245,14 @@ def test_left_paused() -> None:
     assert left[Kind.LEFT_PAUSED].repair == settle("a", "b")
 
 
+@pytest.mark.parametrize("state", [POSTCOPY, DomainState.POSTCOPY_BROKEN])
+def test_the_memory_that_a_vm_still_needs_is_not_removed(state: DomainState) -> None:
+    there = host("b", domain(DomainState.POSTCOPY_DESTINATION))
+    findings = found(server(binding("b"), on="b"), host("a", domain(state)), there)
+    assert findings[Kind.LEFT_PAUSED].repair is None
+    assert "still needs the memory" in findings[Kind.LEFT_PAUSED].words
+
+
 @pytest.mark.parametrize(
     ("state", "other", "why"),
     [
@@ -303,6 +311,11 @@ def test_bound_elsewhere() -> None:
         Kind.BOUND_ELSEWHERE, server(binding("b"), status="SHUTOFF"), host("a", domain(SHUTOFF)), host("b")
     )
     assert off.repair == Repair(Remedy.BIND, ID, host="a")
+
+
+def test_the_inactive_binding_where_the_vm_is_is_no_leftover() -> None:
+    seen = server(binding("a", INACTIVE, migration_id="m"), binding("b"))
+    assert only(Kind.BOUND_ELSEWHERE, seen, host("a", domain()), host("b")).repair == settle("b", "a")
 
 
 def test_nothing_is_said_of_bindings_while_it_is_not_known_where_the_vm_is() -> None:

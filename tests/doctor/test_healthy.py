@@ -58,3 +58,16 @@ def test_at_every_step_of_a_migration(world: DoctorWorld) -> None:
     assert all(each == [] for each in found)
     world.check(server, "h3")
     assert world.findings() == []
+
+
+def test_what_only_one_of_two_looks_shows_is_not_wrong(world: DoctorWorld) -> None:
+    world.server("h3")
+    plugged = dict(world["h3"].plugged)
+    agent = world["h3"].agent
+    world["h3"].plugged.clear()
+    agent.faults.on("vifs", lambda: world["h3"].plugged.update(plugged), skip=1)
+    assert world.findings() == [], "it was plugged again between the looks"
+    agent.faults.on("vifs", world["h3"].plugged.clear, skip=1)
+    world["h5"].clock_skew_ns = 60 * 10**9  # Without anything in the first look there is no second.
+    assert world.kinds() == {"clock-differs"}, "it went between the looks"
+    assert world.kinds() == {"clock-differs", "vif-not-wired"}

@@ -207,7 +207,7 @@ def machine(site: Site) -> Iterator[Machine]:
     assert site.agents["h1"].plug(PlugOrder(vif)).state is VifState.BUILD
     site.agents["h1"].create_domain(machine.uuid, machine.xml("h1"))
     site.agents["h1"].create_domain(machine.uuid, machine.xml("h1"))
-    until(lambda: answers_ping(site.lab, machine), 30)
+    until(lambda: answers_ping(site.lab, machine), 60)
     yield machine
     for host, agent in site.agents.items():
         if host not in site.processes:
@@ -268,7 +268,10 @@ def test_a_vm_moves_between_two_agents(site: Site, machine: Machine) -> None:
     source.start_transfer(order)
     views = follow(site, "h1", machine, order.migration_id)
     assert views[0].domain is DomainState.RUNNING
-    assert (views[-1].transfer, views[-1].domain) == (TransferState.SUCCEEDED, DomainState.ABSENT)
+    assert views[-1].transfer is TransferState.SUCCEEDED
+    # libvirt ends the source's domain first and forgets it then; a look may fall in between.
+    assert views[-1].domain in (DomainState.SHUTOFF, DomainState.ABSENT)
+    until(lambda: observe(site, "h1", machine).domain is DomainState.ABSENT)
     paused_at_ns = views[-1].paused_at_ns
     assert paused_at_ns is not None
 

@@ -48,6 +48,32 @@ def test_given_up(cloud: Cloud, vm: dict[str, Any]) -> None:
     check(cloud, vm["id"], "h1")
 
 
+def test_post_copy_that_breaks_off_is_gone_on_with(cloud: Cloud, vm: dict[str, Any]) -> None:
+    source = cloud.lab.hosts["h1"]
+    body = {"host": "h3", "options": {**SLOW, "timeout_action": TimeoutAction.POST_COPY}}
+    # So slow that it can be broken before it is over.
+    source.virsh("migrate-setspeed", vm["id"], "8", "--postcopy")
+    migration = cloud.post(f"/kedge/v1/servers/{vm['id']}/migrate", body)
+    path = f"/kedge/v1/migrations/{migration['id']}"
+
+    def runs_there() -> bool:
+        answer = cloud.lab.hosts["h3"].virsh("domstate", vm["id"], "--reason", check=False)
+        return "running (post-copy)" in answer.stdout
+
+    def broken() -> bool:
+        source.virsh("qemu-monitor-command", vm["id"], "--hmp", "migrate_pause", check=False)
+        answer = source.virsh("domstate", vm["id"], "--reason", check=False)
+        return "post-copy failed" in answer.stdout
+
+    cloud.wait_for(runs_there, "post-copy")
+    cloud.wait_for(broken, "the break")
+    cloud.wait_for(lambda: cloud.get(path)["finished_at"] is not None, "the end of the migration", 180)
+    ended = cloud.get(path)
+    assert ended["status"] == "completed", ended["error"]
+    assert Phase.RECOVERED in [entry["phase"] for entry in ended["timeline"]]
+    check(cloud, vm["id"], "h3")
+
+
 @pytest.mark.parametrize("action", [TimeoutAction.FORCE_COMPLETE, TimeoutAction.POST_COPY])
 @pytest.mark.parametrize("destination", ["h2", "h3"])
 def test_ended_sooner(cloud: Cloud, vm: dict[str, Any], destination: str, action: TimeoutAction) -> None:

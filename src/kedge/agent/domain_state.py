@@ -30,7 +30,6 @@ class Job(StrEnum):
 
 
 _POSTCOPY_RUNNING = (libvirt.VIR_DOMAIN_RUNNING_POSTCOPY, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED)
-_POSTCOPY_PAUSED = (libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
 
 
 def job_of(statistics: Mapping[str, Any]) -> Job:
@@ -62,8 +61,10 @@ def domain_state(state: int, reason: int, job: Job, *, persistent: bool) -> Doma
 
 
 def _paused(reason: int, job: Job, *, persistent: bool) -> DomainState:
-    if reason in _POSTCOPY_PAUSED:
+    if reason == libvirt.VIR_DOMAIN_PAUSED_POSTCOPY:
         return DomainState.POSTCOPY_SOURCE
+    if reason == libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED:
+        return DomainState.POSTCOPY_BROKEN
     if job is Job.INCOMING:
         return DomainState.INCOMING
     if reason == libvirt.VIR_DOMAIN_PAUSED_MIGRATION:

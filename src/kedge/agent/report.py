@@ -20,7 +20,8 @@ log = structlog.get_logger(__name__)
 
 # Several changes within this time make one report.
 _GATHER_S = 0.25
-_LONGEST_BACKOFF_S = 15.0
+# Less than after which the control plane takes an agent for dead: one that was away finds all of them alive.
+_LONGEST_BACKOFF_S = 5.0
 _TIMEOUT_S = 10.0
 
 

@@ -114,13 +114,17 @@ class Transfers:
         return TransferState.FAILED, _LOST_TRACK
 
     def start(self, order: TransferOrder) -> None:
-        """Start a transfer; one that was started by this order already is left alone.
+        """Start a transfer, or go on with a broken one; one that was started by this order already is left alone.
 
         Raises StaleEpoch, NotFound, or Conflict (the domain does not run here, or has another job).
         """
         with self._hypervisor.locked(order.server_id):
             self._epochs.admit(f"migration {order.migration_id}", order.epoch)
             look = self._hypervisor.look(order.server_id)
+            if order.recover:
+                if look.state is DomainState.POSTCOPY_BROKEN and not self._is_known(order.server_id):
+                    self._start(order)
+                return
             if self._is_settled(order, look.state, look.job):
                 return
             if look.state is DomainState.ABSENT:
@@ -130,11 +134,12 @@ class Transfers:
                     f"domain {order.server_id} is {look.state} (job: {look.job}); "
                     "only a running one without another migration can be migrated"
                 )
-            self._remember(order.migration_id, Transfer(order.server_id, order.epoch, TransferState.RUNNING))
-            thread = threading.Thread(
-                target=self._run, args=(order,), name=f"transfer-{order.migration_id}", daemon=True
-            )
-            thread.start()
+            self._start(order)
+
+    def _start(self, order: TransferOrder) -> None:
+        self._remember(order.migration_id, Transfer(order.server_id, order.epoch, TransferState.RUNNING))
+        name = f"transfer-{order.migration_id}"
+        threading.Thread(target=self._run, args=(order,), name=name, daemon=True).start()
 
     def _is_settled(self, order: TransferOrder, domain: DomainState, job: Job) -> bool:
         """Whether this order, or a newer form of it, was carried out; only a failed one is tried again."""
@@ -205,7 +210,7 @@ class Transfers:
         """Abort the domain's outgoing job; whether there was one."""
         if look.job is not Job.OUTGOING:
             return False
-        if look.state is DomainState.POSTCOPY_SOURCE:
+        if look.state in (DomainState.POSTCOPY_SOURCE, DomainState.POSTCOPY_BROKEN):
             raise Conflict(
                 f"domain {server_id} already runs on the other host (post-copy); it can't be aborted"
             )
@@ -261,8 +266,9 @@ class Transfers:
             domain = self._hypervisor.domain(order.server_id)
             if domain is None:
                 raise NotFound(f"domain {order.server_id} is not here any more")
-            # libvirt 9 keeps a limit that is set before the job begins, so the first pass already heeds it.
-            domain.migrateSetMaxDowntime(order.downtime_limit_ms)
+            if not order.recover:
+                # libvirt 9 keeps a limit that is set before the job begins, so the first pass already heeds it.
+                domain.migrateSetMaxDowntime(order.downtime_limit_ms)
             with self._lock:
                 self._under_way[order.server_id] = domain
             domain.migrateToURI3(order.libvirt_uri, parameters(order), flags(order))
@@ -300,11 +306,15 @@ def flags(order: TransferOrder) -> int:
         value |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
     if order.postcopy:
         value |= libvirt.VIR_MIGRATE_POSTCOPY
+    if order.recover:
+        value |= libvirt.VIR_MIGRATE_POSTCOPY_RESUME
     return int(value)
 
 
 def parameters(order: TransferOrder) -> dict[str, Any]:
     """The typed parameters of virDomainMigrateToURI3 for an order."""
+    if order.recover:
+        return {libvirt.VIR_MIGRATE_PARAM_URI: order.migrate_uri}
     chosen: dict[str, Any] = {
         libvirt.VIR_MIGRATE_PARAM_URI: order.migrate_uri,
         libvirt.VIR_MIGRATE_PARAM_DEST_XML: order.destination_xml,

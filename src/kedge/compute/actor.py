@@ -54,6 +54,7 @@ class Actor:
             Act.BIND: self._bind,
             Act.PLUG: self._plug,
             Act.TRANSFER: self._transfer,
+            Act.RECOVER: self._recover,
             Act.ABORT_TRANSFER: self._abort_transfer,
             Act.ACTIVATE: self._activate,
             Act.ANNOUNCE: self._announce,
@@ -163,6 +164,21 @@ class Actor:
             self._note_pause()
             self._note(Phase.SWITCHED)
             self._show(MigrationStatus.SWITCHING)
+
+    def _recover(self, action: Action) -> None:
+        destination = self._tools.agents.host(self._migration.destination)
+        order = TransferOrder(
+            migration_id=self._migration.id,
+            server_id=self._migration.server_id,
+            epoch=self._epoch,
+            libvirt_uri=destination.libvirt_uri,
+            migrate_uri=destination.migrate_uri,
+            destination_xml="",
+            postcopy=True,
+            recover=True,
+        )
+        self._tools.agents.agent(self._migration.source).start_transfer(order)
+        self._note(Phase.RECOVERED)
 
     def _announce(self, action: Action) -> None:
         agent = self._tools.agents.agent(self._migration.destination)

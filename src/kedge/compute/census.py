@@ -48,7 +48,6 @@ class _Records:
 
     servers: dict[str, tuple[Server, datetime]]
     unfinished: tuple[Unfinished, ...]
-    newest: dict[str, str]  # the newest migration of each server
     finished: frozenset[str]
     strays: frozenset[str]  # ids of unknown servers that ports were made for
     unsent: int
@@ -154,7 +153,6 @@ class CensusTaker:
                     for row in migrations
                     if row.finished_at is None
                 ),
-                newest={row.server_id: f"{row.id} {row.finished_at}" for row in migrations},
                 finished=frozenset(row.id for row in migrations if row.finished_at is not None),
                 strays=frozenset(session.scalars(owned)) - servers.keys(),
                 unsent=unsent,
@@ -250,11 +248,9 @@ def _clock(agent: Agent, now_ns: Callable[[], int] = time.time_ns) -> tuple[floa
 
 
 def _changed(before: _Records, after: _Records) -> Iterator[str]:
-    """The servers that were made, changed, deleted or moved meanwhile."""
-    moved = {each.server_id for each in before.unfinished} | {each.server_id for each in after.unfinished}
+    """The servers that were made, changed or deleted meanwhile. A migration changes its server at begin and end."""
     for server_id in before.servers.keys() | after.servers.keys():
-        same = before.servers.get(server_id) == after.servers.get(server_id)
-        if server_id in moved or not same or before.newest.get(server_id) != after.newest.get(server_id):
+        if before.servers.get(server_id) != after.servers.get(server_id):
             yield server_id
 
 

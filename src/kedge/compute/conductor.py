@@ -216,7 +216,7 @@ class Drive:
         return True
 
     def _pause(self) -> None:
-        self._stopping.wait(min(0.05 * 2**self._tries, LONGEST_PAUSE_S))
+        self._stopping.wait(min(0.05 * 2 ** min(self._tries, 10), LONGEST_PAUSE_S))
         self._tries += 1
 
     def _follow(self, seen: Observation) -> None:

@@ -10,6 +10,7 @@ LEFT_STATES = frozenset(
         DomainState.INCOMING,
         DomainState.SWITCHOVER,
         DomainState.POSTCOPY_SOURCE,
+        DomainState.POSTCOPY_BROKEN,
         DomainState.SHUTOFF,
         DomainState.CRASHED,
     }

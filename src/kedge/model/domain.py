@@ -19,6 +19,9 @@ class DomainState(StrEnum):
     INCOMING = "incoming"  # destination: QEMU waits for, or receives, the VM's state
     SWITCHOVER = "switchover"  # source: paused because a migration is handing the VM over
     POSTCOPY_SOURCE = "postcopy-source"  # source: the VM already runs on the other side
+    POSTCOPY_BROKEN = (
+        "postcopy-broken"  # source: the same, and the memory that is still here does not get there
+    )
     POSTCOPY_DESTINATION = "postcopy-destination"  # destination: runs while memory still arrives
     CRASHED = "crashed"
 
@@ -108,6 +111,7 @@ class TransferOrder:
         bandwidth_mib: limit of the transfer rate in MiB/s, 0 for none.
         auto_converge: let QEMU slow the guest's CPUs down when memory is dirtied too fast.
         postcopy: allow a later switch to post-copy.
+        recover: go on with a post-copy transfer that broke off, instead of starting one.
     """
 
     migration_id: str
@@ -120,3 +124,4 @@ class TransferOrder:
     bandwidth_mib: int = 0
     auto_converge: bool = False
     postcopy: bool = False
+    recover: bool = False

@@ -52,6 +52,7 @@ class Phase(StrEnum):
     ROLLED_BACK = "rolled back"
     SETTLED = "settled"
     HURRIED = "time was up"
+    RECOVERED = "post-copy went on"
 
 
 class TimeoutAction(StrEnum):

@@ -2,7 +2,7 @@
 
 import fcntl
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -101,15 +101,15 @@ def single_statement(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def locks_rows(session: Session) -> bool:
+def locks_rows(bind: Engine | Connection) -> bool:
     """Whether rows have to be locked before they are changed; on SQLite the whole database is, by `transaction`."""
-    return session.get_bind().dialect.name != "sqlite"
+    return bind.dialect.name != "sqlite"
 
 
-def look(engine: Engine, query: Select[T]) -> T | None:
+def look(engine: Engine, query: Select[T], parameters: Mapping[str, Any]) -> T | None:
     """The first column of the first row of a query, as it is at this moment; None without a row."""
     with _reader(engine, "AUTOCOMMIT").connect() as connection:
-        return connection.scalar(query)
+        return connection.scalar(query, parameters)
 
 
 @contextmanager

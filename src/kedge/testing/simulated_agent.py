@@ -213,6 +213,9 @@ class SimulatedAgent:
     def start_transfer(self, order: TransferOrder) -> None:
         """Start a live migration; one that was started by this order already is left alone."""
         self._admit(f"migration {order.migration_id}", order.epoch)
+        if order.recover:
+            self._recover(order)
+            return
         if self._is_settled(order):
             return
         domain = self._host.domain(order.server_id)
@@ -220,9 +223,15 @@ class SimulatedAgent:
             raise NotFound(f"there is no domain {order.server_id} on this host to migrate")
         if domain.state is not DomainState.RUNNING or order.server_id in self._host.jobs:
             raise Conflict(f"domain {order.server_id} is {domain.state}; only a running one can be migrated")
-        remembered = Remembered(order.server_id, order.epoch, TransferState.RUNNING)
-        self._transfers[order.migration_id] = remembered
+        self._transfers[order.migration_id] = Remembered(order.server_id, order.epoch, TransferState.RUNNING)
         self._host.fabric.begin(self._host, order)
+
+    def _recover(self, order: TransferOrder) -> None:
+        broken = self._host.fabric.running(order.server_id, self._host)
+        if broken is not None and broken.broken:
+            remembered = Remembered(order.server_id, order.epoch, TransferState.RUNNING)
+            self._transfers[order.migration_id] = remembered
+            broken.go_on()
 
     @_call
     def tune_transfer(self, migration_id: str, tuning: TransferTuning) -> None:

@@ -16,6 +16,7 @@ LIVE = frozenset(
         DomainState.INCOMING,
         DomainState.SWITCHOVER,
         DomainState.POSTCOPY_SOURCE,
+        DomainState.POSTCOPY_BROKEN,
         DomainState.POSTCOPY_DESTINATION,
     }
 )

@@ -40,6 +40,7 @@ class SimulatedTransfer:
     sent_rounds: int = 0
     downtime_ms: int = 0
     over_there: bool = False  # post-copy: the VM runs on the destination and memory still follows
+    broken: bool = False  # … and does not get there
 
     def tune(self, *, downtime_limit_ms: int | None, postcopy: bool) -> None:
         """Change it: without a limit the VM is paused after this round, with post-copy it goes over now."""
@@ -48,8 +49,21 @@ class SimulatedTransfer:
         if postcopy and self.order.postcopy and self.step is Step.COPYING:
             self._go_over()
 
+    def break_off(self, error: str) -> None:
+        """Post-copy breaks off: libvirt keeps its job, and waits to be told to go on."""
+        self.broken = True
+        self.source.holds[self.order.server_id].state = DomainState.POSTCOPY_BROKEN
+        self.source.agent.transfer_ended(self.order.migration_id, error)
+
+    def go_on(self) -> None:
+        """Go on with a post-copy transfer that broke off."""
+        self.broken = False
+        self.source.holds[self.order.server_id].state = DomainState.POSTCOPY_SOURCE
+
     def next_step(self) -> Step:
         """Where `advance` will bring it."""
+        if self.broken:
+            return self.step
         if self.over_there and self.step is Step.COPYING:
             return Step.ARRIVED
         if self.step is Step.COPYING and self.sent_rounds < self.rounds:
@@ -67,6 +81,8 @@ class SimulatedTransfer:
             Step.ARRIVED: self._arrive,
             Step.OVER: self._confirm,
         }
+        if self.broken:
+            return
         makers[step]()
         self.step = step
 

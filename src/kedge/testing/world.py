@@ -29,7 +29,8 @@ from kedge.model.domain import DomainState, TransferState
 D, T, B, P = DomainState, TransferState, BindingView, Plugged
 
 RUNS = {D.RUNNING, D.POSTCOPY_DESTINATION}
-LEFT = {D.SWITCHOVER, D.POSTCOPY_SOURCE, D.ABSENT, D.SHUTOFF}
+OVER = {D.POSTCOPY_SOURCE, D.POSTCOPY_BROKEN}
+LEFT = {D.SWITCHOVER, *OVER, D.ABSENT, D.SHUTOFF}
 
 Decide = Callable[[Observation], Action]
 
@@ -131,7 +132,7 @@ def _nature(w: World, postcopy: bool) -> Iterator[Step]:
             )
     elif w.source is D.SWITCHOVER and w.destination is D.INCOMING:
         yield Step("destination runs", replace(w, destination=D.RUNNING))
-    elif w.destination is D.POSTCOPY_DESTINATION:
+    elif w.destination is D.POSTCOPY_DESTINATION and w.source is not D.POSTCOPY_BROKEN:
         yield Step("post-copy has everything", replace(w, destination=D.RUNNING))
     elif w.destination in {D.RUNNING, D.SHUTOFF}:
         yield Step("libvirt confirms", replace(w, source=D.ABSENT, job=False, memory=_ended(w, T.SUCCEEDED)))
@@ -158,6 +159,8 @@ def _faults(w: World) -> Iterator[tuple[str, World]]:
         yield "source libvirtd restarts", replace(w, job=False, memory=failed)
     if not w.job and w.source is D.SWITCHOVER and w.destination is D.INCOMING:
         yield "the finish that was on its way arrives", replace(w, destination=D.RUNNING)
+    if w.source is D.POSTCOPY_SOURCE and w.destination is D.POSTCOPY_DESTINATION:
+        yield "post-copy breaks off", replace(w, source=D.POSTCOPY_BROKEN, memory=failed)
     if w.source is D.RUNNING:
         gone = D.ABSENT if w.destination is D.INCOMING else w.destination
         yield (
@@ -254,6 +257,8 @@ def _effect(w: World, action: Action) -> World:
             return replace(w, destination_plug=P.ALL)
         case Act.TRANSFER:
             return _order_transfer(replace(w, orders=w.orders + 1))
+        case Act.RECOVER if reached and w.source is D.POSTCOPY_BROKEN:
+            return replace(w, source=D.POSTCOPY_SOURCE, memory=T.RUNNING)
         case Act.ABORT_TRANSFER if reached and not w.over:
             if w.job and w.source is D.RUNNING:
                 return replace(w, job=False, destination=D.ABSENT, memory=_ended(w, T.FAILED))
@@ -329,13 +334,13 @@ def _check_action(w: World, action: Action) -> None:
 def _check_removal(w: World, action: Action) -> None:
     if action.role is Role.SOURCE:
         domain, lost = w.source, w.source_lost
-        busy = {D.RUNNING, D.SWITCHOVER, D.POSTCOPY_SOURCE}
+        busy = {D.RUNNING, D.SWITCHOVER, *OVER}
     else:
         domain, lost = w.destination, w.destination_lost
         busy = {D.RUNNING, D.POSTCOPY_DESTINATION} | ({D.INCOMING} if w.job else set())
     if action.act is Act.DISCARD:
         # The agent itself refuses unless the domain is in one of these states at that moment.
-        if domain in action.only_in and domain in busy - {D.SWITCHOVER, D.POSTCOPY_SOURCE}:
+        if domain in action.only_in and domain in busy - {D.SWITCHOVER, *OVER}:
             raise Violation(f"3: {action.role} domain discarded while it is {domain}")
         if domain in action.only_in and domain in busy and w.destination not in RUNS | {D.SHUTOFF}:
             raise Violation("the only copy of the VM was discarded")

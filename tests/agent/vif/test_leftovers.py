@@ -122,7 +122,10 @@ def test_what_kedge_did_not_make_is_never_loose(host: World) -> None:
     if host.case.is_ovs:
         run("ovs-vsctl", "add-port", "br-int", taps[0], "tag=7", "--",
             "set", "Port", taps[0], "external_ids:kedge-ports=11111111")  # fmt: skip
-        for bridge, end, far in (("br-int", "int-other", "phy-other"), ("br-physnet1", "phy-other", "int-other")):
+        for bridge, end, far in (
+            ("br-int", "int-other", "phy-other"),
+            ("br-physnet1", "phy-other", "int-other"),
+        ):
             run("ovs-vsctl", "add-port", bridge, end, "--", "set", "Interface", end,
                 "type=patch", f"options:peer={far}")  # fmt: skip
         run("ovs-ofctl", "add-flow", "br-int", "cookie=0x6b65,priority=9,in_port=99,actions=drop")

@@ -1,6 +1,6 @@
 """What is missing of a VIF is mended while its VM runs, whoever took it away, and the VM is heard again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -127,3 +127,24 @@ def test_one_that_can_not_be_told_hides_no_other(host: World) -> None:
     with host.vm_plugged() as vm:
         strange = replace(host.vif(), vif_type=VifType.UNBOUND)
         assert host.pluggers.states([strange, vm.vif]) == {vm.vif.port_id: VifState.UP}
+
+
+@cases(lambda case: case.name == "ovs-native-vlan")
+def test_looking_at_many_vifs_asks_open_vswitch_three_times(
+    host: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database once, and each of the two bridges once for its flows."""
+    vifs = [host.vif(host.network(100)) for _ in range(5)]
+    for vif in vifs:
+        host.pluggers.plug(vif)
+    asked: list[str] = []
+    run_it = ovs._run
+
+    def noted(command: Sequence[str], text: str | None = None) -> str:
+        asked.append(command[0])
+        return run_it(command, text)
+
+    monkeypatch.setattr(ovs, "_run", noted)
+    states = host.pluggers.states(vifs)
+    assert set(states.values()) == {VifState.UP}
+    assert sorted(asked) == ["ovs-ofctl", "ovs-ofctl", "ovs-vsctl"]

@@ -115,6 +115,7 @@ def destination_is(seen: Observation, state: DomainState) -> bool:
 
 
 BREAKAGES: dict[str, Decide] = {
+    "leaves a broken post-copy as it is": never(Act.RECOVER),
     "activates while memory is being copied": always(
         Act.ACTIVATE,
         Role.DESTINATION,

@@ -23,9 +23,8 @@ def examine(census: Census) -> list[Finding]:
     found = [*host_findings(census), *migration_findings(census), *event_findings(census)]
     for seen in census.at_rest:
         server = Whereabouts(census, seen)
-        at_place = place_findings(server)
-        found += at_place
-        if len(server.running) > 1 or server.moved_by_others or seen.server.status == "BUILD":
+        found += place_findings(server)
+        if server.moved_by_others or seen.server.status == "BUILD":
             continue  # Whatever else there is to say of it follows from that.
         found += binding_findings(server)
         found += nic_findings(server)

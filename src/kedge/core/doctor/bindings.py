@@ -100,18 +100,18 @@ def _elsewhere(server: Whereabouts, binding: Binding, subject: str, seat: str) -
 def _inactive(server: Whereabouts, port: BoundPort, binding: Binding) -> Iterator[Finding]:
     """No migration is under way, so whatever is bound ahead or left behind is of use to nobody."""
     host = server.census.host(binding.host)
-    if binding.host == server.seat and port.active is None:
-        return  # Already said: it has no ACTIVE one.
+    if binding.host == server.seat:
+        return  # It is to be the ACTIVE one; that it is not has been said.
     if host is None:
         kind, of = Kind.BINDING_ON_UNKNOWN_HOST, "on a host that never reported"
     elif binding.migration_id is None:
         kind, of = Kind.BINDING_OF_NO_MIGRATION, "that belongs to no migration"
     elif binding.migration_id in server.census.finished:
-        kind, of = Kind.BINDING_OF_ENDED_MIGRATION, f"of migration {binding.migration_id}, which has ended"
+        kind, of = Kind.BINDING_OF_ENDED_MIGRATION, f"of migration {binding.migration_id}, which has ended,"
     else:
         kind, of = (
             Kind.BINDING_OF_ENDED_MIGRATION,
-            f"of migration {binding.migration_id}, which nobody knows",
+            f"of migration {binding.migration_id}, which nobody knows,",
         )
     repair = _cleaning(server, binding.host)
     wait = "" if repair else " It can go once it is known where the VM is and that host answers."
@@ -120,7 +120,7 @@ def _inactive(server: Whereabouts, port: BoundPort, binding: Binding) -> Iterato
         Severity.WARNING,
         _subject(server, port),
         binding.host,
-        f"An INACTIVE binding {of}, is left on {binding.host}; it keeps a VIF plugged there that nobody needs.{wait}"
+        f"An INACTIVE binding {of} is left on {binding.host}; it keeps a VIF plugged there that nobody needs.{wait}"
         if host is not None
         else f"An INACTIVE binding {of}, {binding.host}, is left.",
         repair,

@@ -241,11 +241,16 @@ def _left_paused(server: Whereabouts, place: Place) -> Finding:
     others = server.others(place)
     only_incoming = [each for each in others if each.state is DomainState.INCOMING]
     repair: Repair | None = None
-    if home is not None:
+    if home is not None and home.state is DomainState.POSTCOPY_DESTINATION:
+        words = (
+            f"The VM runs on {home.name} and still needs the memory that is here (post-copy): remove nothing, and"
+            " resume that migration (`virsh migrate --postcopy-resume`) if it broke off."
+        )
+    elif home is not None:
         words = f"The VM has left for {home.name}; what is paused here is its past."
         if home.state is DomainState.RUNNING:
             repair = Repair(Remedy.SETTLE, server.server.id, host=place.name, destination=home.name)
-    elif place.state is DomainState.POSTCOPY_SOURCE:
+    elif place.state in (DomainState.POSTCOPY_SOURCE, DomainState.POSTCOPY_BROKEN):
         words = (
             "It had gone over to post-copy, so neither side has all of its memory: it must be started anew."
         )

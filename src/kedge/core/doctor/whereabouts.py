@@ -12,7 +12,7 @@ from .census import BoundPort, Census, DomainSeen, HostSeen, ServerSeen
 RUNS = frozenset({DomainState.RUNNING, DomainState.PAUSED, DomainState.POSTCOPY_DESTINATION})
 """The VM is this host's: it runs here, or a person paused it here."""
 
-HELD = frozenset({DomainState.SWITCHOVER, DomainState.POSTCOPY_SOURCE})
+HELD = frozenset({DomainState.SWITCHOVER, DomainState.POSTCOPY_SOURCE, DomainState.POSTCOPY_BROKEN})
 """A migration paused the VM here to hand it over."""
 
 STOPPED = frozenset({DomainState.SHUTOFF, DomainState.CRASHED})

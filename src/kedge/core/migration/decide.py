@@ -24,6 +24,8 @@ from kedge.model.domain import DomainState, TransferState
 
 from .observation import Act, Action, BindingView, Observation, Outcome, Plugged, Role, Side
 
+_OVER = frozenset({DomainState.POSTCOPY_SOURCE, DomainState.POSTCOPY_BROKEN})
+
 MAX_ORDERS = 3
 """How often a transfer is ordered that the source's agent never heard of (its answer, or it, got lost)."""
 
@@ -33,7 +35,7 @@ def decide(seen: Observation) -> Action:
     source, destination = seen.source, seen.destination
     if destination.runs:
         return _settle(seen)
-    if source.reachable and source.domain in {DomainState.SWITCHOVER, DomainState.POSTCOPY_SOURCE}:
+    if source.reachable and source.domain in {DomainState.SWITCHOVER, *_OVER}:
         return _hand_over(seen)
     if source.runs:
         if source.transferring:
@@ -68,6 +70,11 @@ def _settle(seen: Observation) -> Action:
     if destination.plugged is not Plugged.ALL:
         return Action(Act.PLUG, Role.DESTINATION, "a VIF of the running VM is not wired")
     if destination.domain is DomainState.POSTCOPY_DESTINATION:
+        broken = source.reachable and source.domain is DomainState.POSTCOPY_BROKEN
+        if broken and source.transfer is not TransferState.RUNNING:
+            return Action(
+                Act.RECOVER, Role.SOURCE, "the post-copy transfer broke off, and memory is still there"
+            )
         return _wait("memory still arrives (post-copy)")
     if source.transferring:
         return _wait("libvirt is finishing on the source")
@@ -77,7 +84,7 @@ def _settle(seen: Observation) -> Action:
     elif source.domain is not DomainState.ABSENT:
         left_over = {
             DomainState.SWITCHOVER,
-            DomainState.POSTCOPY_SOURCE,
+            *_OVER,
             DomainState.SHUTOFF,
             DomainState.CRASHED,
         }
@@ -101,7 +108,7 @@ def _hand_over(seen: Observation) -> Action:
             return Action(Act.ACTIVATE, Role.DESTINATION, "the source VM is paused for the switchover")
         return _wait("libvirt is handing the VM over")
     # No job drives the switchover any more: libvirtd or its connection died in the middle of it.
-    if source.domain is DomainState.POSTCOPY_SOURCE:
+    if source.domain in _OVER:
         return _wait("the VM went over to post-copy; only the destination can have it")
     if not destination.reachable:
         return _wait("only the destination knows whether the VM runs, and it does not answer")

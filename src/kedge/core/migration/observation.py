@@ -106,6 +106,7 @@ class Act(StrEnum):
     BIND = "bind"  # bind all ports on the destination, INACTIVE
     PLUG = "plug"  # plug and wire all VIFs on the destination
     TRANSFER = "transfer"  # order the source to start the live migration
+    RECOVER = "recover"  # order the source to go on with a post-copy transfer that broke off
     ABORT_TRANSFER = "abort-transfer"
     ACTIVATE = "activate"  # switch all ports of the server to one side, in one transaction
     ANNOUNCE = "announce"  # the destination tells the network where the VM is now

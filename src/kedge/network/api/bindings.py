@@ -78,9 +78,8 @@ def routes(service: LocalNetworkService) -> APIRouter:
     @router.put("/{host}/activate", **shows(Binding))
     def activate(port_id: str, host: str, body: Nothing | None = None) -> Response:
         """Make a binding the port's ACTIVE one; the answer is the binding itself, as in Neutron."""
-        seen = service.active_host(port_id)
-        with service.write() as work:
-            port = server_port(work, port_id, lock=True)
+        with service.write_to_port(port_id) as (work, seen):
+            port = server_port(work, port_id)
             row = _binding(port, host)
             if row.status == BindingStatus.ACTIVE:
                 raise PortBindingAlreadyActive(port_id, host)
@@ -92,9 +91,8 @@ def routes(service: LocalNetworkService) -> APIRouter:
     @router.delete("/{host}", status_code=204)
     def delete(port_id: str, host: str) -> None:
         """Delete a binding; the ACTIVE one of a running server refuses."""
-        seen = service.active_host(port_id)
-        with service.write() as work:
-            port = server_port(work, port_id, lock=True)
+        with service.write_to_port(port_id) as (work, seen):
+            port = server_port(work, port_id)
             row = _binding(port, host)
             bindings.refuse_overtaken(port, seen)
             if row.status == BindingStatus.ACTIVE:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import and_, bindparam, select
 
 from kedge.core.adopt import Recognised
 from kedge.core.binding import Bound, bind_port
@@ -40,11 +40,15 @@ HOST_PROFILE_KEYS = frozenset(
 )
 
 
-def active_host(port_id: str) -> Select[str]:
-    """The query for the host of the port's ACTIVE binding."""
-    return select(BindingRow.host).where(
-        BindingRow.port_id == port_id, BindingRow.status == BindingStatus.ACTIVE
+ACTIVE_HOST = (
+    select(BindingRow.host)
+    .select_from(PortRow)
+    .outerjoin(
+        BindingRow, and_(BindingRow.port_id == PortRow.id, BindingRow.status == BindingStatus.ACTIVE.value)
     )
+    .where(PortRow.id == bindparam("id"))
+)
+"""The query for the host of the ACTIVE binding of the port with this `id`: None if it has none."""
 
 
 def refuse_overtaken(port: PortRow, host: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from kedge.model.agent_api import HostReport
@@ -14,6 +14,9 @@ from ..errors import AgentNotFound, HostNotFound
 from .work import Work, new_id
 
 _RUNNING = (ServerStatus.ACTIVE, ServerStatus.PAUSED, ServerStatus.MIGRATING)
+
+# Built once, for every binding asks it.
+_ONE = select(HostRow).where(HostRow.name == bindparam("name")).options(joinedload(HostRow.agents))
 
 
 def record(work: Work, report: HostReport) -> None:
@@ -56,8 +59,7 @@ def all_hosts(work: Work) -> list[Host]:
 
 def host(work: Work, name: str) -> Host:
     """The host of this name. Raises HostNotFound."""
-    query = select(HostRow).where(HostRow.name == name).options(joinedload(HostRow.agents))
-    row = work.session.scalars(query).unique().one_or_none()
+    row = work.session.scalars(_ONE, {"name": name}).unique().one_or_none()
     if row is None:
         raise HostNotFound(name, [each.name for each in all_hosts(work)])
     return _host(work, row)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -30,6 +30,10 @@ _MAC_ATTEMPTS = 16
 WHOLE = (joinedload(PortRow.bindings), joinedload(PortRow.addresses))
 """How all that is shown of a port is read by one statement."""
 
+# Queries that every operation on one port asks are built once: that takes longer than to ask them.
+_ONE = select(PortRow).where(PortRow.id == bindparam("id")).options(*WHOLE, joinedload(PortRow.network))
+_LOCKED = bindings.ACTIVE_HOST.with_for_update(of=PortRow)
+
 
 @dataclass(frozen=True)
 class WantedAddress:
@@ -41,10 +45,18 @@ class WantedAddress:
 
 def port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
     """The port with this id. With `lock`, nobody else changes its bindings meanwhile. Raises PortNotFound."""
-    found = ports(work, {"id": [port_id]}, lock=lock)
-    if not found:
+    if lock and locks_rows(work.session.get_bind()):
+        lock_port(work, port_id)  # Read after it is locked, as in `ports`.
+    row = work.session.scalars(_ONE, {"id": port_id}).unique().one_or_none()
+    if row is None:
         raise PortNotFound(port_id)
-    return found[0]
+    _know_port(row)
+    return row
+
+
+def lock_port(work: Work, port_id: str) -> str | None:
+    """Lock a port's row; returns the host of its ACTIVE binding as it was before the wait for that."""
+    return work.session.scalar(_LOCKED, {"id": port_id})
 
 
 def ports(work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False) -> list[PortRow]:
@@ -54,7 +66,7 @@ def ports(work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False)
     two wait for each other.
     """
     conditions = [getattr(PortRow, column).in_(values) for column, values in equal.items()]
-    if lock and locks_rows(work.session):
+    if lock and locks_rows(work.session.get_bind()):
         # Read after they are locked: what is joined to a row that has to be waited for would be as it was before
         # the wait (PostgreSQL's documentation, section 13.2.1).
         numbers = select(PortRow.number).where(*conditions).order_by(PortRow.number).with_for_update()
@@ -62,10 +74,14 @@ def ports(work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False)
     query = select(PortRow).where(*conditions).order_by(PortRow.number)
     found = list(work.session.scalars(query.options(*WHOLE)).unique())
     for row in found:
-        for each in row.bindings:
-            # Known, but by no key that the session could find it by: it would be read again where it is needed.
-            set_committed_value(each, "port", row)
+        _know_port(row)
     return found
+
+
+def _know_port(row: PortRow) -> None:
+    for each in row.bindings:
+        # Known, but by no key that the session could find it by: it would be read again where it is needed.
+        set_committed_value(each, "port", row)
 
 
 def create_port(

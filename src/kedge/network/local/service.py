@@ -12,7 +12,7 @@ from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.errors import Conflict
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
-from kedge.store import is_retryable, look, reading, single_statement, transaction
+from kedge.store import is_retryable, locks_rows, look, reading, single_statement, transaction
 
 from . import bindings, hosts, networks, ports, views, vifs
 from .ports import WantedAddress
@@ -67,6 +67,17 @@ class LocalNetworkService:
             raise Conflict(
                 f"Somebody else changed this at the same time; try again ({error.orig})."
             ) from error
+
+    @contextmanager
+    def write_to_port(self, port_id: str) -> Iterator[tuple[Work, str | None]]:
+        """`write` with this port locked, and the host of its ACTIVE binding as it was before the wait for that."""
+        if locks_rows(self._engine):
+            with self.write() as work:
+                yield work, ports.lock_port(work, port_id)
+            return
+        seen = look(self._engine, bindings.ACTIVE_HOST, {"id": port_id})
+        with self.write() as work:
+            yield work, seen
 
     @contextmanager
     def read(self) -> Iterator[Work]:
@@ -124,10 +135,6 @@ class LocalNetworkService:
         """All bindings of a port, the ACTIVE one first."""
         with self.read() as work:
             return [views.binding(row) for row in bindings.in_order(ports.port(work, port_id))]
-
-    def active_host(self, port_id: str) -> str | None:
-        """The host of the port's ACTIVE binding; None if it has none, or there is no such port."""
-        return look(self._engine, bindings.active_host(port_id))
 
     def preview(self, port_id: str, host: str) -> Binding:
         """How the port would be bound on `host`; stores nothing."""
