@@ -10,6 +10,9 @@ PYTHON ?= $(if $(ROOT),/usr/bin/python3,python3)
 comma  := ,
 EXTRAS := $(if $(ROOT),agent$(comma)dev,dev)
 
+# A file's tests share what they set up, so they stay together.
+PARALLEL := --numprocesses auto --dist loadfile
+
 .PHONY: help demo test test-neutron chaos lint bench clean setup system
 
 help:
@@ -28,10 +31,12 @@ demo: setup
 
 test: setup lint
 ifdef ROOT
-	@KEDGE_NO_SKIPS=1 $(BIN)/pytest $(PYTEST)
+	@KEDGE_NO_SKIPS=1 $(BIN)/pytest -m "not lab" $(PARALLEL) $(PYTEST)
+	@echo "== in the lab: real libvirtd, QEMU and switches, one test after the other"
+	@KEDGE_NO_SKIPS=1 $(BIN)/pytest -m lab $(PYTEST)
 else
 	@echo "Without root the tests in the lab (real libvirtd, QEMU, Open vSwitch) are left out."
-	@$(BIN)/pytest -m "not lab" $(PYTEST)
+	@$(BIN)/pytest -m "not lab" $(PARALLEL) $(PYTEST)
 endif
 
 test-neutron: setup
