@@ -4,9 +4,11 @@ A machine that need not have PostgreSQL leaves the runs on it out, and says so.
 """
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
+import structlog
 
 from kedge.testing import postgres
 
@@ -65,3 +67,10 @@ def pytest_terminal_summary(
     left_out = config.stash.get(_LEFT_OUT, 0)
     if left_out:
         terminalreporter.write_line(f"{left_out} runs on PostgreSQL were left out: no server of it is here.")
+
+
+@pytest.fixture(autouse=True)
+def logs_go_nowhere_else() -> Iterator[None]:
+    """What a test makes of logging ends with it: a later one may have no such standard error any more."""
+    yield
+    structlog.reset_defaults()

@@ -11,7 +11,7 @@ from kedge.core.migration.pace import first_limit_ms
 from kedge.model.agent_api import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
 from kedge.model.domain import TransferOrder
 from kedge.model.errors import KedgeError, StaleEpoch, Unreachable
-from kedge.model.network import Vif
+from kedge.model.network import BindingStatus, Vif
 from kedge.model.server import Migration, MigrationStatus, Phase, Server, TimeoutAction
 from kedge.network.service import NetworkService
 
@@ -89,7 +89,20 @@ class Actor:
         except KedgeError as error:
             self._stop(action, error)
             return
+        self._take_back_if_late()
         self._note(Phase.BOUND)
+
+    def _take_back_if_late(self) -> None:
+        """The network service knows of no epochs: a replaced conductor may bind when all is over, and nobody looks."""
+        try:
+            self._tools.migrations.intent(self._migration.id, self._epoch)
+        except StaleEpoch:
+            if self._tools.migrations.find(self._migration.id).finished_at is not None:
+                for port, known in self._tools.network.bound_ports(self._migration.server_id):
+                    for each in known:
+                        if each.migration_id == self._migration.id and each.status is BindingStatus.INACTIVE:
+                            self._tools.network.unbind(port.id, each.host)
+            raise
 
     def _plug(self, action: Action) -> None:
         vifs = self._looker.vifs(Role.DESTINATION)
