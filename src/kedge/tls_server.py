@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 import stat
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from kedge.model.errors import HostFailure
 # A long-poll that is still open when the process ends is cut off after this.
 _GRACE_S = 5
 _FAREWELL_S = 0.2
+_SWITCH_S = 0.0005
 _PEER = "kedge.peer"
 _LISTENER = "kedge.listener"
 _CLOSING = "kedge.closing"
@@ -100,6 +102,9 @@ def serve(app: Any, listeners: Sequence[Listener], *, on_stop: Callable[[], None
     # What is there now stays, so the garbage collector need not look through it time and again.
     gc.collect()
     gc.freeze()
+    # A thread that has its answer from the database waits that long for another one that computes. With Python's 5 ms,
+    # eight clients on PostgreSQL got about a fifth fewer answers.
+    sys.setswitchinterval(_SWITCH_S)
     uvloop.run(_serve(app, listeners, on_stop, None))
 
 

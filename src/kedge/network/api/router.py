@@ -10,8 +10,8 @@ from .documented import ERRORS
 def network_router(service: LocalNetworkService) -> APIRouter:
     """The routes under `/network`, with the shapes, statuses and errors of Neutron's API v2.0."""
     router = APIRouter(responses=ERRORS)
-    router.include_router(discovery.routes())
     # In the order in which they are tried: what clients ask most comes first.
     for part in (ports, bindings, binding_extensions, networks, subnets, agents, tags):
         router.include_router(part.routes(service), prefix="/network/v2.0")
+    router.include_router(discovery.routes())
     return router

@@ -30,8 +30,9 @@ _MAC_ATTEMPTS = 16
 WHOLE = (joinedload(PortRow.bindings), joinedload(PortRow.addresses))
 """How all that is shown of a port is read by one statement."""
 
-# Queries that every operation on one port asks are built once: that takes longer than to ask them.
+# What every operation on one port asks is built once: to build a query takes SQLAlchemy as long as to ask it.
 _ONE = select(PortRow).where(PortRow.id == bindparam("id")).options(*WHOLE, joinedload(PortRow.network))
+# It locks the port, and shows what is joined to that as it was before the wait (see `ports`).
 _LOCKED = bindings.ACTIVE_HOST.with_for_update(of=PortRow)
 
 
