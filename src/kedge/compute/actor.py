@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kedge.core.domain_xml import attachments
@@ -125,28 +125,15 @@ class Actor:
         return {nic.mac: nic.queues for nic in attachments(xml) if nic.mac}
 
     def _transfer(self, action: Action) -> None:
-        destination = self._tools.agents.host(self._migration.destination)
-        options = self._migration.options
         try:
-            xml = self._tools.planner.destination_xml(self._server(), destination.name)
+            xml = self._tools.planner.destination_xml(self._server(), self._migration.destination)
         except (Unreachable, StaleEpoch):
             raise
         except KedgeError as error:
             self._stop(action, error)
             return
         self._tools.migrations.count_order(self._migration.id, self._epoch)
-        order = TransferOrder(
-            migration_id=self._migration.id,
-            server_id=self._migration.server_id,
-            epoch=self._epoch,
-            libvirt_uri=destination.libvirt_uri,
-            migrate_uri=destination.migrate_uri,
-            destination_xml=xml,
-            downtime_limit_ms=first_limit_ms(options.downtime_limit_ms),
-            bandwidth_mib=options.bandwidth_mib,
-            auto_converge=options.auto_converge,
-            postcopy=options.timeout_action is TimeoutAction.POST_COPY,
-        )
+        order = self._order(xml)
         self._show(MigrationStatus.RUNNING)
         try:
             self._tools.agents.agent(self._migration.source).start_transfer(order)
@@ -154,6 +141,27 @@ class Actor:
             self._refusal = str(error)
             raise
         self._note(Phase.TRANSFER)
+
+    def _recover(self, action: Action) -> None:
+        order = replace(self._order(""), postcopy=True, recover=True)
+        self._tools.agents.agent(self._migration.source).start_transfer(order)
+        self._note(Phase.RECOVERED)
+
+    def _order(self, destination_xml: str) -> TransferOrder:
+        destination = self._tools.agents.host(self._migration.destination)
+        options = self._migration.options
+        return TransferOrder(
+            migration_id=self._migration.id,
+            server_id=self._migration.server_id,
+            epoch=self._epoch,
+            libvirt_uri=destination.libvirt_uri,
+            migrate_uri=destination.migrate_uri,
+            destination_xml=destination_xml,
+            downtime_limit_ms=first_limit_ms(options.downtime_limit_ms),
+            bandwidth_mib=options.bandwidth_mib,
+            auto_converge=options.auto_converge,
+            postcopy=options.timeout_action is TimeoutAction.POST_COPY,
+        )
 
     def _stop(self, action: Action, error: KedgeError) -> None:
         self._tools.migrations.give_up(
@@ -177,21 +185,6 @@ class Actor:
             self._note_pause()
             self._note(Phase.SWITCHED)
             self._show(MigrationStatus.SWITCHING)
-
-    def _recover(self, action: Action) -> None:
-        destination = self._tools.agents.host(self._migration.destination)
-        order = TransferOrder(
-            migration_id=self._migration.id,
-            server_id=self._migration.server_id,
-            epoch=self._epoch,
-            libvirt_uri=destination.libvirt_uri,
-            migrate_uri=destination.migrate_uri,
-            destination_xml="",
-            postcopy=True,
-            recover=True,
-        )
-        self._tools.agents.agent(self._migration.source).start_transfer(order)
-        self._note(Phase.RECOVERED)
 
     def _announce(self, action: Action) -> None:
         agent = self._tools.agents.agent(self._migration.destination)
