@@ -26,7 +26,8 @@ from kedge.compute.conductor import Conductor
 from kedge.compute.doctor_api import doctor_router
 from kedge.compute.leftovers import HostsWithLeftovers
 from kedge.compute.planner import Planner
-from kedge.compute.records import MigrationRecords, ServerRecords
+from kedge.compute.records import MigrationRecords
+from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.config import ControlPlaneConfig
 from kedge.model.errors import BadRequest, Conflict

@@ -23,7 +23,8 @@ from kedge.compute.agents import Agents
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
 from kedge.compute.planner import Planner
-from kedge.compute.records import MigrationRecords, ServerRecords
+from kedge.compute.records import MigrationRecords
+from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.control_plane import build_app
 from kedge.network.local import LocalNetworkService

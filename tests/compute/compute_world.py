@@ -18,7 +18,8 @@ from kedge.compute.agents import Agent, Agents
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor, Drive
 from kedge.compute.planner import Planner
-from kedge.compute.records import MigrationRecords, ServerRecords
+from kedge.compute.records import MigrationRecords
+from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import NicRequest, ServerRequest, Servers
 from kedge.core.domain_xml import attachments
 from kedge.model.domain import DomainState, VifState

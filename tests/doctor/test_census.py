@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from kedge.compute.agents import Agent, Agents
 from kedge.compute.census import CensusTaker, own_version
 from kedge.compute.claims import claims_in
-from kedge.compute.records import MigrationRecords, ServerRecords
+from kedge.compute.records import MigrationRecords
+from kedge.compute.server_records import ServerRecords
 from kedge.core.doctor import Census
 from kedge.model.agent_api import HostReport
 from kedge.model.errors import HostFailure

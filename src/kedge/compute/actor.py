@@ -18,7 +18,8 @@ from kedge.network.service import NetworkService
 from .agents import Agents
 from .looker import Looker
 from .planner import Planner
-from .records import MigrationRecords, ServerRecords
+from .records import MigrationRecords
+from .server_records import ServerRecords
 
 T = TypeVar("T")
 

@@ -122,8 +122,8 @@ class Conductor:
             try:
                 Drive(migration_id, self.tools, self._stopping).run()
                 break
-            except StaleEpoch:
-                log.info("another conductor drives it now", migration=migration_id)
+            except StaleEpoch as error:
+                log.info("this conductor drives it no longer", migration=migration_id, why=str(error))
                 break
             except Exception:
                 # The database may be gone for a while, or there is a mistake in Kedge. What is wanted is in
@@ -273,7 +273,7 @@ class Drive:
         try:
             self._tools.agents.agent(self._migration.source).tune_transfer(self._id, tuning)
         except KedgeError as error:
-            self._log.info("the transfer stays as it is", error=str(error))
+            self._log.info("the running transfer could not be changed", error=str(error))
             return False
         return True
 

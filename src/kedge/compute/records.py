@@ -1,4 +1,4 @@
-"""Servers and migrations in the database.
+"""Migrations in the database.
 
 A migration's row holds what is wanted, never a position in a script. Whoever drives it has its newest
 epoch; writes with an older one raise StaleEpoch, so that a replaced conductor can't undo anything.
@@ -11,12 +11,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from kedge.core.migration import Intent
-from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch
+from kedge.model.errors import Conflict, NotFound, StaleEpoch
 from kedge.model.server import (
     Migration,
     MigrationOptions,
@@ -34,69 +34,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class ServerRecords:
-    """The servers that Kedge knows."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def all(self) -> list[Server]:
-        """All servers, by name."""
-        with reading(self._engine) as session:
-            rows = session.scalars(select(ServerRow).order_by(ServerRow.name, ServerRow.id))
-            return [_server(row) for row in rows]
-
-    def find(self, id_or_name: str) -> Server:
-        """The server with this id or name. Raises NotFound; BadRequest if several have the name."""
-        with reading(self._engine) as session:
-            wanted = or_(ServerRow.id == id_or_name, ServerRow.name == id_or_name)
-            rows = session.scalars(select(ServerRow).where(wanted)).all()
-        if not rows:
-            raise NotFound(f"There is no server {id_or_name!r}; `kedge server list` shows those there are.")
-        if len(rows) > 1:
-            ids = ", ".join(row.id for row in rows)
-            raise BadRequest(f"Several servers are named {id_or_name!r}; use an id: {ids}")
-        return _server(rows[0])
-
-    def add(self, server: Server, xml: str) -> None:
-        """Store a new server. Raises Conflict if the id or the name is taken."""
-        with transaction(self._engine) as session:
-            taken = session.scalars(
-                select(ServerRow).where(or_(ServerRow.id == server.id, ServerRow.name == server.name))
-            ).first()
-            if taken is not None:
-                raise Conflict(f"There is a server {taken.name!r} ({taken.id}) on {taken.host} already.")
-            session.add(ServerRow(**asdict(server), xml=xml, created_at=_now(), updated_at=_now()))
-
-    def change(self, server_id: str, *, status: str | None = None, host: str | None = None) -> None:
-        """Change a server's status or host; one that was deleted meanwhile stays deleted."""
-        with transaction(self._engine) as session:
-            row = session.get(ServerRow, server_id)
-            if row is None:
-                return
-            row.status = status or row.status
-            row.host = host or row.host
-            row.updated_at = _now()
-
-    def refuse_while_migrating(self, server_id: str) -> None:
-        """Raises Conflict if a migration of this server is under way."""
-        with reading(self._engine) as session:
-            _refuse_second_migration(session, server_id)
-
-    def delete(self, server_id: str) -> None:
-        """Forget a server and its migrations. Raises Conflict while one of them is under way."""
-        with transaction(self._engine) as session:
-            _refuse_second_migration(session, server_id)
-            row = session.get(ServerRow, server_id)
-            if row is not None:
-                session.delete(row)
-
-
-def _server(row: ServerRow) -> Server:
-    return Server(id=row.id, name=row.name, host=row.host, status=row.status)
-
-
-def _refuse_second_migration(session: Session, server_id: str) -> None:
+def refuse_second_migration(session: Session, server_id: str) -> None:
+    """Raises Conflict, which names it, if a migration of this server is under way."""
     under_way = session.scalars(
         select(MigrationRow).where(MigrationRow.server_id == server_id, MigrationRow.finished_at.is_(None))
     ).first()
@@ -123,7 +62,7 @@ class MigrationRecords:
         row = _new(server.id, server.host, destination, asdict(options), candidates)
         try:
             with transaction(self._engine) as session:
-                _refuse_second_migration(session, server.id)
+                refuse_second_migration(session, server.id)
                 _begin(session, row)
         except IntegrityError:
             raise Conflict(f"Another migration of server {server.name} has just begun.") from None
@@ -139,7 +78,7 @@ class MigrationRecords:
         row.abort_requested = True
         try:
             with transaction(self._engine) as session:
-                _refuse_second_migration(session, server_id)
+                refuse_second_migration(session, server_id)
                 _begin(session, row)
                 session.flush()
                 _note(session, row.id, Phase.ABORT_ASKED, time.time_ns(), {"by": "the doctor"})
@@ -364,6 +303,3 @@ def _migration(row: MigrationRow) -> Migration:
         candidates=tuple(row.candidates),
         next_id=row.next_id,
     )
-
-
-__all__ = ["MigrationRecords", "ServerRecords"]

@@ -25,7 +25,7 @@ from kedge.model.server import Server
 from kedge.network.service import NetworkService
 
 from .agents import Agents
-from .records import ServerRecords
+from .server_records import ServerRecords
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""Servers in the database."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, or_, select
+
+from kedge.model.errors import BadRequest, Conflict, NotFound
+from kedge.model.server import Server
+from kedge.store import reading, transaction
+from kedge.store.tables import ServerRow
+
+from .records import refuse_second_migration
+
+
+class ServerRecords:
+    """The servers that Kedge knows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def all(self) -> list[Server]:
+        """All servers, by name."""
+        with reading(self._engine) as session:
+            rows = session.scalars(select(ServerRow).order_by(ServerRow.name, ServerRow.id))
+            return [_server(row) for row in rows]
+
+    def find(self, id_or_name: str) -> Server:
+        """The server with this id or name. Raises NotFound; BadRequest if several have the name."""
+        with reading(self._engine) as session:
+            wanted = or_(ServerRow.id == id_or_name, ServerRow.name == id_or_name)
+            rows = session.scalars(select(ServerRow).where(wanted)).all()
+        if not rows:
+            raise NotFound(f"There is no server {id_or_name!r}; `kedge server list` shows those there are.")
+        if len(rows) > 1:
+            ids = ", ".join(row.id for row in rows)
+            raise BadRequest(f"Several servers are named {id_or_name!r}; use an id: {ids}")
+        return _server(rows[0])
+
+    def add(self, server: Server, xml: str) -> None:
+        """Store a new server. Raises Conflict if the id or the name is taken."""
+        with transaction(self._engine) as session:
+            taken = session.scalars(
+                select(ServerRow).where(or_(ServerRow.id == server.id, ServerRow.name == server.name))
+            ).first()
+            if taken is not None:
+                raise Conflict(f"There is a server {taken.name!r} ({taken.id}) on {taken.host} already.")
+            session.add(
+                ServerRow(
+                    **asdict(server), xml=xml, created_at=datetime.now(UTC), updated_at=datetime.now(UTC)
+                )
+            )
+
+    def change(self, server_id: str, *, status: str | None = None, host: str | None = None) -> None:
+        """Change a server's status or host; one that was deleted meanwhile stays deleted."""
+        with transaction(self._engine) as session:
+            row = session.get(ServerRow, server_id)
+            if row is None:
+                return
+            row.status = status or row.status
+            row.host = host or row.host
+            row.updated_at = datetime.now(UTC)
+
+    def refuse_while_migrating(self, server_id: str) -> None:
+        """Raises Conflict if a migration of this server is under way."""
+        with reading(self._engine) as session:
+            refuse_second_migration(session, server_id)
+
+    def delete(self, server_id: str) -> None:
+        """Forget a server and its migrations. Raises Conflict while one of them is under way."""
+        with transaction(self._engine) as session:
+            refuse_second_migration(session, server_id)
+            row = session.get(ServerRow, server_id)
+            if row is not None:
+                session.delete(row)
+
+
+def _server(row: ServerRow) -> Server:
+    return Server(id=row.id, name=row.name, host=row.host, status=row.status)
