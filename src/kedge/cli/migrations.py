@@ -53,11 +53,11 @@ def show_migration(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a migration with its timeline."""
+    """Show a migration with its timeline. With --follow, it exits with 1 if the migration did not complete."""
     with connect(context) as api:
         found = _find(api, migration)
         name = lookup.server_names(api).get(found["server_id"]) or str(found["server_id"])
-        if follow and found["finished_at"] is None:
+        if follow:
             progress.follow_to_end(api, found, name, as_json, abort_on_interrupt=False)
         elif as_json:
             print_json(found)
