@@ -51,7 +51,7 @@ class _Records:
     finished: frozenset[str]
     strays: frozenset[str]  # ids of unknown servers that ports were made for
     unsent: int
-    oldest_unsent: datetime | None
+    unsent_s: float  # how old the oldest of them is
     epoch: int
 
 
@@ -108,7 +108,7 @@ class CensusTaker:
             finished=after.finished,
             strays=tuple(port for port in strays if port.port.device_id in after.strays),
             unsent=after.unsent if self._told else 0,
-            unsent_s=(now - after.oldest_unsent).total_seconds() if after.oldest_unsent else 0.0,
+            unsent_s=after.unsent_s,
             epoch=before.epoch,
             version=own_version(),
         )
@@ -146,6 +146,7 @@ class CensusTaker:
             unsent, oldest = session.execute(
                 select(func.count(), func.min(EventRow.number)).where(EventRow.sent_at.is_(None))
             ).one()
+            since = session.scalar(select(EventRow.at).where(EventRow.number == oldest))
             return _Records(
                 servers=servers,
                 unfinished=tuple(
@@ -156,7 +157,7 @@ class CensusTaker:
                 finished=frozenset(row.id for row in migrations if row.finished_at is not None),
                 strays=frozenset(session.scalars(owned)) - servers.keys(),
                 unsent=unsent,
-                oldest_unsent=session.scalar(select(EventRow.at).where(EventRow.number == oldest)),
+                unsent_s=(work.now - since).total_seconds() if since else 0.0,
                 epoch=max((row.epoch for row in migrations), default=0),
             )
 
