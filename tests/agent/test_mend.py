@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from kedge.agent.epochs import Epochs
-from kedge.agent.mend import Mender, nic_of
+from kedge.agent.mend import Mender
 from kedge.agent.vif import Pluggers
 from kedge.agent.vif_orders import VifOrders
 from kedge.core.domain_xml import Attachment
@@ -39,22 +39,6 @@ def ethernet(target: str, queues: int = 1, mac: str = MAC.upper()) -> str:
 DIRECT = xml(
     f"<interface type='direct'><mac address='{MAC}'/><source dev='eth1'/><target dev='mv0'/></interface>"
 )
-
-
-@pytest.mark.parametrize(
-    ("nic", "wanted", "is_it"),
-    [
-        (Attachment("ethernet", MAC, target_dev=TAP), vif(), True),
-        (Attachment("ethernet", MAC, target_dev=TAP), vif(VifType.OVS, MAC.upper()), True),
-        (Attachment("ethernet", MAC, target_dev="vnet3"), vif(), False),
-        (Attachment("ethernet", "fa:16:3e:00:00:02", target_dev=TAP), vif(), False),
-        (Attachment("direct", MAC, target_dev="macvtap3"), vif(VifType.MACVTAP), True),
-        (Attachment("direct", MAC, target_dev="macvtap3"), vif(), False),
-        (Attachment("bridge", MAC, target_dev="vnet3"), vif(VifType.MACVTAP), False),
-    ],
-)
-def test_a_nic_is_that_of_a_vif_if_kedge_plugged_it(nic: Attachment, wanted: Vif, is_it: bool) -> None:
-    assert (nic_of(wanted, [nic]) is nic) is is_it
 
 
 @dataclass

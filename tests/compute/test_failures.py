@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from kedge.compute import conductor as module
 from kedge.core.migration import MAX_ORDERS
-from kedge.model.domain import DomainState, TransferOrder
+from kedge.model.domain import DomainState, TransferOrder, VifState
 from kedge.model.errors import HostFailure, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase
 from kedge.testing.simulated import SimulatedHost, Step
@@ -159,6 +159,118 @@ def test_the_vm_stops_while_it_is_migrated(world: ComputeWorld) -> None:
     assert [each.host for port in world.ports(server) for each in world.network.bindings(port.id)] == [
         "h1"
     ] * 2
+
+
+# The way back.
+
+
+def test_a_vif_that_was_lost_meanwhile_is_wired_again_before_the_failure_is_reported(
+    world: ComputeWorld,
+) -> None:
+    server = world.server("h3")
+    migration = world.begin(server, "h5")
+    world.fabric.on_step(Step.COPYING, lambda: world["h3"].plugged.pop(world.ports(server)[0].id))
+    world.fabric.break_transfer(Step.PAUSED)
+    migration = world.drive(migration)
+    failed_with(migration, "the transfer failed")
+    assert Phase.UNWIRED not in phases(migration)
+    world.check(server, "h3")
+
+
+@pytest.mark.parametrize("aborted", [False, True], ids=["failed", "aborted"])
+def test_what_can_not_be_wired_again_is_a_part_of_the_report(world: ComputeWorld, aborted: bool) -> None:
+    server = world.server("h3")
+    lost = world.ports(server)[0].id
+    migration = world.begin(server, "h5")
+
+    def lose() -> None:
+        world["h3"].plugged.pop(lost)
+        world["h3"].agent.faults.fail("plug", HostFailure("ovs-vsctl: no bridge named br-int"), times=None)
+
+    world.fabric.on_step(Step.COPYING, lose)
+    if aborted:
+        world.fabric.on_step(Step.PAUSED, world.abort(migration))
+    world.fabric.break_transfer(Step.PAUSED)
+    migration = world.drive(migration)
+    failed_with(migration, "the VM, which stays on h3, is not wired there: ovs-vsctl: no bridge named br-int")
+    assert phases(migration)[-2:] == [Phase.UNWIRED, Phase.ROLLED_BACK]
+    assert world["h5"].plugged == {}
+    assert [each.host for each in world.network.bindings(lost)] == ["h3"]
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("vnet7", "is not Kedge's; attach that NIC again by hand"), (None, "detach and attach that NIC by hand")],
+)
+def test_devices_that_only_libvirt_can_make_are_left_to_a_person(
+    world: ComputeWorld, monkeypatch: pytest.MonkeyPatch, device: str | None, said: str
+) -> None:
+    server = world.server("h3", nics=["flat"])
+    (port,) = world.ports(server)
+    host, domain = world["h3"], world["h3"].holds[server.id]
+    migration = world.begin(server, "h5")
+
+    def lose() -> None:
+        tap = host.plugged.pop(port.id).tap_name
+        domain.xml = domain.xml.replace(tap, device or tap)
+        monkeypatch.setattr(host, "vif_state", lambda _vif: VifState.ABSENT)
+
+    world.fabric.on_step(Step.COPYING, lose)
+    world.fabric.break_transfer(Step.PAUSED)
+    failed_with(world.drive(migration), said)
+
+
+# Ports that somebody deletes meanwhile.
+
+
+@pytest.mark.parametrize("step", [Step.PREPARED, Step.COPYING, Step.PAUSED, Step.ARRIVED, Step.OVER])
+@pytest.mark.parametrize("number", [1, 2], ids=["one", "all"])
+def test_the_vm_goes_on_whose_ports_are_deleted_in_the_middle(
+    world: ComputeWorld, step: Step, number: int
+) -> None:
+    server = world.server("h3")
+    ports = world.ports(server)
+    migration = world.begin(server, "h5")
+    world.fabric.on_step(step, lambda: [world.network.delete_port(port.id) for port in ports[:number]])
+    migration = world.drive(migration)
+    assert completed(migration)
+    assert world["h5"].holds[server.id].state is DomainState.RUNNING
+    assert server.id not in world["h3"].holds
+    for _ in range(2):
+        world.pass_time(1)  # What the deleted ports left on the source is for its agent to collect.
+    assert world["h3"].plugged == {}
+    assert world.fabric.violations == []
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["one", "all"])
+def test_before_anything_moved_it_ends_there(world: ComputeWorld, number: int) -> None:
+    server = world.server("h3")
+    migration = world.begin(server, "h5")
+    for port in world.ports(server)[:number]:
+        world.network.delete_port(port.id)
+    failed_with(
+        world.drive(migration), "has no port" if number == 1 else "the server's ports were deleted, so there"
+    )
+    assert world["h3"].holds[server.id].state is DomainState.RUNNING
+    assert world["h5"].plugged == {}
+    assert world.fabric.violations == []
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["one", "all"])
+def test_a_transfer_that_breaks_then_rolls_back(world: ComputeWorld, number: int) -> None:
+    server = world.server("h3")
+    migration = world.begin(server, "h5")
+    ports = world.ports(server)
+    world.fabric.on_step(
+        Step.COPYING, lambda: [world.network.delete_port(port.id) for port in ports[:number]]
+    )
+    world.fabric.break_transfer(Step.PAUSED)
+    failed_with(world.drive(migration), "the transfer failed")
+    assert world["h3"].holds[server.id].state is DomainState.RUNNING
+    for _ in range(2):
+        world.pass_time(1)
+    assert world["h5"].plugged == {}
+    assert world.fabric.violations == []
 
 
 # Agents that do not answer.

@@ -5,27 +5,17 @@ on, and nobody hears it. A VIF of which nothing is missing is not touched. What 
 made again for a running VM, and what Kedge did not make, the tap of an adopted server, it leaves alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import structlog
 
 from kedge.agent.vif_orders import VifOrders
-from kedge.core.domain_xml import Attachment, attachments
+from kedge.core.domain_xml import attachments, nic_of
 from kedge.model.domain import VifState
 from kedge.model.errors import KedgeError
-from kedge.model.network import Vif, VifType
+from kedge.model.network import Vif
 
 log = structlog.get_logger(__name__)
-
-
-def nic_of(vif: Vif, nics: Sequence[Attachment]) -> Attachment | None:
-    """The NIC that uses a VIF as Kedge plugs it, if one of these does. Pure."""
-    for nic in nics:
-        if nic.mac != vif.mac_address.lower():
-            continue
-        if nic.target_dev == vif.tap_name or (vif.vif_type is VifType.MACVTAP and nic.kind == "direct"):
-            return nic
-    return None
 
 
 class Mender:

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from kedge.core.domain_xml import attachments
+from kedge.core.domain_xml import attachments, nic_of
 from kedge.core.migration import Act, Action, Outcome, Role
 from kedge.core.migration.pace import first_limit_ms
 from kedge.model.agent_api import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
-from kedge.model.domain import TransferOrder
-from kedge.model.errors import KedgeError, StaleEpoch, Unreachable
+from kedge.model.domain import TransferOrder, VifState
+from kedge.model.errors import HostFailure, KedgeError, StaleEpoch, Unreachable
 from kedge.model.network import BindingStatus, Vif
 from kedge.model.server import Migration, MigrationStatus, Phase, Server, TimeoutAction
 from kedge.network.service import NetworkService
@@ -106,6 +106,9 @@ class Actor:
             raise
 
     def _plug(self, action: Action) -> None:
+        if action.role is Role.SOURCE:
+            self._wire_again()
+            return
         vifs = self._looker.vifs(Role.DESTINATION)
         agent = self._tools.agents.agent(self._migration.destination)
         queues = self._queues()
@@ -193,7 +196,30 @@ class Actor:
         self._note(Phase.ANNOUNCED)
         self._show(MigrationStatus.SETTLING)
 
-    # Cleaning, on either side.
+    # The way back, and cleaning on either side.
+
+    def _wire_again(self) -> None:
+        """Plug what the VM on the source has lost meanwhile; what can't be mended becomes a part of the report."""
+        try:
+            self._mend_source()
+        except (Unreachable, StaleEpoch):
+            raise
+        except KedgeError as error:
+            why = f"and the VM, which stays on {self._migration.source}, is not wired there: {error}"
+            self._tools.migrations.unwired(self._migration.id, self._epoch, why)
+
+    def _mend_source(self) -> None:
+        agent = self._tools.agents.agent(self._migration.source)
+        nics = attachments(agent.domain_xml(self._migration.server_id))
+        found = self._looker.gathered.views[Role.SOURCE].vifs
+        for vif in self._looker.vifs(Role.SOURCE):
+            if found.get(vif.port_id) is VifState.UP:
+                continue
+            nic = nic_of(vif, nics)
+            if nic is None:
+                raise HostFailure(f"the device of port {vif.port_id} is not Kedge's; attach that NIC again by hand")
+            if agent.plug(PlugOrder(vif, self._epoch, nic.queues)).state is not VifState.UP:
+                raise HostFailure(f"the device of port {vif.port_id} is gone; detach and attach that NIC by hand")
 
     def _resume(self, action: Action) -> None:
         self._tools.agents.agent(self._migration.source).resume_domain(

@@ -70,8 +70,8 @@ class Looker:
             bound = self._network.bound_ports(self._migration.server_id)
         views = {role: self._binding_view(role, bound) for role in self.hosts}
         return Observation(
-            source=replace(sides[Role.SOURCE], binding=views[Role.SOURCE]),
-            destination=replace(sides[Role.DESTINATION], binding=views[Role.DESTINATION]),
+            source=replace(sides[Role.SOURCE], binding=views[Role.SOURCE], portless=not bound),
+            destination=replace(sides[Role.DESTINATION], binding=views[Role.DESTINATION], portless=not bound),
             intent=intent,
         )
 

@@ -131,15 +131,15 @@ class MigrationRecords:
         """What is wanted now."""
         with reading(self._engine) as session:
             row = _owned(session, migration_id, epoch)
-            announced = session.get(MigrationEventRow, (migration_id, _SEQ[Phase.ANNOUNCED])) is not None
             options = MigrationOptions(**row.options)
             return Intent(
                 abort=row.abort_requested,
                 failure=row.error,
                 orders=row.attempts,
-                announced=announced,
+                announced=_noted(session, migration_id, Phase.ANNOUNCED),
                 overdue=_overdue(row, options),
                 hurry=options.timeout_action is not TimeoutAction.ABORT,
+                unwired=_noted(session, migration_id, Phase.UNWIRED),
             )
 
     def request_abort(self, migration_id: str) -> Migration:
@@ -158,6 +158,13 @@ class MigrationRecords:
             row = _owned(session, migration_id, epoch)
             row.error = row.error or why
             row.updated_at = _now()
+
+    def unwired(self, migration_id: str, epoch: int, why: str) -> None:
+        """Write down that the source could not wire the VM that stays there; with this, the migration has failed."""
+        with transaction(self._engine) as session:
+            row = _owned(session, migration_id, epoch)
+            row.error = f"{row.error}; {why}" if row.error else why
+            _note(session, migration_id, Phase.UNWIRED, time.time_ns(), {})
 
     def count_order(self, migration_id: str, epoch: int) -> None:
         """Count a transfer order, before it is sent."""
@@ -249,8 +256,12 @@ _SEQ = {phase: number for number, phase in enumerate(Phase)}
 """A phase happens once in a migration, so its place in the order is its key."""
 
 
+def _noted(session: Session, migration_id: str, phase: Phase) -> bool:
+    return session.get(MigrationEventRow, (migration_id, _SEQ[phase])) is not None
+
+
 def _note(session: Session, migration_id: str, phase: Phase, at_ns: int, detail: Mapping[str, Any]) -> None:
-    if session.get(MigrationEventRow, (migration_id, _SEQ[phase])) is None:
+    if not _noted(session, migration_id, phase):
         event = MigrationEventRow(migration_id=migration_id, seq=_SEQ[phase], phase=phase.value)
         event.at_ns, event.detail = at_ns, dict(detail)
         session.add(event)

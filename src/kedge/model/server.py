@@ -53,6 +53,7 @@ class Phase(StrEnum):
     SETTLED = "settled"
     HURRIED = "time was up"
     RECOVERED = "post-copy went on"
+    UNWIRED = "not wired on the source"
 
 
 class TimeoutAction(StrEnum):

@@ -64,6 +64,8 @@ class World:
     failure: bool = False
     orders: int = 0
     announced: bool = False
+    unwired: bool = False  # the source could not wire the VM that stays there, and that is written down
+    portless: bool = False  # somebody deleted the server's ports
     finished: Outcome | None = None
     looked: Side | None = None  # the conductor has looked at the source and not yet at the rest
     seen: Observation | None = None  # … has looked at everything and is about to act
@@ -169,6 +171,11 @@ def _faults(w: World) -> Iterator[tuple[str, World]]:
         )
     if w.destination is D.RUNNING:
         yield "the VM is shut down on the destination", replace(w, destination=D.SHUTOFF)
+    if w.source is D.RUNNING and w.source_plug is P.ALL and not (w.looked or w.seen):
+        # What is lost after the last look at it is lost after the migration's end, and the agent's to mend.
+        yield "a VIF is lost on the source", replace(w, source_plug=P.SOME)
+    if not w.portless:
+        yield "the ports are deleted", replace(w, portless=True, source_binding=B.NONE, destination_binding=B.NONE)
     if w.source_up:
         yield "source agent dies", replace(w, source_up=False, memory=T.NONE)
     if w.destination_up:
@@ -184,7 +191,8 @@ def look_at_source(w: World) -> Side:
     """The source as it is now; its binding is read later, with the destination's, from the database."""
     if not w.source_up:
         return Side(reachable=False, dead=w.source_dead)
-    return Side(domain=w.source, job=w.job, transfer=w.memory, plugged=w.source_plug)
+    plugged = P.NONE if w.portless else w.source_plug
+    return Side(domain=w.source, job=w.job, transfer=w.memory, plugged=plugged)
 
 
 def look_at_the_rest(w: World, source: Side) -> Observation:
@@ -193,11 +201,14 @@ def look_at_the_rest(w: World, source: Side) -> Observation:
         Side(
             domain=w.destination,
             job=w.job and w.destination is not D.ABSENT,
-            plugged=w.destination_plug,
+            plugged=P.NONE if w.portless else w.destination_plug,
             binding=w.destination_binding,
+            portless=w.portless,
         )
         if w.destination_up
-        else Side(reachable=False, dead=w.destination_dead, binding=w.destination_binding)
+        else Side(
+            reachable=False, dead=w.destination_dead, binding=w.destination_binding, portless=w.portless
+        )
     )
     intent = Intent(
         abort=w.abort,
@@ -205,8 +216,11 @@ def look_at_the_rest(w: World, source: Side) -> Observation:
         orders=w.orders,
         announced=w.announced,
         overdue="the time is up" if w.overdue else None,
+        unwired=w.unwired,
     )
-    return Observation(replace(source, binding=w.source_binding), destination, intent)
+    return Observation(
+        replace(source, binding=w.source_binding, portless=w.portless), destination, intent
+    )
 
 
 def _conductor(w: World, decide: Decide) -> Iterator[Step]:
@@ -232,9 +246,11 @@ def _act(w: World, action: Action) -> Iterator[Step]:
 def _half_done(w: World, action: Action) -> Iterator[tuple[str, World]]:
     match action.act:
         case Act.BIND:
-            yield "one port only", replace(w, destination_binding=B.SOME)
+            yield "one port only", w if w.portless else replace(w, destination_binding=B.SOME)
             yield "refused", replace(w, failure=True)
-        case Act.PLUG if w.destination_up:
+        case Act.PLUG if action.role is Role.SOURCE and w.source_up:
+            yield "can't", replace(w, unwired=True)
+        case Act.PLUG if action.role is Role.DESTINATION and w.destination_up:
             yield "one VIF only", replace(w, destination_plug=P.SOME)
         case Act.UNPLUG if action.role is Role.SOURCE and w.source_up:
             yield "one VIF only", replace(w, source_plug=P.SOME)
@@ -251,10 +267,12 @@ def _effect(w: World, action: Action) -> World:
     reached = w.source_up if source else w.destination_up
     match action.act:
         case Act.BIND:
-            if w.destination_binding in {B.NONE, B.SOME}:
+            if w.destination_binding in {B.NONE, B.SOME} and not w.portless:
                 return replace(w, destination_binding=B.INACTIVE)
         case Act.PLUG if reached:
-            return replace(w, destination_plug=P.ALL)
+            return replace(w, source_plug=P.ALL) if source else replace(w, destination_plug=P.ALL)
+        case Act.TRANSFER if w.portless:
+            return replace(w, failure=True)  # the domain has NICs that no port explains
         case Act.TRANSFER:
             return _order_transfer(replace(w, orders=w.orders + 1))
         case Act.RECOVER if reached and w.source is D.POSTCOPY_BROKEN:
@@ -305,7 +323,7 @@ def _order_transfer(w: World) -> World:
 def check_state(w: World) -> None:
     """What must hold in every state."""
     active = [w.source_binding, w.destination_binding].count(B.ACTIVE)
-    if active != 1:
+    if active != (0 if w.portless else 1):
         raise Violation(f"1: {active} ACTIVE bindings")
     if w.source in RUNS and w.destination in RUNS:
         raise Violation("the VM runs twice")
@@ -321,7 +339,8 @@ def _check_action(w: World, action: Action) -> None:
         raise Violation("2: source activated while the VM runs on the destination")
     if act in {Act.UNPLUG, Act.UNBIND, Act.DISCARD}:
         _check_removal(w, action)
-    if act is Act.TRANSFER and (w.destination_plug is not P.ALL or w.destination_binding is not B.INACTIVE):
+    ready = w.destination_plug is P.ALL and w.destination_binding is B.INACTIVE
+    if act is Act.TRANSFER and not (ready or w.portless):
         raise Violation("transfer ordered before the destination was bound and wired")
     if act is Act.RESUME and (w.destination in RUNS | {D.SHUTOFF} or w.over):
         raise Violation("resumed on the source although the VM has run on the destination")
@@ -351,15 +370,23 @@ def _check_removal(w: World, action: Action) -> None:
 
 
 def _check_end(w: World) -> None:
-    """A host that counted as dead may hold leftovers: its own agent removes them when it is back."""
+    """A host that counted as dead may hold leftovers: its own agent removes them when it is back.
+
+    So do the agents with what deleted ports leave plugged.
+    """
     if w.finished is Outcome.COMPLETED:
-        settled = w.destination_binding is B.ACTIVE and w.destination in RUNS | {D.SHUTOFF}
+        settled = (w.portless or w.destination_binding is B.ACTIVE) and w.destination in RUNS | {D.SHUTOFF}
         unbound = w.source_binding is B.NONE
-        clean = w.source_lost or (w.source_plug is P.NONE and w.source is D.ABSENT)
+        clean = w.source_lost or ((w.portless or w.source_plug is P.NONE) and w.source is D.ABSENT)
     else:
-        settled = w.source_binding is B.ACTIVE and w.source in {D.RUNNING, D.SHUTOFF}
+        settled = (w.portless or w.source_binding is B.ACTIVE) and w.source in {D.RUNNING, D.SHUTOFF}
         unbound = w.destination_binding is B.NONE
-        clean = w.destination_lost or (w.destination_plug is P.NONE and w.destination is D.ABSENT)
+        clean = w.destination_lost or (
+            (w.portless or w.destination_plug is P.NONE) and w.destination is D.ABSENT
+        )
+        known = w.source_plug is P.ALL or w.unwired or w.portless or w.source_lost
+        if w.source is D.RUNNING and not known:
+            raise Violation(f"4: ended {w.finished}, and it is not said that the source is not wired")
     if not settled:
         raise Violation(f"4: ended {w.finished} and the VM and its ACTIVE binding are not together")
     if not (unbound and clean):

@@ -48,6 +48,7 @@ sides = st.builds(
     transfer=st.sampled_from(TransferState),
     plugged=st.sampled_from(Plugged),
     binding=st.sampled_from(BindingView),
+    portless=st.booleans(),
 )
 intents = st.builds(
     Intent,
@@ -55,6 +56,7 @@ intents = st.builds(
     failure=st.none() | st.just("why"),
     orders=st.integers(0, 5),
     announced=st.booleans(),
+    unwired=st.booleans(),
 )
 
 
@@ -165,6 +167,16 @@ BREAKAGES: dict[str, Decide] = {
             replace(seen, destination=replace(seen.destination, binding=BindingView.NONE))
             if seen.intent.abort and seen.source.runs
             else seen
+        )
+    ),
+    "reports a rollback without a look at the source's wires": blind(
+        lambda seen: replace(seen, intent=replace(seen.intent, unwired=True))
+    ),
+    "wants bindings for ports that were deleted": blind(
+        lambda seen: replace(
+            seen,
+            source=replace(seen.source, portless=False),
+            destination=replace(seen.destination, portless=False),
         )
     ),
     "rolls back after the switch to post-copy": always(

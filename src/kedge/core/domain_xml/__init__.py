@@ -3,7 +3,7 @@
 Pure functions from text to text. `rewrite` is the heart; the others make a domain, look at one, or compare two.
 """
 
-from .attachments import Attachment, attachments
+from .attachments import Attachment, attachments, nic_of
 from .build import DiskSpec, DomainSpec, NicSpec, build
 from .diff import unified_diff
 from .guest_abi import guest_visible_differences
@@ -20,6 +20,7 @@ __all__ = [
     "attachments",
     "build",
     "guest_visible_differences",
+    "nic_of",
     "parse",
     "rewrite",
     "unified_diff",

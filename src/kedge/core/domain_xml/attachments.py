@@ -1,8 +1,11 @@
 """How a domain's interfaces are attached to the host that it is on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lxml import etree
+
+from kedge.model.network import Vif, VifType
 
 from .parse import parse
 
@@ -43,6 +46,16 @@ class Attachment:
 def attachments(xml: str) -> list[Attachment]:
     """One entry for each interface of a domain XML, in its order. Raises BadRequest for a bad XML."""
     return [attachment(interface) for interface in interfaces(parse(xml))]
+
+
+def nic_of(vif: Vif, nics: Sequence[Attachment]) -> Attachment | None:
+    """The NIC that uses a VIF as Kedge plugs it, if one of these does."""
+    for nic in nics:
+        if nic.mac != vif.mac_address.lower():
+            continue
+        if nic.target_dev == vif.tap_name or (vif.vif_type is VifType.MACVTAP and nic.kind == "direct"):
+            return nic
+    return None
 
 
 def interfaces(root: etree._Element) -> list[etree._Element]:

@@ -22,7 +22,7 @@ Invariants that hold for every observation (shown by exploration, see `kedge.tes
 
 from kedge.model.domain import DomainState, TransferState
 
-from .observation import Act, Action, BindingView, Observation, Outcome, Plugged, Role, Side
+from .observation import Act, Action, BindingView, Observation, Outcome, Role, Side
 
 _OVER = frozenset({DomainState.POSTCOPY_SOURCE, DomainState.POSTCOPY_BROKEN})
 
@@ -54,20 +54,28 @@ def _wait(why: str) -> Action:
     return Action(Act.WAIT, why=why)
 
 
+def _bind_destination(destination: Side, why: str) -> Action:
+    """The VM is there for good: bind what is not bound there, and make it ACTIVE."""
+    act = Act.ACTIVATE if destination.binding is BindingView.INACTIVE else Act.BIND
+    return Action(act, Role.DESTINATION, why)
+
+
+def _gone(source: Side) -> str:
+    if source.domain is DomainState.ABSENT:
+        return "the VM is on neither host any more: it was shut down, or somebody moved it elsewhere"
+    return "the VM stopped while it was being migrated"
+
+
 def _settle(seen: Observation) -> Action:
     """The VM runs on the destination: bring everything else there, then clean the source."""
     source, destination = seen.source, seen.destination
     if source.runs and source.domain is not DomainState.PAUSED:
         return _wait("source and destination were seen at different moments")
-    if destination.binding in {BindingView.NONE, BindingView.SOME}:
-        return Action(
-            Act.BIND, Role.DESTINATION, "the VM runs on the destination and a port is not bound there"
-        )
-    if destination.binding is not BindingView.ACTIVE:
-        return Action(Act.ACTIVATE, Role.DESTINATION, "the VM runs on the destination")
+    if not destination.bound:
+        return _bind_destination(destination, "the VM runs on the destination")
     if not seen.intent.announced:
         return Action(Act.ANNOUNCE, Role.DESTINATION, "the VM runs on the destination")
-    if destination.plugged is not Plugged.ALL:
+    if not destination.wired:
         return Action(Act.PLUG, Role.DESTINATION, "a VIF of the running VM is not wired")
     if destination.domain is DomainState.POSTCOPY_DESTINATION:
         broken = source.reachable and source.domain is DomainState.POSTCOPY_BROKEN
@@ -93,9 +101,9 @@ def _settle(seen: Observation) -> Action:
         return Action(
             Act.DISCARD, Role.SOURCE, "the VM has left; its old domain has not", only_in=(source.domain,)
         )
-    elif source.plugged is not Plugged.NONE:
+    elif not source.unplugged:
         return Action(Act.UNPLUG, Role.SOURCE, "the VM has left")
-    if source.binding is not BindingView.NONE:
+    if not source.unbound:
         return Action(Act.UNBIND, Role.SOURCE, "the VM has left")
     return Action(Act.FINISH, why="the VM runs on the destination", outcome=Outcome.COMPLETED)
 
@@ -135,6 +143,8 @@ def _go_forward(seen: Observation) -> Action:
     source, destination = seen.source, seen.destination
     if source.transfer is TransferState.FAILED:
         return Action(Act.GIVE_UP, why="the transfer failed")
+    if source.portless:
+        return Action(Act.GIVE_UP, why="the server's ports were deleted, so there is no network to carry")
     if seen.intent.overdue:
         return Action(Act.GIVE_UP, why=seen.intent.overdue)
     if seen.intent.orders >= MAX_ORDERS:
@@ -145,7 +155,7 @@ def _go_forward(seen: Observation) -> Action:
         if destination.dead:
             return Action(Act.GIVE_UP, why="the destination's agent is dead")
         return _wait("the destination does not answer")
-    if source.binding is not BindingView.ACTIVE:
+    if not source.bound:
         return _bind_source_again(destination)
     if destination.domain is DomainState.INCOMING:
         return _discard_incoming()
@@ -155,7 +165,7 @@ def _go_forward(seen: Observation) -> Action:
         )
     if destination.binding is not BindingView.INACTIVE:
         return Action(Act.BIND, Role.DESTINATION, "bind ahead")
-    if destination.plugged is not Plugged.ALL:
+    if not destination.wired:
         return Action(Act.PLUG, Role.DESTINATION, "plug and wire ahead")
     return Action(Act.TRANSFER, Role.SOURCE, "every port is bound and wired on the destination")
 
@@ -163,8 +173,10 @@ def _go_forward(seen: Observation) -> Action:
 def _roll_back(seen: Observation) -> Action:
     """The VM runs on the source and stays there: put its network right first, then clean the destination."""
     source, destination = seen.source, seen.destination
-    if source.binding is not BindingView.ACTIVE:
+    if not source.bound:
         return _bind_source_again(destination)
+    if not source.wired and not seen.intent.unwired:
+        return Action(Act.PLUG, Role.SOURCE, "the VM stays on the source, and a VIF of it is not wired there")
     return _clean_destination(seen, "the VM stays on the source")
 
 
@@ -181,11 +193,11 @@ def _clean_destination(seen: Observation, why: str) -> Action:
             return _discard_incoming()
         if destination.domain in {DomainState.SHUTOFF, DomainState.CRASHED}:
             return Action(Act.DISCARD, Role.DESTINATION, why, only_in=(destination.domain,))
-        if destination.plugged is not Plugged.NONE:
+        if not destination.unplugged:
             return Action(Act.UNPLUG, Role.DESTINATION, why)
     elif not destination.dead:
         return _wait("the destination must be cleaned and does not answer")
-    if destination.binding is not BindingView.NONE:
+    if not destination.unbound:
         return Action(Act.UNBIND, Role.DESTINATION, why)
     cancelled = seen.intent.abort and seen.intent.failure is None
     return Action(Act.FINISH, why=why, outcome=Outcome.CANCELLED if cancelled else Outcome.FAILED)
@@ -213,8 +225,8 @@ def _bury(seen: Observation) -> Action:
     if destination.domain is DomainState.INCOMING:
         return _discard_incoming()
     if seen.intent.failure is None and not seen.intent.abort:
-        return Action(Act.GIVE_UP, why="the VM stopped while it was being migrated")
-    if source.binding is not BindingView.ACTIVE:
+        return Action(Act.GIVE_UP, why=_gone(source))
+    if not source.bound:
         return Action(Act.ACTIVATE, Role.SOURCE, "the VM runs nowhere; it belongs to the source")
     return _clean_destination(seen, "the VM stopped on the source")
 
@@ -222,15 +234,13 @@ def _bury(seen: Observation) -> Action:
 def _settle_stopped(seen: Observation) -> Action:
     """The VM reached the destination and was shut down there before the migration was settled."""
     source, destination = seen.source, seen.destination
-    if destination.binding in {BindingView.NONE, BindingView.SOME}:
-        return Action(Act.BIND, Role.DESTINATION, "the server is on the destination, shut down")
-    if destination.binding is not BindingView.ACTIVE:
-        return Action(Act.ACTIVATE, Role.DESTINATION, "the server is on the destination, shut down")
+    if not destination.bound:
+        return _bind_destination(destination, "the server is on the destination, shut down")
     if source.domain is not DomainState.ABSENT:
         return Action(Act.DISCARD, Role.SOURCE, "the server has left", only_in=(source.domain,))
-    if source.plugged is not Plugged.NONE:
+    if not source.unplugged:
         return Action(Act.UNPLUG, Role.SOURCE, "the server has left")
-    if source.binding is not BindingView.NONE:
+    if not source.unbound:
         return Action(Act.UNBIND, Role.SOURCE, "the server has left")
     return Action(Act.FINISH, why="the VM arrived and was then shut down there", outcome=Outcome.COMPLETED)
 

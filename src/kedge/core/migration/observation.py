@@ -39,6 +39,8 @@ class Side:
     """One host, as it was seen. If it could not be reached, only `binding` and `dead` mean anything.
 
     `dead`: the host's agent has been silent for so long that it counts as dead, not as slow.
+    `portless`: the server's ports were deleted, so nothing of them has to be bound, wired or removed any more; what
+    they leave plugged is their hosts' agents' to collect.
     """
 
     reachable: bool = True
@@ -48,6 +50,27 @@ class Side:
     transfer: TransferState = TransferState.NONE
     plugged: Plugged = Plugged.NONE
     binding: BindingView = BindingView.NONE
+    portless: bool = False
+
+    @property
+    def bound(self) -> bool:
+        """Every port's ACTIVE binding is on this host."""
+        return self.portless or self.binding is BindingView.ACTIVE
+
+    @property
+    def unbound(self) -> bool:
+        """No port has a binding on this host."""
+        return self.portless or self.binding is BindingView.NONE
+
+    @property
+    def wired(self) -> bool:
+        """Every port's VIF is plugged and wired here."""
+        return self.portless or self.plugged is Plugged.ALL
+
+    @property
+    def unplugged(self) -> bool:
+        """No port's VIF is plugged here."""
+        return self.portless or self.plugged is Plugged.NONE
 
     @property
     def runs(self) -> bool:
@@ -80,6 +103,7 @@ class Intent:
     `overdue` says which time is up, once one is; `hurry`: then a transfer is not aborted but ended sooner.
     `failure` is why the migration was given up, once it was. `orders` counts how often the transfer was
     ordered, and is written before each order. `announced`: the destination has been told to announce the VM.
+    `unwired`: the source, where the VM stays, could not wire it again, and that is written down.
     """
 
     abort: bool = False
@@ -88,6 +112,7 @@ class Intent:
     announced: bool = False
     overdue: str | None = None
     hurry: bool = False
+    unwired: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +129,7 @@ class Act(StrEnum):
 
     WAIT = "wait"  # look again when something has changed
     BIND = "bind"  # bind all ports on the destination, INACTIVE
-    PLUG = "plug"  # plug and wire all VIFs on the destination
+    PLUG = "plug"  # plug and wire all VIFs on one side
     TRANSFER = "transfer"  # order the source to start the live migration
     RECOVER = "recover"  # order the source to go on with a post-copy transfer that broke off
     ABORT_TRANSFER = "abort-transfer"
