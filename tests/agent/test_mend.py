@@ -9,7 +9,6 @@ from kedge.agent.epochs import Epochs
 from kedge.agent.mend import Mender
 from kedge.agent.vif import Pluggers
 from kedge.agent.vif_orders import VifOrders
-from kedge.core.domain_xml import Attachment
 from kedge.model.agent_api import PlugOrder
 from kedge.model.domain import VifState
 from kedge.model.network import NetworkType, Segment, Vif, VifType

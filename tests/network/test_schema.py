@@ -15,7 +15,7 @@ from ..schema_checks import try_out
 from .network_world import World, make_world
 from .rest_world import SERVER, make_network, make_port, make_subnet, ok, rest
 
-ERRORS = {"400", "401", "403", "404", "409", "412", "413"}
+ERRORS = {"400", "401", "403", "404", "409", "412", "413", "503"}
 
 
 @pytest.fixture

@@ -205,7 +205,7 @@ class Actor:
         except (Unreachable, StaleEpoch):
             raise
         except KedgeError as error:
-            why = f"and the VM, which stays on {self._migration.source}, is not wired there: {error}"
+            why = f"the VM stays on {self._migration.source} and is not wired there: {error}"
             self._tools.migrations.unwired(self._migration.id, self._epoch, why)
 
     def _mend_source(self) -> None:
@@ -217,9 +217,13 @@ class Actor:
                 continue
             nic = nic_of(vif, nics)
             if nic is None:
-                raise HostFailure(f"the device of port {vif.port_id} is not Kedge's; attach that NIC again by hand")
+                raise HostFailure(
+                    f"the device of port {vif.port_id} is not Kedge's; attach that NIC again by hand"
+                )
             if agent.plug(PlugOrder(vif, self._epoch, nic.queues)).state is not VifState.UP:
-                raise HostFailure(f"the device of port {vif.port_id} is gone; detach and attach that NIC by hand")
+                raise HostFailure(
+                    f"the device of port {vif.port_id} is gone; detach and attach that NIC by hand"
+                )
 
     def _resume(self, action: Action) -> None:
         self._tools.agents.agent(self._migration.source).resume_domain(

@@ -99,7 +99,7 @@ _ERRORS = {
     409: "Its state, or a rival, forbids it now; or the server can't move (with the reasons).",
     413: "The body is too large.",
     502: "A host could not do what it was told.",
-    503: "A host's agent does not answer.",
+    503: "A host's agent, or the database, does not answer.",
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": text} for status, text in _ERRORS.items()

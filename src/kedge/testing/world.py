@@ -175,7 +175,10 @@ def _faults(w: World) -> Iterator[tuple[str, World]]:
         # What is lost after the last look at it is lost after the migration's end, and the agent's to mend.
         yield "a VIF is lost on the source", replace(w, source_plug=P.SOME)
     if not w.portless:
-        yield "the ports are deleted", replace(w, portless=True, source_binding=B.NONE, destination_binding=B.NONE)
+        yield (
+            "the ports are deleted",
+            replace(w, portless=True, source_binding=B.NONE, destination_binding=B.NONE),
+        )
     if w.source_up:
         yield "source agent dies", replace(w, source_up=False, memory=T.NONE)
     if w.destination_up:
@@ -218,9 +221,7 @@ def look_at_the_rest(w: World, source: Side) -> Observation:
         overdue="the time is up" if w.overdue else None,
         unwired=w.unwired,
     )
-    return Observation(
-        replace(source, binding=w.source_binding, portless=w.portless), destination, intent
-    )
+    return Observation(replace(source, binding=w.source_binding, portless=w.portless), destination, intent)
 
 
 def _conductor(w: World, decide: Decide) -> Iterator[Step]:

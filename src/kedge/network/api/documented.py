@@ -19,6 +19,7 @@ _ERRORS = {
     409: "Its state, or a rival, forbids it now; or no mechanism driver binds the port there (with the reasons).",
     412: "It was changed since the caller looked at it.",
     413: "The body is too large.",
+    503: "The database, or an external network service, does not answer.",
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": text} for status, text in _ERRORS.items()

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
@@ -14,6 +16,8 @@ from kedge.wire import error_body
 
 from ..errors import BadPortRequest
 from .documented import without_422
+
+log = structlog.get_logger()
 
 # Kedge's general errors by the names that Neutron's clients know; more special ones have their own names.
 _NEUTRON_TYPES: Mapping[type[KedgeError], str] = {
@@ -58,6 +62,15 @@ def install_error_handlers(app: FastAPI) -> None:
             return _answer(request, error.status_code, "BadRequest", error.kind, error.detail)
         name, message = _HTTP_ERRORS.get(error.status_code, ("HTTPException", str(error.detail)))
         return _answer(request, error.status_code, name, name, message)
+
+    @app.exception_handler(OperationalError)
+    def on_database(request: Request, error: OperationalError) -> JSONResponse:
+        """It is away, its disk is full, it lets nobody in: what a person sees to, and no mistake of Kedge's."""
+        message = (
+            f"The database can't be worked with now ({str(error.orig).strip()}); see to it, then try again."
+        )
+        log.error("the database can't be worked with", error=str(error.orig), path=request.url.path)
+        return _answer(request, 503, "Unreachable", "ServiceUnavailable", message)
 
     @app.exception_handler(Exception)
     def on_bug(request: Request, error: Exception) -> JSONResponse:
