@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,6 @@ from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.control_plane import build_app
 from kedge.network.local import LocalNetworkService
-from kedge.network.local.work import utc_now
 from kedge.store import open_database, upgrade
 from kedge.tls_server import Listener, running
 
@@ -123,7 +122,8 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
     engine = open_database(f"sqlite:///{directory / 'kedge.db'}")
     fleet = Fleet()
     network = LocalNetworkService(engine, dead_after_s=600)
-    LocalNetworkService(engine, clock=lambda: utc_now() - timedelta(hours=1)).record_host(report_of("dead"))
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    LocalNetworkService(engine, clock=lambda: an_hour_ago).record_host(report_of("dead"))
     for host in BACKENDS.keys() - {"dead"}:
         network.record_host(report_of(host))
     agents = Agents(network, lambda url: fleet.agent(url.removeprefix("fake://")))

@@ -26,7 +26,7 @@ def busy(world: ComputeWorld) -> ComputeWorld:
 
 def let_time_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     now = records._now
-    monkeypatch.setattr(records, "_now", lambda: now() + timedelta(seconds=seconds))
+    monkeypatch.setattr(records, "_now", lambda session: now(session) + timedelta(seconds=seconds))
 
 
 def late(world: ComputeWorld, monkeypatch: pytest.MonkeyPatch, options: MigrationOptions) -> Migration:

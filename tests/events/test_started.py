@@ -1,13 +1,13 @@
 """A started control plane, its Nova and its listeners: an end of the process loses no event."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
 from sqlalchemy import select
 
 from kedge.config import ControlPlaneConfig, EventsConfig
-from kedge.network.local.work import utc_now
 from kedge.store import outbox, reading, transaction
 from kedge.store.tables import EventRow
 
@@ -22,7 +22,7 @@ def test_an_end_of_the_process_loses_no_event(ports: Ports, tmp_path: Path) -> N
     with transaction(ports.world.engine) as session:
         # The clock of these ports is not that of the process, to which they would be long over.
         for event in session.scalars(select(EventRow)):
-            event.at = utc_now()
+            event.at = datetime.now(UTC)
     with fake_nova() as nova:
         nova.trouble = [503] * 1000
         config = ControlPlaneConfig(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from kedge.model.network import Binding, Network, Port, Vif, VifType, vif_of
 from kedge.model.server import Server
 from kedge.network.local import LocalNetworkService
 from kedge.network.service import HostRegistry, NetworkService
+from kedge.store import now
 from kedge.store.tables import EventRow, MigrationRow, PortRow, ServerRow
 
 from .agents import Agent, Agents
@@ -96,11 +97,11 @@ class CensusTaker:
         hosts = self._all_hosts(ports)
         strays = tuple(port for device_id in sorted(before.strays) for port in bound(device_id))
         after = self._records()
-        now = datetime.now(UTC)
+        at = now(self._own.engine)
         return Census(
             servers=tuple(
-                ServerSeen(server, ports[server.id], (now - at).total_seconds())
-                for server, at in before.servers.values()
+                ServerSeen(server, ports[server.id], (at - changed).total_seconds())
+                for server, changed in before.servers.values()
             ),
             hosts=hosts,
             unfinished=after.unfinished,

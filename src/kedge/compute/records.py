@@ -4,11 +4,10 @@ A migration's row holds what is wanted, never a position in a script. Whoever dr
 epoch; writes with an older one raise StaleEpoch, so that a replaced conductor can't undo anything.
 """
 
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, func, select
@@ -26,12 +25,16 @@ from kedge.model.server import (
     TimelineEntry,
     TimeoutAction,
 )
-from kedge.store import outbox, reading, transaction
+from kedge.store import ahead_ns, now, outbox, reading, transaction
 from kedge.store.tables import MigrationEventRow, MigrationRow, ServerRow, ServerStatus
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _now(session: Session) -> datetime:
+    return now(session.get_bind())
+
+
+def _ns(at: datetime) -> int:
+    return round(at.timestamp() * 1e9)
 
 
 def refuse_second_migration(session: Session, server_id: str) -> None:
@@ -81,7 +84,7 @@ class MigrationRecords:
                 refuse_second_migration(session, server_id)
                 _begin(session, row)
                 session.flush()
-                _note(session, row.id, Phase.ABORT_ASKED, time.time_ns(), {"by": "the doctor"})
+                _note(session, row.id, Phase.ABORT_ASKED, detail={"by": "the doctor"})
         except IntegrityError:
             raise Conflict(f"A migration of server {server_id} has just begun.") from None
         return self.find(row.id)
@@ -137,7 +140,7 @@ class MigrationRecords:
                 failure=row.error,
                 orders=row.attempts,
                 announced=_noted(session, migration_id, Phase.ANNOUNCED),
-                overdue=_overdue(row, options),
+                overdue=_overdue(row, options, _now(session)),
                 hurry=options.timeout_action is not TimeoutAction.ABORT,
                 unwired=_noted(session, migration_id, Phase.UNWIRED),
             )
@@ -149,7 +152,7 @@ class MigrationRecords:
             if row.finished_at is not None:
                 raise Conflict(f"Migration {migration_id} has ended already: {row.status}.")
             row.abort_requested = True
-            _note(session, migration_id, Phase.ABORT_ASKED, time.time_ns(), {})
+            _note(session, migration_id, Phase.ABORT_ASKED)
         return self.find(migration_id)
 
     def give_up(self, migration_id: str, epoch: int, why: str) -> None:
@@ -157,14 +160,14 @@ class MigrationRecords:
         with transaction(self._engine) as session:
             row = _owned(session, migration_id, epoch)
             row.error = row.error or why
-            row.updated_at = _now()
+            row.updated_at = _now(session)
 
     def unwired(self, migration_id: str, epoch: int, why: str) -> None:
         """Write down that the source could not wire the VM that stays there; with this, the migration has failed."""
         with transaction(self._engine) as session:
             row = _owned(session, migration_id, epoch)
             row.error = f"{row.error}; {why}" if row.error else why
-            _note(session, migration_id, Phase.UNWIRED, time.time_ns(), {})
+            _note(session, migration_id, Phase.UNWIRED)
 
     def count_order(self, migration_id: str, epoch: int) -> None:
         """Count a transfer order, before it is sent."""
@@ -184,7 +187,7 @@ class MigrationRecords:
             row = _owned(session, migration_id, epoch)
             row.status = (status or MigrationStatus(row.status)).value
             row.progress = dict(progress) if progress is not None else row.progress
-            row.updated_at = _now()
+            row.updated_at = _now(session)
 
     def note(
         self,
@@ -194,10 +197,13 @@ class MigrationRecords:
         at_ns: int | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add to the timeline; a phase that is there already keeps its first time."""
+        """Add to the timeline; a phase that is there already keeps its first time.
+
+        `at_ns` is in ns of this machine's clock, the present if None; what is kept is by the database's.
+        """
         with transaction(self._engine) as session:
             _owned(session, migration_id, epoch)
-            _note(session, migration_id, phase, time.time_ns() if at_ns is None else at_ns, detail or {})
+            _note(session, migration_id, phase, at_ns, detail)
 
     def finish(
         self, migration_id: str, epoch: int, status: MigrationStatus, figures: Mapping[str, float | None]
@@ -209,7 +215,7 @@ class MigrationRecords:
         with transaction(self._engine) as session:
             row = _owned(session, migration_id, epoch)
             row.status = status.value
-            row.finished_at = row.updated_at = _now()
+            row.finished_at = row.updated_at = _now(session)
             row.total_ms = (row.finished_at - row.created_at).total_seconds() * 1000
             row.guest_downtime_ms = figures.get("guest_downtime_ms")
             row.network_blackout_ms = figures.get("network_blackout_ms")
@@ -233,21 +239,20 @@ def _new(
         status=MigrationStatus.PREPARING.value,
         options=dict(options),
         candidates=list(candidates),
-        created_at=_now(),
-        updated_at=_now(),
     )
 
 
 def _begin(session: Session, row: MigrationRow) -> None:
+    row.created_at = row.updated_at = at = _now(session)
     session.add(row)
     server = session.get(ServerRow, row.server_id)
     if server is not None:
-        server.status, server.updated_at = ServerStatus.MIGRATING.value, _now()
+        server.status, server.updated_at = ServerStatus.MIGRATING.value, at
 
 
-def _overdue(row: MigrationRow, options: MigrationOptions) -> str | None:
+def _overdue(row: MigrationRow, options: MigrationOptions, at: datetime) -> str | None:
     limit = options.completion_timeout_s
-    if limit is None or (_now() - row.created_at).total_seconds() < limit:
+    if limit is None or (at - row.created_at).total_seconds() < limit:
         return None
     return f"the completion time-out of {limit:g} s passed"
 
@@ -260,20 +265,27 @@ def _noted(session: Session, migration_id: str, phase: Phase) -> bool:
     return session.get(MigrationEventRow, (migration_id, _SEQ[phase])) is not None
 
 
-def _note(session: Session, migration_id: str, phase: Phase, at_ns: int, detail: Mapping[str, Any]) -> None:
+def _note(
+    session: Session,
+    migration_id: str,
+    phase: Phase,
+    at_ns: int | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
     if not _noted(session, migration_id, phase):
         event = MigrationEventRow(migration_id=migration_id, seq=_SEQ[phase], phase=phase.value)
-        event.at_ns, event.detail = at_ns, dict(detail)
+        event.at_ns = _ns(_now(session)) if at_ns is None else at_ns + ahead_ns(session.get_bind())
+        event.detail = dict(detail or {})
         session.add(event)
         row = _row(session, migration_id)
-        row.updated_at = _now()
+        row.updated_at = _now(session)
         _tell(session, row, phase.replace(" ", "-"))
 
 
 def _tell(session: Session, row: MigrationRow, what: str) -> None:
     """Those who listen to the stream of events."""
     name = f"migration-{what}"
-    outbox.add(session, name, _now(), server_id=row.server_id, host=row.destination, status=row.status)
+    outbox.add(session, name, _now(session), server_id=row.server_id, host=row.destination, status=row.status)
 
 
 def _row(session: Session, migration_id: str) -> MigrationRow:

@@ -1,13 +1,12 @@
 """Servers in the database."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from sqlalchemy import Engine, or_, select
 
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.server import Server
-from kedge.store import reading, transaction
+from kedge.store import now, reading, transaction
 from kedge.store.tables import ServerRow
 
 from .records import refuse_second_migration
@@ -45,11 +44,8 @@ class ServerRecords:
             ).first()
             if taken is not None:
                 raise Conflict(f"There is a server {taken.name!r} ({taken.id}) on {taken.host} already.")
-            session.add(
-                ServerRow(
-                    **asdict(server), xml=xml, created_at=datetime.now(UTC), updated_at=datetime.now(UTC)
-                )
-            )
+            at = now(self._engine)
+            session.add(ServerRow(**asdict(server), xml=xml, created_at=at, updated_at=at))
 
     def change(self, server_id: str, *, status: str | None = None, host: str | None = None) -> None:
         """Change a server's status or host; one that was deleted meanwhile stays deleted."""
@@ -59,7 +55,7 @@ class ServerRecords:
                 return
             row.status = status or row.status
             row.host = host or row.host
-            row.updated_at = datetime.now(UTC)
+            row.updated_at = now(self._engine)
 
     def refuse_while_migrating(self, server_id: str) -> None:
         """Raises Conflict if a migration of this server is under way."""

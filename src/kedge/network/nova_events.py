@@ -8,6 +8,7 @@ a day is of no use to anybody, and is dropped with a line in the log.
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
@@ -15,10 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kedge.config import EventsConfig
 from kedge.model.errors import Unreachable
-from kedge.store import outbox, reading, transaction
+from kedge.store import now, outbox, reading, transaction
 from kedge.store.outbox import Event
 
-from .local.work import Clock, utc_now
+from .local.work import Clock
 from .nova import Nova, NovaAt, NovaOf, Refused, deliver, is_for_nova
 
 BATCH = 100
@@ -48,7 +49,7 @@ class NovaEvents:
         nova: where to send events; None for nowhere.
         claim: whether it is this process that does it.
         interval_s: events are gathered for so long, then sent together.
-        clock: gives the present time; tests put their own in.
+        clock: gives the present time; the database's own, unless tests put another in.
     """
 
     def __init__(
@@ -58,16 +59,16 @@ class NovaEvents:
         claim: Claim = lambda: True,
         *,
         interval_s: float = 2.0,
-        clock: Clock = utc_now,
+        clock: Clock | None = None,
     ) -> None:
         self._engine = engine
         self._nova = nova
         self._claim = claim
         self._interval_s = interval_s
-        self._clock = clock
+        self._clock = clock or partial(now, engine)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nova-events", daemon=True)
-        self._pruned_at = clock() - _PRUNE_EVERY
+        self._pruned_at = self._clock() - _PRUNE_EVERY
         self._failures = 0
 
     def start(self) -> None:
@@ -119,11 +120,11 @@ class NovaEvents:
                 outbox.mark_sent(session, [event.number for event in events], self._clock())
 
     def _prune(self) -> None:
-        now = self._clock()
-        if now - self._pruned_at < _PRUNE_EVERY:
+        at = self._clock()
+        if at - self._pruned_at < _PRUNE_EVERY:
             return
-        self._pruned_at = now
+        self._pruned_at = at
         with transaction(self._engine) as session:
-            gone, lost = outbox.prune(session, now - KEPT)
+            gone, lost = outbox.prune(session, at - KEPT)
         if lost and self._nova is not None:
             _log.error("events that Nova did not take for a day are dropped", dropped=lost, removed=gone)

@@ -1,5 +1,6 @@
 """The database: its tables, their constraints, and how transactions are made. SQLite now, PostgreSQL too."""
 
+from .clock import ahead_ns, now
 from .engine import (
     is_retryable,
     locks_rows,
@@ -12,9 +13,11 @@ from .engine import (
 from .schema import upgrade
 
 __all__ = [
+    "ahead_ns",
     "is_retryable",
     "locks_rows",
     "look",
+    "now",
     "open_database",
     "reading",
     "single_statement",

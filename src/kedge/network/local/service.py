@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -12,11 +13,11 @@ from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.errors import Conflict
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
-from kedge.store import is_retryable, locks_rows, look, reading, single_statement, transaction
+from kedge.store import is_retryable, locks_rows, look, now, reading, single_statement, transaction
 
 from . import bindings, hosts, networks, ports, views, vifs
 from .ports import WantedAddress
-from .work import Clock, Work, utc_now
+from .work import Clock, Work
 
 
 def _by_a_rival(error: DBAPIError) -> bool:
@@ -32,7 +33,7 @@ class LocalNetworkService:
 
     Args:
         engine: of a database that `kedge.store.upgrade` was run on.
-        clock: gives the present time; tests put their own in.
+        clock: gives the present time; the database's own, unless tests put another in.
         dead_after_s: an agent that has been silent for longer counts as dead.
         report_every_s: how often agents are asked to report.
     """
@@ -41,12 +42,12 @@ class LocalNetworkService:
         self,
         engine: Engine,
         *,
-        clock: Clock = utc_now,
+        clock: Clock | None = None,
         dead_after_s: float = 15.0,
         report_every_s: float = 2.0,
     ) -> None:
         self._engine = engine
-        self._clock = clock
+        self._clock = clock or partial(now, engine)
         self._dead_after = timedelta(seconds=dead_after_s)
         self._report_every_s = report_every_s
 

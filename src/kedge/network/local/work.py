@@ -2,17 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
 Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """The present time, with its zone."""
-    return datetime.now(UTC)
 
 
 def new_id() -> str:

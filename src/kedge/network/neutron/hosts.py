@@ -8,7 +8,7 @@ remembered for a minute; those of one that is being migrated, or was changed lat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import Engine, or_, select
@@ -17,7 +17,7 @@ from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.errors import KedgeError
 from kedge.model.host import Host
 from kedge.model.network import Network, Vif, VifType, vif_of
-from kedge.store import reading
+from kedge.store import now, reading
 from kedge.store.tables import MigrationRow, ServerRow
 
 from ..service import HostRegistry, NetworkService
@@ -105,7 +105,7 @@ class NeutronHosts:
             MigrationRow.finished_at.is_(None),
             or_(MigrationRow.source == host, MigrationRow.destination == host),
         )
-        recent = datetime.now(UTC) - timedelta(seconds=REST_S)
+        recent = now(self._engine) - timedelta(seconds=REST_S)
         with reading(self._engine) as session:
             moved = set(session.scalars(moving))
             rows = session.execute(
