@@ -55,6 +55,25 @@ class Connection:
         return ConnectionResult(**self._sampler.result())
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """Which boot of a guest answered, and its uptime counter then."""
+
+    boot_id: str
+    count: int
+
+    def follows(self, earlier: "Pulse") -> bool:
+        """Whether this can be the same guest later on."""
+        return self.boot_id == earlier.boot_id and self.count >= earlier.count
+
+
+def pulse(node: Node, address: str) -> Pulse | None:
+    """Asks a guest once; None if it does not answer within five seconds."""
+    ask = f'exec 3<>/dev/tcp/{address}/{ECHO_PORT}; echo 1 >&3; read -r line <&3; echo "$line"'
+    answer = node.run(["timeout", "5", "bash", "-c", ask], check=False).stdout.split()
+    return Pulse(answer[0], int(answer[1])) if len(answer) == 4 else None
+
+
 class _Client:
     def __init__(self, address: str) -> None:
         self.result = ConnectionResult()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from kedge.model.errors import KedgeError
 
 from .. import image, tour
+from ..connection import Pulse, pulse
 from .cloud import ChaosCloud
 from .invariants import Guest, shortcomings
 from .victims import VICTIMS
@@ -29,6 +30,7 @@ class Storm:
     outcomes: Counter[str] = field(default_factory=Counter)
     victims: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    pulses: dict[str, Pulse] = field(default_factory=dict)
     settled_s: float = 0.0
 
 
@@ -66,6 +68,8 @@ def storm(
 ) -> Storm:
     """Let it rage for so long, then wait until all is quiet, and look."""
     seen = Storm()
+    for guest in guests:
+        _feel(cloud, guest, seen)
     over = threading.Event()
     movers = [
         threading.Thread(target=_move, args=(cloud, guest, seen, over, random.Random(dice.random())))  # noqa: S311
@@ -83,6 +87,8 @@ def storm(
         for mover in movers:
             mover.join()
     _wait_until_whole(cloud, guests, seen)
+    for guest in guests:
+        _feel(cloud, guest, seen)
     return seen
 
 
@@ -105,6 +111,17 @@ def _move(cloud: ChaosCloud, guest: Guest, seen: Storm, over: threading.Event, d
             except KedgeError:
                 continue
         seen.outcomes[status] += 1
+        _feel(cloud, guest, seen)
+
+
+def _feel(cloud: ChaosCloud, guest: Guest, seen: Storm) -> None:
+    """That it is the guest that it was, and never an earlier state of it; one that is cut off says nothing now."""
+    felt, before = pulse(cloud.lab.observer, guest.addresses[0]), seen.pulses.get(guest.name)
+    if felt is None:
+        return
+    if before is not None and not felt.follows(before):
+        seen.wrong.append(f"{guest.name} went back from {before} to {felt}")
+    seen.pulses[guest.name] = felt
 
 
 def _strike(cloud: ChaosCloud, seen: Storm, dice: random.Random, say: Callable[[str], None]) -> None:
@@ -129,6 +146,6 @@ def _wait_until_whole(cloud: ChaosCloud, guests: Sequence[Guest], seen: Storm) -
         ]
         seen.settled_s = time.monotonic() - began
         if not wrong or seen.settled_s > PATIENCE_S:
-            seen.wrong = wrong
+            seen.wrong += wrong
             return
         time.sleep(1)

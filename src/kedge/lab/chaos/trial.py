@@ -16,6 +16,7 @@ SLOW_MIB = 12
 """A migration that is to be struck while it copies is slowed down to this many MiB/s."""
 
 LOOK_S = 0.003
+TOO_LATE = "too late"
 
 
 @dataclass
@@ -25,15 +26,25 @@ class Result:
     victim: str
     step: str
     way: str
-    struck_at: str = "too late"
+    struck_at: str = TOO_LATE
     outcome: str = ""
     seconds: float | None = None
     wrong: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
-        """It came at its step, and ended as it must."""
+        """It came in time, and ended as it must."""
+        return self.in_time and self.ended_well
+
+    @property
+    def ended_well(self) -> bool:
+        """All was whole in the end, whether it was struck in time or not."""
         return self.seconds is not None and not self.wrong
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the migration was under way when it was struck."""
+        return self.struck_at != TOO_LATE
 
 
 def run(cloud: ChaosCloud, guest: Guest, victim: Victim, step: str, destination: str) -> Result:
@@ -86,7 +97,7 @@ def _wait_for(cloud: ChaosCloud, migration_id: str, step: str) -> str:
     while True:
         ((finished, progress, phases),) = cloud.database.rows(query, migration_id)
         if finished is not None:
-            return "too late"
+            return TOO_LATE
         copying = (progress or {}).get("memory_processed", 0) > 0
         if step in phases or (step == "copying" and copying):
             return str(phases[-1])
