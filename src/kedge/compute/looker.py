@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from kedge.core.migration import BindingView, Intent, Observation, Plugged, Role, Side
 from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState, FrameTimes, HostView, VifState
-from kedge.model.errors import HostFailure, Unreachable
+from kedge.model.errors import HostFailure, NotFound, Unreachable
 from kedge.model.network import Binding, BindingStatus, Network, Port, Vif, vif_of
 from kedge.model.server import Migration
 from kedge.network.service import NetworkService
@@ -124,6 +124,10 @@ class Looker:
             view = self._agents.agent(host).observe(self._migration.server_id, request)
         except (Unreachable, HostFailure):
             return Side(reachable=False, dead=not self._agents.host(host).alive)
+        except NotFound:
+            return Side(
+                reachable=False, dead=True
+            )  # Nobody knows the host: somebody has edited the database.
         self._gather(role, view, sent, waited=wait_ms > 0)
         if check:
             self._plugged[role] = _plugged(view, vifs, ports)

@@ -121,10 +121,10 @@ class MigrationRecords:
         """Begin to drive a migration: a new epoch, larger than that of every migration before.
 
         Agents compare epochs per server and per port too, so they must grow from one migration to the next.
-        Raises StaleEpoch if it has ended, as whoever drove it until then may have done in this instant.
+        Raises StaleEpoch if it has ended, as whoever drove it until then may have done in this instant, or is gone.
         """
         with transaction(self._engine) as session:
-            row = _row(session, migration_id)
+            row = _driven(session, migration_id)
             if row.finished_at is not None:
                 raise StaleEpoch(f"Migration {migration_id} has ended already: {row.status}.")
             row.epoch = 1 + (session.scalar(select(func.max(MigrationRow.epoch))) or 0)
@@ -295,8 +295,16 @@ def _row(session: Session, migration_id: str) -> MigrationRow:
     return row
 
 
+def _driven(session: Session, migration_id: str) -> MigrationRow:
+    """For whoever drives it: when somebody has deleted it, there is nothing left to drive."""
+    try:
+        return _row(session, migration_id)
+    except NotFound as error:
+        raise StaleEpoch(f"{error} Somebody deleted it while it was under way.") from None
+
+
 def _owned(session: Session, migration_id: str, epoch: int) -> MigrationRow:
-    row = _row(session, migration_id)
+    row = _driven(session, migration_id)
     if row.epoch != epoch:
         raise StaleEpoch(f"Migration {migration_id} is driven by another conductor now (epoch {row.epoch}).")
     return row
