@@ -35,8 +35,8 @@ ifdef ROOT
 	@echo "== in the lab: real libvirtd, QEMU and switches, one test after the other"
 	@KEDGE_NO_SKIPS=1 $(BIN)/pytest -m lab $(PYTEST)
 else
-	@echo "Without root the tests in the lab (real libvirtd, QEMU, Open vSwitch) are left out."
-	@$(BIN)/pytest -m "not lab" $(PARALLEL) $(PYTEST)
+	@echo "Without root the tests in the lab (real libvirtd, QEMU, Open vSwitch) are left out, and those that mount or boot."
+	@$(BIN)/pytest -m "not lab and not root" $(PARALLEL) $(PYTEST)
 endif
 
 test-neutron: setup

@@ -14,8 +14,7 @@ from kedge.testing.started import started
 
 from .compute_world import completed, make_compute_world
 
-pytestmark = pytest.mark.lab
-"""They mount file systems."""
+pytestmark = pytest.mark.root  # to mount file systems
 
 
 @pytest.fixture

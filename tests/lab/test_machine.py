@@ -13,7 +13,7 @@ import pytest
 from kedge.lab import machine
 from kedge.model.errors import HostFailure
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.root
 
 VISIT = """
 echo out; echo err >&2; pwd; echo "$GREETING"

@@ -9,7 +9,7 @@ import pytest
 import kedge
 from kedge.lab import machine
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.root
 
 PROJECT = Path(__file__).parents[2]
 # What a kernel can do wrong. The rest is the same code on every kernel, and an emulated one is slow.

@@ -99,7 +99,7 @@ class SimulatedAgent:
         self.report()
 
     def report(self) -> None:
-        """Report to the control plane, and remove the VIFs that neither its answer nor a domain explains."""
+        """Report to the control plane; remove the VIFs that nothing explains, and plug again what a domain has lost."""
         registry = self._host.fabric.registry
         if not self.reachable or registry is None:
             return
@@ -109,6 +109,10 @@ class SimulatedAgent:
         for port_id, vif in list(self._host.plugged.items()):
             if port_id not in bound and self._host.user_of(vif) is None:
                 self._host.unplug(port_id)
+        for vif in self._duties:
+            user = self._host.user_of(vif)
+            if vif.port_id not in self._host.plugged and user is not None and user.target_dev == vif.tap_name:
+                self._host.plug(vif)
 
     def changed(self) -> None:
         """Something on the host is different; report it, unless the fabric is told that nobody needs that."""
