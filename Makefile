@@ -20,7 +20,7 @@ help:
 	@echo "make demo ALL=1   the same for all 20 ordered pairs of the five hosts (root)"
 	@echo "make test         everything is tested; what needs root is left out, and said, without root"
 	@echo "make test-neutron Kedge on a real Neutron, which is installed beside it (root)"
-	@echo "make chaos        what a migration depends on is killed at its steps (root); LONG=1 for all, and a storm"
+	@echo "make chaos        what a migration depends on is killed at its steps (root); LONG=1 for every step, and a storm of 20 VMs"
 	@echo "make lint         ruff, mypy --strict and the import rules"
 	@echo "make bench        the figures in docs/performance.md (root)"
 	@echo "make clean        remove the lab, the virtual environment and the caches"

@@ -23,17 +23,22 @@ WAY = ("h3", "h1", "h5", "h2", "h4")
 TRIES = 3
 """A step may be over before it is seen; then the trial says nothing, and is made again."""
 
-SHORT_STEPS = ("plugged and wired", "copying", "switched")
-"""The steps of a short run: all is ready, memory is on its way, the bindings have just changed."""
+SHORT_STEPS = ("plugged and wired", "copying", "paused", "switched")
+"""The steps of a short run: all is ready, memory is on its way, the VM stands still, the bindings have changed."""
+
+SHORT_STORM, LONG_STORM = (5, 1.0), (20, 5.0)
+"""VMs and minutes."""
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="Kills what a migration depends on, at each of its steps.")
-    parser.add_argument("--long", action="store_true", help="every victim at every step")
-    parser.add_argument("--vms", type=int, default=20, help="how many VMs the storm of a long run has")
-    parser.add_argument("--minutes", type=float, default=5.0, help="how long that storm is")
-    parser.add_argument("--storm", action="store_true", help="only that storm")
+    parser.add_argument(
+        "--long", action="store_true", help="every step, and a storm of 20 VMs for five minutes"
+    )
+    parser.add_argument("--vms", type=int, help="how many VMs the storm has")
+    parser.add_argument("--minutes", type=float, help="how long the storm is")
+    parser.add_argument("--storm", action="store_true", help="only the storm")
     parser.add_argument("--victim", default="", help="only victims whose name contains this")
     parser.add_argument("--step", default="", help="only this step")
     arguments = parser.parse_args()
@@ -43,8 +48,8 @@ def main() -> None:
     try:
         if not arguments.storm:
             good = _matrix(console, _trials(console, arguments))
-        if arguments.storm or (arguments.long and good):
-            good = good and _storm(console, arguments)
+        if good and not (arguments.victim or arguments.step):
+            good = _storm(console, arguments)
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted; the lab is gone.[/]")
         sys.exit(130)
@@ -73,10 +78,12 @@ def _saying(console: Console) -> Callable[[str], None]:
 
 def _storm(console: Console, arguments: argparse.Namespace) -> bool:
     say = _saying(console)
+    vms, minutes = LONG_STORM if arguments.long else SHORT_STORM
+    vms, minutes = arguments.vms or vms, arguments.minutes or minutes
     with ChaosCloud.made(say) as cloud:
-        say(f"{arguments.vms} VMs boot on five hosts")
-        guests = make_guests(cloud, arguments.vms)
-        seen = storm(cloud, guests, arguments.minutes * 60, random.Random(), say)  # noqa: S311
+        say(f"{vms} VMs boot on five hosts")
+        guests = make_guests(cloud, vms)
+        seen = storm(cloud, guests, minutes * 60, random.Random(), say)  # noqa: S311
         if seen.wrong:
             console.print(cloud.last_words(), markup=False)
         say("removing the lab")

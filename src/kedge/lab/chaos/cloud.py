@@ -196,10 +196,10 @@ class ChaosCloud(Cloud):
 
     # What hosts lose and get back.
 
-    def kill_on(self, host: str, pattern: str) -> bool:
-        """kill -9 of the processes on a host whose command line matches; whether there was one."""
+    def kill_on(self, host: str, pattern: str) -> None:
+        """kill -9 of the processes on a host whose command line matches, as soon as there is one."""
         script = f"pids=$(pgrep -f '{pattern}') || exit 0\nkill -9 $pids && echo killed\n"
-        return "killed" in self.lab.hosts[host].shell(script)
+        self.wait_for(lambda: "killed" in self.lab.hosts[host].shell(script), f"{pattern} on {host}", 10)
 
     def kill_agent(self, host: str) -> None:
         """kill -9 of a host's agent."""
