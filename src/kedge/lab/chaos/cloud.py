@@ -27,7 +27,7 @@ APPLICATION = "kedge conductor"
 
 
 class Database:
-    """A PostgreSQL that can be killed and started again on the same data."""
+    """A PostgreSQL that can be killed and started again on the same data, of which it loses no commit."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -44,7 +44,7 @@ class Database:
         ends = time.monotonic() + 20
         while True:
             try:
-                self.instance = self._running.enter_context(started(self._directory))
+                self.instance = self._running.enter_context(started(self._directory, durable=True))
                 return
             except HostFailure:
                 if time.monotonic() > ends:
@@ -87,7 +87,7 @@ class ChaosCloud(Cloud):
     def made(cls, say: Callable[[str], None]) -> Any:
         """The lab with everything on it, as long as the block runs."""
         say("PostgreSQL, five hosts in namespaces, three control planes, five agents")
-        with cluster() as directory:
+        with cluster(durable=True) as directory:
             database = Database(directory)
             database.start()
             try:
