@@ -7,12 +7,10 @@ nothing but their reports, so that a stolen agent's key opens nothing else.
 
 import fcntl
 import ssl
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
-import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,6 +28,7 @@ from kedge.compute.records import MigrationRecords
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.config import ControlPlaneConfig
+from kedge.logs import log_to_stderr
 from kedge.model.errors import BadRequest, Conflict
 from kedge.network.api import agent_router, elsewhere_router, install_error_handlers, network_router
 from kedge.network.api.events import events_router
@@ -52,7 +51,7 @@ _OUTBOX = "00000000-0000-0000-0000-000000000001"
 
 def run(config: ControlPlaneConfig) -> None:
     """Serve until SIGTERM or SIGINT. Migrations that are under way go on when it is started again."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_to_stderr()
     config.state_dir.mkdir(parents=True, exist_ok=True)
     own = _own_certificate(config)
     strategy = open_strategy(config.auth, _split(config.listen)[0] if config.listen else None)

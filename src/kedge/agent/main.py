@@ -1,6 +1,5 @@
 """Runs an agent."""
 
-import sys
 from pathlib import Path
 
 import structlog
@@ -9,6 +8,7 @@ from kedge.agent.agent import Agent
 from kedge.agent.app import create_app
 from kedge.agent.config import load
 from kedge.agent.vif import Pluggers
+from kedge.logs import log_to_stderr
 from kedge.pki import server_context
 from kedge.tls_server import Listener, serve
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 def run(config_path: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises KedgeError when the agent can't start."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_to_stderr()
     config = load(config_path)
     config.state_dir.mkdir(parents=True, exist_ok=True)
     tls = server_context(config.credentials)

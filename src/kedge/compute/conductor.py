@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from kedge.core.migration import Act, Action, Observation, Role, decide
 from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low_mark, next_limit_ms
@@ -19,6 +20,7 @@ from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, JobProgress
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server, TimeoutAction
+from kedge.store import in_words
 
 from .actor import Actor, Tools
 from .claims import Claims
@@ -106,7 +108,7 @@ class Conductor:
                         self._spawn(migration_id)
             except Exception as error:
                 # Whatever is wrong with the database, the conductor must be there when it is back.
-                log.warning("can't look for migrations, will look again", error=str(error))
+                log.warning("can't look for migrations, will look again", error=in_words(error))
                 self._stopping.wait(self._poll_s)
             self._asked.wait(self._poll_s)
 
@@ -125,6 +127,13 @@ class Conductor:
             except StaleEpoch as error:
                 log.info("this conductor drives it no longer", migration=migration_id, why=str(error))
                 break
+            except DBAPIError as error:
+                log.warning(
+                    "the database does not do its work; the drive starts anew",
+                    migration=migration_id,
+                    error=in_words(error),
+                )
+                self._stopping.wait(LONGEST_PAUSE_S)
             except Exception:
                 # The database may be gone for a while, or there is a mistake in Kedge. What is wanted is in
                 # the database and what is there is on the hosts, so it is safe to look again.

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kedge.config import EventsConfig
 from kedge.model.errors import Unreachable
-from kedge.store import now, outbox, reading, transaction
+from kedge.store import in_words, now, outbox, reading, transaction
 from kedge.store.outbox import Event
 
 from .local.work import Clock
@@ -89,7 +89,9 @@ class NovaEvents:
                 self._failures = 0
             except (Unreachable, Refused, SQLAlchemyError) as error:
                 self._failures += 1
-                _log.warning("events not sent, they are kept", reason=str(error), failures=self._failures)
+                _log.warning(
+                    "events not sent, they are kept", reason=in_words(error), failures=self._failures
+                )
             except Exception:
                 self._failures += 1
                 _log.exception("events not sent, they are kept", failures=self._failures)

@@ -2,6 +2,7 @@
 
 from .clock import ahead_ns, now
 from .engine import (
+    in_words,
     is_retryable,
     locks_rows,
     look,
@@ -14,6 +15,7 @@ from .schema import upgrade
 
 __all__ = [
     "ahead_ns",
+    "in_words",
     "is_retryable",
     "locks_rows",
     "look",

@@ -89,6 +89,11 @@ def _turn(engine: Engine) -> Iterator[None]:
         yield
 
 
+def in_words(error: Exception) -> str:
+    """What the database itself said of an error, if it comes from there."""
+    return str(getattr(error, "orig", None) or error).strip()
+
+
 def is_retryable(error: DBAPIError) -> bool:
     """Whether the database gave up a transaction for another's sake: to break a deadlock, or to keep an order."""
     return getattr(error.orig, "sqlstate", None) in _GIVEN_UP
