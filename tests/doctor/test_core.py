@@ -501,6 +501,17 @@ def test_agents() -> None:
     assert "still answers" in still.words
 
 
+def test_a_host_that_is_said_to_be_off_counts_as_empty() -> None:
+    off = host("b")
+    off = replace(off, host=replace(off.host, alive=False, forced_down=True))
+    note = only(Kind.HOST_FORCED_DOWN, WELL, host("a", domain()), off)
+    assert (note.severity, note.host) == (Severity.NOTE, "b")
+    assert "kedge hosts up b" in note.words
+    its_own = host("a")
+    its_own = replace(its_own, host=replace(its_own.host, alive=False, forced_down=True))
+    assert found(WELL, its_own, host("b")).keys() == {Kind.HOST_FORCED_DOWN, Kind.DOMAIN_NOWHERE}
+
+
 @pytest.mark.parametrize(
     ("ahead", "error", "says"),
     [(None, 0, None), (1.9, 0, None), (-3.0, 0, "3.0 s behind"), (180, 1, "ahead"), (5.0, 4.0, None)],

@@ -106,6 +106,7 @@ RULES = (
     Rule("DELETE", f"{V2}/agents/{{id}}", "delete_agent", ADMIN, Of.SYSTEM),
     # Kedge's own API.
     Rule("GET", f"{V1}/hosts", "get_host", READ, Of.SYSTEM),
+    Rule("PUT", f"{V1}/hosts/{{host}}/forced-down", "update_host", ADMIN, Of.SYSTEM),
     Rule("GET", f"{V1}/servers", "get_server", READ, Of.SYSTEM),
     Rule("POST", f"{V1}/servers", "create_server", ADMIN, Of.SYSTEM),
     Rule("POST", f"{V1}/servers/adopt", "adopt_server", ADMIN, Of.SYSTEM),

@@ -12,7 +12,7 @@ from kedge.model.agent_api import AnnounceOrder, DiscardOrder, PlugOrder, Resume
 from kedge.model.domain import TransferOrder, VifState
 from kedge.model.errors import HostFailure, KedgeError, StaleEpoch, Unreachable
 from kedge.model.network import BindingStatus, Vif
-from kedge.model.server import Migration, MigrationStatus, Phase, Server, TimeoutAction
+from kedge.model.server import STATUS_OF_DOMAIN, Migration, MigrationStatus, Phase, Server, TimeoutAction
 from kedge.network.service import NetworkService
 
 from .agents import Agents
@@ -39,6 +39,7 @@ _ENDS: Mapping[Outcome, MigrationStatus] = {
     Outcome.COMPLETED: MigrationStatus.COMPLETED,
     Outcome.FAILED: MigrationStatus.FAILED,
     Outcome.CANCELLED: MigrationStatus.CANCELLED,
+    Outcome.LOST: MigrationStatus.FAILED,
 }
 
 
@@ -206,7 +207,7 @@ class Actor:
             raise
         except KedgeError as error:
             why = f"the VM stays on {self._migration.source} and is not wired there: {error}"
-            self._tools.migrations.unwired(self._migration.id, self._epoch, why)
+            self._tools.migrations.add_reason(self._migration.id, self._epoch, Phase.UNWIRED, why)
 
     def _mend_source(self) -> None:
         agent = self._tools.agents.agent(self._migration.source)
@@ -258,18 +259,29 @@ class Actor:
         gathered = self._looker.gathered
         if completed and gathered.paused_ns is not None:
             self._note(Phase.PAUSED, gathered.paused_ns)
+        if outcome is Outcome.LOST:
+            self._tools.migrations.add_reason(self._migration.id, self._epoch, Phase.LOST, action.why)
+            self._tools.servers.change(self._migration.server_id, status="ERROR", host=self._host(action))
+        else:
+            self._end_well(completed)
+        figures = {
+            "guest_downtime_ms": gathered.downtime_ms if completed else None,
+            "network_blackout_ms": self._looker.blackout_ms() if completed else None,
+        }
+        retry = outcome is Outcome.FAILED
+        self._tools.migrations.finish(self._migration.id, self._epoch, _ENDS[outcome], figures, retry=retry)
+
+    def _end_well(self, completed: bool) -> None:
+        """The VM is whole, on one side or the other; it need not run, if somebody stopped it meanwhile."""
         if completed:
             self._note(Phase.VERIFIED)
         else:
             self._refuse_late_order()
         self._note(Phase.SETTLED if completed else Phase.ROLLED_BACK)
-        host = self._migration.destination if completed else self._migration.source
-        self._tools.servers.change(self._migration.server_id, status="ACTIVE", host=host)
-        figures = {
-            "guest_downtime_ms": gathered.downtime_ms if completed else None,
-            "network_blackout_ms": self._looker.blackout_ms() if completed else None,
-        }
-        self._tools.migrations.finish(self._migration.id, self._epoch, _ENDS[outcome], figures)
+        role = Role.DESTINATION if completed else Role.SOURCE
+        view = self._looker.gathered.views.get(role)
+        status = STATUS_OF_DOMAIN.get(view.domain, "ACTIVE") if view is not None else "ACTIVE"
+        self._tools.servers.change(self._migration.server_id, status=status, host=self._looker.hosts[role])
 
     def _refuse_late_order(self) -> None:
         """A transfer order of a conductor that was replaced may still be on its way; nobody would drive it."""

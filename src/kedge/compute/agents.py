@@ -14,7 +14,7 @@ from kedge.model.agent_api import (
     VifReport,
 )
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
-from kedge.model.errors import Unreachable
+from kedge.model.errors import Conflict, KedgeError, Unreachable
 from kedge.model.host import Host
 from kedge.network.service import HostRegistry
 
@@ -104,10 +104,37 @@ class Agents:
         return self._hosts.hosts()
 
     def agent(self, name: str) -> Agent:
-        """The agent of the host of this name. Raises NotFound; Unreachable if it never said where it listens."""
-        url = self.host(name).url
+        """The agent of the host of this name.
+
+        Raises NotFound; Unreachable if it never said where it listens, or its host is said to be off.
+        """
+        host = self.host(name)
+        if host.forced_down:
+            raise Unreachable(f"Host {name} is forced down; if it is back, say so: `kedge hosts up {name}`.")
+        return self._connection(host)
+
+    def force_down(self, name: str, forced_down: bool) -> Host:
+        """Take an operator's word that a host is off, or that it is back.
+
+        Raises NotFound; Conflict if its agent answers, for then it is not off.
+        """
+        if forced_down and self._answers(self.host(name)):
+            raise Conflict(
+                f"The agent of {name} answers, so {name} is not off. Power it off, or stop its agent if you are sure"
+                " that no VM runs there, and say so again."
+            )
+        return self._hosts.force_down(name, forced_down)
+
+    def _answers(self, host: Host) -> bool:
+        try:
+            return self._connection(host).host().host == host.name
+        except KedgeError:
+            return False
+
+    def _connection(self, host: Host) -> Agent:
+        url = host.url
         if not url:
-            raise Unreachable(f"The agent of host {name} has not said where it listens; is it running?")
+            raise Unreachable(f"The agent of host {host.name} has not said where it listens; is it running?")
         if url not in self._connected:
             self._connected[url] = self._connect(url)
         return self._connected[url]

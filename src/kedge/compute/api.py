@@ -34,6 +34,13 @@ class Adopted:
 
 
 @dataclass(frozen=True)
+class ForcedDown:
+    """Whether a host is said to be off."""
+
+    forced_down: bool
+
+
+@dataclass(frozen=True)
 class PlanRequest:
     """Think of moving to this host."""
 
@@ -115,6 +122,15 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     def list_hosts() -> list[Host]:
         """All hosts that ever reported, dead ones too."""
         return tools.agents.hosts()
+
+    @router.put("/hosts/{host}/forced-down", tags=["hosts"])
+    def force_down(host: str, body: ForcedDown) -> Host:
+        """Say that a host is off, so that nothing waits for it any more, or that it is back.
+
+        Whoever says so answers for it: a VM that ran on there would be taken for lost. A host whose agent answers
+        is not off, and refuses (409).
+        """
+        return tools.agents.force_down(host, body.forced_down)
 
     @router.get("/servers", tags=["servers"])
     def list_servers() -> list[Server]:

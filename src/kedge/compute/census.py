@@ -170,6 +170,8 @@ class CensusTaker:
             return tuple(pool.map(lambda host: self._host(host, ports), hosts))
 
     def _host(self, host: Host, ports: dict[str, tuple[BoundPort, ...]]) -> HostSeen:
+        if host.forced_down:
+            return HostSeen(host, explained=frozenset())
         try:
             return self._asked(host, ports)
         except KedgeError as error:

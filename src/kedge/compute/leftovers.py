@@ -60,6 +60,10 @@ class HostsWithLeftovers:
         """The host of this name. Raises NotFound."""
         return self._hosts.host(name)
 
+    def force_down(self, name: str, forced_down: bool) -> Host:
+        """Note that a host is off, or take that back. Raises NotFound."""
+        return self._hosts.force_down(name, forced_down)
+
     def duties(self, host: str) -> HostDuties:
         """What a host's agent is to keep plugged, and which domains of its last report it may remove."""
         duties = self._hosts.duties(host)

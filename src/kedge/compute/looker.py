@@ -123,7 +123,8 @@ class Looker:
         try:
             view = self._agents.agent(host).observe(self._migration.server_id, request)
         except (Unreachable, HostFailure):
-            return Side(reachable=False, dead=not self._agents.host(host).alive)
+            found = self._agents.host(host)
+            return Side(reachable=False, dead=not found.alive, gone=found.forced_down)
         except NotFound:
             return Side(
                 reachable=False, dead=True

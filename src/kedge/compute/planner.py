@@ -91,7 +91,11 @@ class Planner:
                 )
         except KedgeError as error:
             obstacles.append(f"source {server.host}: {error}")
-        if not self._agents.host(destination).alive:
+        host = self._agents.host(destination)
+        if host.forced_down:
+            obstacles.append(f"{destination} is forced down; `kedge hosts up {destination}` once it is back")
+            return obstacles
+        if not host.alive:
             obstacles.append(
                 f"the agent of {destination} is dead (no report lately); start `kedge agent` there, or choose another"
             )

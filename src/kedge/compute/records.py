@@ -162,12 +162,13 @@ class MigrationRecords:
             row.error = row.error or why
             row.updated_at = _now(session)
 
-    def unwired(self, migration_id: str, epoch: int, why: str) -> None:
-        """Write down that the source could not wire the VM that stays there; with this, the migration has failed."""
+    def add_reason(self, migration_id: str, epoch: int, phase: Phase, why: str) -> None:
+        """Write down a phase that is a failure by itself, behind the reason that there may be already."""
         with transaction(self._engine) as session:
             row = _owned(session, migration_id, epoch)
-            row.error = f"{row.error}; {why}" if row.error else why
-            _note(session, migration_id, Phase.UNWIRED)
+            if not _noted(session, migration_id, phase):
+                row.error = f"{row.error}; {why}" if row.error else why
+                _note(session, migration_id, phase)
 
     def count_order(self, migration_id: str, epoch: int) -> None:
         """Count a transfer order, before it is sent."""
@@ -206,11 +207,17 @@ class MigrationRecords:
             _note(session, migration_id, phase, at_ns, detail)
 
     def finish(
-        self, migration_id: str, epoch: int, status: MigrationStatus, figures: Mapping[str, float | None]
+        self,
+        migration_id: str,
+        epoch: int,
+        status: MigrationStatus,
+        figures: Mapping[str, float | None],
+        *,
+        retry: bool = False,
     ) -> None:
         """End a migration. `figures`: guest_downtime_ms and network_blackout_ms, None if not measured.
 
-        One that failed is followed by a migration to the next candidate, if there is one.
+        With `retry`, it is followed by a migration to the next candidate, if there is one.
         """
         with transaction(self._engine) as session:
             row = _owned(session, migration_id, epoch)
@@ -220,7 +227,7 @@ class MigrationRecords:
             row.guest_downtime_ms = figures.get("guest_downtime_ms")
             row.network_blackout_ms = figures.get("network_blackout_ms")
             _tell(session, row, "ended")
-            if status is MigrationStatus.FAILED and row.candidates:
+            if retry and row.candidates:
                 session.flush()  # A server has one unfinished migration at every instant.
                 first, *rest = row.candidates
                 following = _new(row.server_id, row.source, first, row.options, rest)

@@ -133,10 +133,13 @@ class Servers:
         """
         server = self._records.find(id_or_name)
         self._records.refuse_while_migrating(server.id)
-        agent = self._agents.agent(server.host)
-        agent.delete_domain(server.id)
+        # On a host that is off there is nothing to destroy; what its disks hold is found by its agent when it is back.
+        agent = None if self._agents.host(server.host).forced_down else self._agents.agent(server.host)
+        if agent is not None:
+            agent.delete_domain(server.id)
         for port in self._network.ports_of(server.id):
-            agent.unplug(port.id)
+            if agent is not None:
+                agent.unplug(port.id)
             self._network.delete_port(port.id)
         self._records.delete(server.id)
 

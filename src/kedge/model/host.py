@@ -28,6 +28,8 @@ class Host:
     `libvirt_uri` is what the *source's* libvirtd connects to for a peer-to-peer migration
     (`qemu+tls://…`), `migrate_uri` where QEMU's migration stream goes (`tcp://ADDRESS`). `disabled` names the
     drivers of those backends that an administrator has taken out of use: what is bound by them stays so.
+    `forced_down`: an operator said that the host is off, so nothing runs there, whatever its disks hold (the word
+    is Nova's). Until that is taken back, the host is not alive and its agent is not asked.
     """
 
     name: str
@@ -38,3 +40,4 @@ class Host:
     migrate_uri: str = ""
     libvirt_version: int = 0
     disabled: tuple[str, ...] = ()
+    forced_down: bool = False

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .domain import DomainState
 from .network import Binding
 
 
@@ -17,6 +18,16 @@ class Server:
     name: str
     host: str
     status: str
+
+
+STATUS_OF_DOMAIN: Mapping[DomainState, str] = {
+    DomainState.RUNNING: "ACTIVE",
+    DomainState.POSTCOPY_DESTINATION: "ACTIVE",
+    DomainState.PAUSED: "PAUSED",
+    DomainState.SHUTOFF: "SHUTOFF",
+    DomainState.CRASHED: "ERROR",
+}
+"""What a server's status is to be, by its domain's state."""
 
 
 class MigrationStatus(StrEnum):
@@ -54,6 +65,7 @@ class Phase(StrEnum):
     HURRIED = "time was up"
     RECOVERED = "post-copy went on"
     UNWIRED = "not wired on the source"
+    LOST = "lost with its host"
 
 
 class TimeoutAction(StrEnum):

@@ -126,3 +126,7 @@ class HostRegistry(Protocol):
     def host(self, name: str) -> Host:
         """The host of this name. Raises NotFound, naming those that there are."""
         ...
+
+    def force_down(self, name: str, forced_down: bool) -> Host:
+        """Note that a host is off, or take that back. Raises NotFound."""
+        ...

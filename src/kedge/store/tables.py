@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
     true,
 )
@@ -193,7 +194,10 @@ class BindingRow(Base):
 
 
 class HostRow(Base):
-    """A hypervisor host, as its agent reported it last. `running` lists the UUIDs of domains that run there."""
+    """A hypervisor host, as its agent reported it last. `running` lists the UUIDs of domains that run there.
+
+    `forced_down`: an operator said that it is off.
+    """
 
     __tablename__ = "hosts"
 
@@ -203,6 +207,7 @@ class HostRow(Base):
     migrate_uri: Mapped[str] = mapped_column(String(255), default="")
     libvirt_version: Mapped[int] = mapped_column(default=0)
     running: Mapped[list[str]] = mapped_column(default=list)
+    forced_down: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
     last_seen: Mapped[datetime]
 

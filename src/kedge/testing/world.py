@@ -66,6 +66,9 @@ class World:
     announced: bool = False
     unwired: bool = False  # the source could not wire the VM that stays there, and that is written down
     portless: bool = False  # somebody deleted the server's ports
+    may_burn: bool = False  # whether a host may be lost for good
+    burnt: Role | None = None  # this one is
+    gone: bool = False  # … and an operator has said so
     finished: Outcome | None = None
     looked: Side | None = None  # the conductor has looked at the source and not yet at the rest
     seen: Observation | None = None  # … has looked at everything and is about to act
@@ -99,14 +102,18 @@ def steps(w: World, decide: Decide = decide, *, postcopy: bool = True) -> Iterat
 
 
 def _nature(w: World, postcopy: bool) -> Iterator[Step]:
+    if w.burnt is not None and not w.gone:
+        yield Step("an operator says that the host is gone", replace(w, gone=True))
     if not w.source_up:
-        yield Step("source agent is back", replace(w, source_up=True, source_dead=False))
+        if w.burnt is not Role.SOURCE:
+            yield Step("source agent is back", replace(w, source_up=True, source_dead=False))
         if not w.source_dead:
             yield Step(
                 "source agent counts as dead", replace(w, source_dead=True, source_lost=True), fault=True
             )
     if not w.destination_up:
-        yield Step("destination agent is back", replace(w, destination_up=True, destination_dead=False))
+        if w.burnt is not Role.DESTINATION:
+            yield Step("destination agent is back", replace(w, destination_up=True, destination_dead=False))
         if not w.destination_dead:
             yield Step(
                 "destination agent counts as dead",
@@ -114,7 +121,10 @@ def _nature(w: World, postcopy: bool) -> Iterator[Step]:
                 fault=True,
             )
     if w.memory is T.RUNNING and not w.job and w.source is D.RUNNING and w.destination is D.ABSENT:
-        yield Step("libvirt prepares", replace(w, job=True, destination=D.INCOMING))
+        if w.burnt is None:
+            yield Step("libvirt prepares", replace(w, job=True, destination=D.INCOMING))
+        else:
+            yield Step("libvirt does not reach the destination", replace(w, memory=T.FAILED))
     if not w.job:
         if w.destination is D.INCOMING:
             yield Step("libvirt drops the incoming domain", replace(w, destination=D.ABSENT))
@@ -179,6 +189,10 @@ def _faults(w: World) -> Iterator[tuple[str, World]]:
             "the ports are deleted",
             replace(w, portless=True, source_binding=B.NONE, destination_binding=B.NONE),
         )
+    if w.may_burn and w.burnt is None:
+        yield from _burns(w, failed)
+    if w.burnt is Role.SOURCE and w.handed_over and not w.over and w.destination is D.INCOMING:
+        yield "the finish that was on its way arrives", replace(w, destination=D.RUNNING)
     if w.source_up:
         yield "source agent dies", replace(w, source_up=False, memory=T.NONE)
     if w.destination_up:
@@ -187,19 +201,50 @@ def _faults(w: World) -> Iterator[tuple[str, World]]:
         yield "the conductor dies", replace(w, looked=None, seen=None)
 
 
+def _burns(w: World, failed: TransferState) -> Iterator[tuple[str, World]]:
+    """A host is lost for good; what libvirt on the other one makes of that is up to it."""
+    yield (
+        "the source burns",
+        replace(
+            w,
+            burnt=Role.SOURCE,
+            source=D.ABSENT,
+            source_up=False,
+            source_lost=True,
+            job=False,
+            memory=T.NONE,
+        ),
+    )
+    left = replace(
+        w,
+        burnt=Role.DESTINATION,
+        destination=D.ABSENT,
+        destination_up=False,
+        destination_lost=True,
+        job=False,
+        memory=failed if w.job else w.memory,
+    )
+    broken = w.source is D.POSTCOPY_SOURCE
+    yield "the destination burns", replace(left, source=D.POSTCOPY_BROKEN) if broken else left
+    if w.job and w.source is D.SWITCHOVER and w.destination is D.INCOMING:
+        yield "the destination burns, and libvirt goes on here", replace(left, source=D.RUNNING)
+
+
 # --- what the conductor does --------------------------------------------------------------------------
 
 
 def look_at_source(w: World) -> Side:
     """The source as it is now; its binding is read later, with the destination's, from the database."""
     if not w.source_up:
-        return Side(reachable=False, dead=w.source_dead)
+        gone = w.gone and w.burnt is Role.SOURCE
+        return Side(reachable=False, dead=w.source_dead or gone, gone=gone)
     plugged = P.NONE if w.portless else w.source_plug
     return Side(domain=w.source, job=w.job, transfer=w.memory, plugged=plugged)
 
 
 def look_at_the_rest(w: World, source: Side) -> Observation:
     """The destination, the database's bindings, and the intent."""
+    gone = w.gone and w.burnt is Role.DESTINATION
     destination = (
         Side(
             domain=w.destination,
@@ -210,7 +255,11 @@ def look_at_the_rest(w: World, source: Side) -> Observation:
         )
         if w.destination_up
         else Side(
-            reachable=False, dead=w.destination_dead, binding=w.destination_binding, portless=w.portless
+            reachable=False,
+            dead=w.destination_dead or gone,
+            gone=gone,
+            binding=w.destination_binding,
+            portless=w.portless,
         )
     )
     intent = Intent(
@@ -226,7 +275,10 @@ def look_at_the_rest(w: World, source: Side) -> Observation:
 
 def _conductor(w: World, decide: Decide) -> Iterator[Step]:
     if w.seen is not None:
-        yield from _act(replace(w, looked=None, seen=None), decide(w.seen))
+        action = decide(w.seen)
+        if action.act is Act.RESUME and w.seen.destination.gone:
+            raise Violation("7: resumed on the source although the VM may have run on a host that is gone")
+        yield from _act(replace(w, looked=None, seen=None), action)
     elif w.looked is not None:
         yield Step("look at the rest", replace(w, looked=None, seen=look_at_the_rest(w, w.looked)))
     else:
@@ -276,7 +328,7 @@ def _effect(w: World, action: Action) -> World:
             return replace(w, failure=True)  # the domain has NICs that no port explains
         case Act.TRANSFER:
             return _order_transfer(replace(w, orders=w.orders + 1))
-        case Act.RECOVER if reached and w.source is D.POSTCOPY_BROKEN:
+        case Act.RECOVER if reached and w.source is D.POSTCOPY_BROKEN and w.burnt is None:
             return replace(w, source=D.POSTCOPY_SOURCE, memory=T.RUNNING)
         case Act.ABORT_TRANSFER if reached and not w.over:
             if w.job and w.source is D.RUNNING:
@@ -352,6 +404,8 @@ def _check_action(w: World, action: Action) -> None:
 
 
 def _check_removal(w: World, action: Action) -> None:
+    # What had arrived on a host before that burnt has left the source all the same.
+    arrived = w.destination in RUNS | {D.SHUTOFF} or w.burnt is Role.DESTINATION
     if action.role is Role.SOURCE:
         domain, lost = w.source, w.source_lost
         busy = {D.RUNNING, D.SWITCHOVER, *OVER}
@@ -362,11 +416,10 @@ def _check_removal(w: World, action: Action) -> None:
         # The agent itself refuses unless the domain is in one of these states at that moment.
         if domain in action.only_in and domain in busy - {D.SWITCHOVER, *OVER}:
             raise Violation(f"3: {action.role} domain discarded while it is {domain}")
-        if domain in action.only_in and domain in busy and w.destination not in RUNS | {D.SHUTOFF}:
+        if domain in action.only_in and domain in busy and not arrived:
             raise Violation("the only copy of the VM was discarded")
         return
-    vm_elsewhere = action.role is Role.SOURCE and w.destination in RUNS | {D.SHUTOFF}
-    if domain in busy and not (lost and vm_elsewhere):
+    if domain in busy and not (lost and arrived and action.role is Role.SOURCE):
         raise Violation(f"3: {action.act} on the {action.role} while its domain is {domain}")
 
 
@@ -375,12 +428,17 @@ def _check_end(w: World) -> None:
 
     So do the agents with what deleted ports leave plugged.
     """
+    if w.finished is Outcome.LOST:
+        _check_lost(w)
+        return
     if w.finished is Outcome.COMPLETED:
-        settled = (w.portless or w.destination_binding is B.ACTIVE) and w.destination in RUNS | {D.SHUTOFF}
+        there = w.destination in RUNS | {D.SHUTOFF} or w.burnt is Role.DESTINATION
+        settled = (w.portless or w.destination_binding is B.ACTIVE) and there
         unbound = w.source_binding is B.NONE
         clean = w.source_lost or ((w.portless or w.source_plug is P.NONE) and w.source is D.ABSENT)
     else:
-        settled = (w.portless or w.source_binding is B.ACTIVE) and w.source in {D.RUNNING, D.SHUTOFF}
+        here = w.source in {D.RUNNING, D.SHUTOFF} or w.burnt is Role.SOURCE
+        settled = (w.portless or w.source_binding is B.ACTIVE) and here
         unbound = w.destination_binding is B.NONE
         clean = w.destination_lost or (
             (w.portless or w.destination_plug is P.NONE) and w.destination is D.ABSENT
@@ -392,3 +450,13 @@ def _check_end(w: World) -> None:
         raise Violation(f"4: ended {w.finished} and the VM and its ACTIVE binding are not together")
     if not (unbound and clean):
         raise Violation(f"4: ended {w.finished} with something left behind")
+
+
+def _check_lost(w: World) -> None:
+    """A half of the VM, or its past, may stand still where an operator finds it; no whole one runs."""
+    half = w.destination is D.POSTCOPY_DESTINATION and w.burnt is Role.SOURCE
+    if not w.gone or w.source is D.RUNNING or (w.destination in RUNS and not half):
+        raise Violation("7: the VM is called lost and is not")
+    others = {w.source_binding, w.destination_binding} - {B.ACTIVE}
+    if others != {B.NONE}:
+        raise Violation("4: the VM is lost and a binding is left behind")

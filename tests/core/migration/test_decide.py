@@ -33,6 +33,15 @@ def test_every_reachable_state_keeps_the_invariants_and_ends(capsys: pytest.Capt
     assert explored.states > 200_000
 
 
+def test_hosts_that_never_come_back_and_what_an_operator_says_of_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    explored = explore(World(faults=2, may_burn=True))
+    with capsys.disabled():
+        print(f"\n  decide() with hosts lost for good: {explored.states} states, {explored.moves} moves")
+    assert explored.states > 200_000
+
+
 def test_without_faults_the_way_is_the_short_one() -> None:
     explored = explore(World(faults=0, abort=True), postcopy=False)
     assert explored.endings == 1
@@ -43,6 +52,7 @@ sides = st.builds(
     Side,
     reachable=st.booleans(),
     dead=st.booleans(),
+    gone=st.booleans(),
     domain=st.sampled_from(DomainState),
     job=st.booleans(),
     transfer=st.sampled_from(TransferState),
@@ -199,6 +209,35 @@ BREAKAGES: dict[str, Decide] = {
         else decide(seen)
     ),
 }
+
+
+OF_GONE_HOSTS: dict[str, Decide] = {
+    "resumes what may have run on a host that is gone": blind(
+        lambda seen: (
+            replace(seen, destination=Side(binding=seen.destination.binding))
+            if seen.destination.gone and seen.source.domain is DomainState.SWITCHOVER
+            else seen
+        )
+    ),
+    "waits for hosts that are gone": blind(
+        lambda seen: replace(
+            seen,
+            source=replace(seen.source, gone=False),
+            destination=replace(seen.destination, gone=False),
+        )
+    ),
+    "calls a VM lost that may still come to run": lambda seen: (
+        Action(Act.FINISH, Role.SOURCE, "broken", outcome=Outcome.LOST)
+        if seen.source.gone and destination_is(seen, DomainState.INCOMING)
+        else decide(seen)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_GONE_HOSTS)
+def test_the_exploration_notices_what_is_wrong_with_hosts_that_are_gone(name: str) -> None:
+    with pytest.raises(Violation):
+        explore(World(faults=2, may_burn=True), OF_GONE_HOSTS[name])
 
 
 @pytest.mark.parametrize("name", BREAKAGES)

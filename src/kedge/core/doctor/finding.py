@@ -53,6 +53,7 @@ class Kind(StrEnum):
     VERSION_DIFFERS = "version-differs"
     LIBVIRT_DIFFERS = "libvirt-differs"
     HOST_RENAMED = "host-renamed"
+    HOST_FORCED_DOWN = "host-forced-down"
     # Others.
     EVENTS_UNSENT = "events-unsent"
 

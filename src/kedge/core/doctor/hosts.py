@@ -17,6 +17,9 @@ def host_findings(census: Census) -> Iterator[Finding]:
     """What is wrong with hosts."""
     urls = Counter(each.host.url for each in census.hosts if each.host.url)
     for host in census.hosts:
+        if host.host.forced_down:
+            yield _forced_down(host)
+            continue
         if host.host.url and urls[host.host.url] > 1:
             yield _renamed(census, host)
         if not host.host.alive:
@@ -31,6 +34,17 @@ def host_findings(census: Census) -> Iterator[Finding]:
 
 def _subject(host: HostSeen) -> str:
     return f"host {host.name}"
+
+
+def _forced_down(host: HostSeen) -> Finding:
+    return Finding(
+        Kind.HOST_FORCED_DOWN,
+        Severity.NOTE,
+        _subject(host),
+        host.name,
+        "An operator said that it is off, so it counts as empty and its agent is not asked;"
+        f" once it is back, say so with `kedge hosts up {host.name}`.",
+    )
 
 
 def _dead(host: HostSeen) -> Finding:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kedge.model.domain import DomainState
+from kedge.model.server import STATUS_OF_DOMAIN
 
 from .census import Census
 from .finding import Finding, Kind, Remedy, Repair, Severity
@@ -10,15 +11,6 @@ from .whereabouts import HELD, RUNS, STOPPED, Place, Whereabouts
 
 BUILDING_S = 600.0
 """Making a server takes seconds; one that is BUILD for longer was forgotten."""
-
-_STATUS = {
-    DomainState.RUNNING: "ACTIVE",
-    DomainState.POSTCOPY_DESTINATION: "ACTIVE",
-    DomainState.PAUSED: "PAUSED",
-    DomainState.SHUTOFF: "SHUTOFF",
-    DomainState.CRASHED: "ERROR",
-}
-"""What a server's status is to be, by its domain's state."""
 
 
 def migration_findings(census: Census) -> Iterator[Finding]:
@@ -169,7 +161,7 @@ def _settle(server: Whereabouts, place: Place, other: str) -> Repair:
 def _status(server: Whereabouts) -> Iterator[Finding]:
     status, recorded = server.server.status, server.server.host
     place = server.home or next((each for each in server.places if each.name == recorded), None)
-    right = _STATUS.get(place.state) if place is not None else None
+    right = STATUS_OF_DOMAIN.get(place.state) if place is not None else None
     if status == right:
         return
     if status == "MIGRATING":

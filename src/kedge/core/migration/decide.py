@@ -16,8 +16,9 @@ Invariants that hold for every observation (shown by exploration, see `kedge.tes
    source's is re-activated only if the VM does not run, and can't come to run, on the destination.
 3. Nothing is removed from a host on which the domain runs, is paused for a migration, or is incoming.
 4. In the end the VM, the one binding and the one set of VIFs are on the same host.
-5. Once faults stop, the end is reached.
+5. Once faults stop, the end is reached; a host that never comes back is one that an operator must call gone.
 6. After the switch to post-copy nothing rolls back.
+7. A VM is called lost only when no host runs it; one that may have run elsewhere is never resumed.
 """
 
 from kedge.model.domain import DomainState, TransferState
@@ -78,6 +79,10 @@ def _settle(seen: Observation) -> Action:
     if not destination.wired:
         return Action(Act.PLUG, Role.DESTINATION, "a VIF of the running VM is not wired")
     if destination.domain is DomainState.POSTCOPY_DESTINATION:
+        if source.gone:
+            return _lose(
+                seen, Role.DESTINATION, "memory that the VM still needs was on the source, which is gone"
+            )
         broken = source.reachable and source.domain is DomainState.POSTCOPY_BROKEN
         if broken and source.transfer is not TransferState.RUNNING:
             return Action(
@@ -116,6 +121,12 @@ def _hand_over(seen: Observation) -> Action:
             return Action(Act.ACTIVATE, Role.DESTINATION, "the source VM is paused for the switchover")
         return _wait("libvirt is handing the VM over")
     # No job drives the switchover any more: libvirtd or its connection died in the middle of it.
+    if destination.gone:
+        return _lose(
+            seen,
+            Role.SOURCE,
+            "the VM may have run on the destination, which is gone; its past is paused here",
+        )
     if source.domain in _OVER:
         return _wait("the VM went over to post-copy; only the destination can have it")
     if not destination.reachable:
@@ -181,12 +192,20 @@ def _roll_back(seen: Observation) -> Action:
 
 
 def _bind_source_again(destination: Side) -> Action:
-    if not destination.reachable:
+    if not (destination.reachable or destination.gone):
         return _wait("the source's bindings come back once the destination says that it does not run the VM")
     return Action(Act.ACTIVATE, Role.SOURCE, "the VM runs on the source")
 
 
 def _clean_destination(seen: Observation, why: str) -> Action:
+    cancelled = seen.intent.abort and seen.intent.failure is None
+    return _clear_destination(seen, why) or Action(
+        Act.FINISH, why=why, outcome=Outcome.CANCELLED if cancelled else Outcome.FAILED
+    )
+
+
+def _clear_destination(seen: Observation, why: str) -> Action | None:
+    """What is left to be removed from the destination; None if nothing is."""
     destination = seen.destination
     if destination.reachable:
         if destination.domain is DomainState.INCOMING:
@@ -199,8 +218,7 @@ def _clean_destination(seen: Observation, why: str) -> Action:
         return _wait("the destination must be cleaned and does not answer")
     if not destination.unbound:
         return Action(Act.UNBIND, Role.DESTINATION, why)
-    cancelled = seen.intent.abort and seen.intent.failure is None
-    return Action(Act.FINISH, why=why, outcome=Outcome.CANCELLED if cancelled else Outcome.FAILED)
+    return None
 
 
 def _discard_incoming() -> Action:
@@ -217,7 +235,9 @@ def _bury(seen: Observation) -> Action:
     source, destination = seen.source, seen.destination
     if source.transferring:
         return _wait("libvirt is finishing on the source")
-    if not destination.reachable:
+    if destination.gone and source.domain is DomainState.ABSENT:
+        return _lose(seen, Role.DESTINATION, "the VM had left for the destination, which is gone")
+    if not (destination.reachable or destination.gone):
         return _wait("only the destination knows whether the VM runs, and it does not answer")
     arrived = source.domain is DomainState.ABSENT and destination.domain is DomainState.SHUTOFF
     if arrived:
@@ -236,9 +256,9 @@ def _settle_stopped(seen: Observation) -> Action:
     source, destination = seen.source, seen.destination
     if not destination.bound:
         return _bind_destination(destination, "the server is on the destination, shut down")
-    if source.domain is not DomainState.ABSENT:
+    if source.reachable and source.domain is not DomainState.ABSENT:
         return Action(Act.DISCARD, Role.SOURCE, "the server has left", only_in=(source.domain,))
-    if not source.unplugged:
+    if source.reachable and not source.unplugged:
         return Action(Act.UNPLUG, Role.SOURCE, "the server has left")
     if not source.unbound:
         return Action(Act.UNBIND, Role.SOURCE, "the server has left")
@@ -252,9 +272,36 @@ def _without_source(seen: Observation) -> Action:
     then only the source itself can end the migration, by coming back.
     """
     source, destination = seen.source, seen.destination
+    if source.gone and (destination.reachable or destination.gone):
+        if destination.reachable and destination.domain is DomainState.INCOMING:
+            return _discard_incoming()  # First of all: until it is gone, the VM may still come to run in it.
+        if destination.reachable and destination.domain is DomainState.SHUTOFF:
+            return _settle_stopped(seen)
+        return _lose(seen, Role.SOURCE, "the VM was on the source, which is gone")
     never_left = seen.intent.orders == 0 and destination.reachable and destination.stopped
     if not (source.dead and never_left):
         return _wait("the source does not answer")
     if not _failing(seen):
         return Action(Act.GIVE_UP, why="the source's agent is dead")
     return _clean_destination(seen, "the source's agent is dead and the VM has not left it")
+
+
+def _lose(seen: Observation, role: Role, why: str) -> Action:
+    """No host has the VM whole: say so, and bring what is recorded of it to one side, for a person to go on with.
+
+    `role` is the side that is preferred; one on which the ports have no bindings any more is not taken. Domains that
+    are left are left: a half of a VM, or its past, may be worth something to somebody.
+    """
+    source, destination = seen.source, seen.destination
+    if role is Role.SOURCE or not destination.has_all_bindings:
+        role = Role.SOURCE if source.has_all_bindings else Role.DESTINATION
+    finish = Action(Act.FINISH, role, why, outcome=Outcome.LOST)
+    if role is Role.SOURCE:
+        if not source.bound:
+            return Action(Act.ACTIVATE, Role.SOURCE, why)
+        return _clear_destination(seen, why) or finish
+    if not destination.bound:
+        return _bind_destination(destination, why)
+    if source.reachable and source.domain is DomainState.ABSENT and not source.unplugged:
+        return Action(Act.UNPLUG, Role.SOURCE, why)
+    return finish if source.unbound else Action(Act.UNBIND, Role.SOURCE, why)

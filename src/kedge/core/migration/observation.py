@@ -36,15 +36,18 @@ class Plugged(StrEnum):
 
 @dataclass(frozen=True)
 class Side:
-    """One host, as it was seen. If it could not be reached, only `binding` and `dead` mean anything.
+    """One host, as it was seen.
 
+    If it could not be reached, only `binding`, `dead`, `gone` and `portless` mean anything.
     `dead`: the host's agent has been silent for so long that it counts as dead, not as slow.
+    `gone`: an operator said that the host is off. Nothing runs there and nothing comes from there; it is dead as well.
     `portless`: the server's ports were deleted, so nothing of them has to be bound, wired or removed any more; what
     they leave plugged is their hosts' agents' to collect.
     """
 
     reachable: bool = True
     dead: bool = False
+    gone: bool = False
     domain: DomainState = DomainState.ABSENT
     job: bool = False
     transfer: TransferState = TransferState.NONE
@@ -56,6 +59,11 @@ class Side:
     def bound(self) -> bool:
         """Every port's ACTIVE binding is on this host."""
         return self.portless or self.binding is BindingView.ACTIVE
+
+    @property
+    def has_all_bindings(self) -> bool:
+        """Every port has a binding on this host, whether ACTIVE or not."""
+        return self.portless or self.binding in {BindingView.ACTIVE, BindingView.INACTIVE}
 
     @property
     def unbound(self) -> bool:
@@ -149,13 +157,15 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    LOST = "lost"  # the VM, with a host that is gone
 
 
 @dataclass(frozen=True)
 class Action:
     """The next thing to do, and why, in words for the timeline.
 
-    `only_in` guards DISCARD: the agent refuses unless the domain is still in one of these states.
+    `only_in` guards DISCARD: the agent refuses unless the domain is still in one of these states. The `role` of a
+    FINISH of a lost VM is where the server is recorded from then on.
     """
 
     act: Act

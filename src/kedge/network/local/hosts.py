@@ -65,9 +65,20 @@ def host(work: Work, name: str) -> Host:
     return _host(work, row)
 
 
+def force_down(work: Work, name: str, forced_down: bool) -> Host:
+    """Note that a host is off, or take that back. Raises HostNotFound."""
+    host(work, name)
+    row = work.session.get_one(HostRow, name)
+    row.forced_down = forced_down
+    if forced_down:
+        row.running = []
+    work.session.flush()
+    return _host(work, row)
+
+
 def alive(work: Work, row: HostRow) -> bool:
-    """Whether the host's agent reported lately."""
-    return work.now - row.last_seen <= work.dead_after
+    """Whether the host's agent reported lately, and nobody said that the host is off."""
+    return not row.forced_down and work.now - row.last_seen <= work.dead_after
 
 
 def agents(work: Work) -> list[tuple[AgentRow, HostRow]]:
@@ -114,4 +125,5 @@ def _host(work: Work, row: HostRow) -> Host:
         migrate_uri=row.migrate_uri,
         libvirt_version=row.libvirt_version,
         disabled=tuple(agent.driver for agent in row.agents if not agent.admin_state_up),
+        forced_down=row.forced_down,
     )

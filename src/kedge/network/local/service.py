@@ -225,3 +225,8 @@ class LocalNetworkService:
         """The host of this name. Raises NotFound."""
         with self.read() as work:
             return hosts.host(work, name)
+
+    def force_down(self, name: str, forced_down: bool) -> Host:
+        """Note that a host is off, or take that back. Raises NotFound."""
+        with self.write() as work:
+            return hosts.force_down(work, name, forced_down)

@@ -79,6 +79,10 @@ class NeutronHosts:
         """The host of this name. Raises NotFound."""
         return self._registry.host(name)
 
+    def force_down(self, name: str, forced_down: bool) -> Host:
+        """Note that a host is off, or take that back. Raises NotFound."""
+        return self._registry.force_down(name, forced_down)
+
     def duties(self, host: str) -> HostDuties:
         """The VIFs of Kedge's servers on a host. If Neutron does not say them all, they are not known."""
         rhythm = self._registry.duties(host).report_every_s
