@@ -131,9 +131,9 @@ class Cloud:
         """POST, the answer's JSON."""
         return self._answer(self._http.post(path, json=body))
 
-    def put(self, path: str) -> Any:
-        """PUT without a body, the answer's JSON."""
-        return self._answer(self._http.put(path))
+    def put(self, path: str, body: Any = None) -> Any:
+        """PUT, the answer's JSON."""
+        return self._answer(self._http.put(path, json=body))
 
     def delete(self, path: str) -> None:
         """DELETE."""

@@ -73,6 +73,12 @@ class Node:
         target.touch()
         processes.run(["mount", "--bind", f"/proc/{self.init.pid}/ns/net", str(target)])
 
+    def forget_network(self) -> None:
+        """Let go of the network of a node that has ended; with it go its ends of all cables."""
+        name = NETNS_DIRECTORY / self.netns
+        processes.run(["umount", str(name)])
+        name.unlink()
+
     @property
     def alive(self) -> bool:
         """Whether the node's init, and so the node, is there."""

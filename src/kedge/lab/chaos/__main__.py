@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .. import tour
 from .cloud import ChaosCloud
+from .gone import lose_hosts
 from .invariants import Guest
 from .storm import make_guests, storm
 from .trial import Result, run
@@ -47,7 +48,8 @@ def main() -> None:
     good = True
     try:
         if not arguments.storm:
-            good = _matrix(console, _trials(console, arguments))
+            results, good = _trials(console, arguments)
+            good = _matrix(console, results) and good
         if good and not (arguments.victim or arguments.step):
             good = _storm(console, arguments)
     except KeyboardInterrupt:
@@ -99,9 +101,11 @@ def _storm(console: Console, arguments: argparse.Namespace) -> bool:
     return not seen.wrong
 
 
-def _trials(console: Console, arguments: argparse.Namespace) -> list[Result]:
+def _trials(console: Console, arguments: argparse.Namespace) -> tuple[list[Result], bool]:
+    """The trials, and whether hosts that are lost for good, after them, leave all as it must be."""
     say = _saying(console)
-    results = []
+    results: list[Result] = []
+    wrong: list[str] = []
     with ChaosCloud.made(say) as cloud:
         say("a VM with two NICs boots on h1")
         server = tour.make_vm(cloud, "vm1")
@@ -118,8 +122,12 @@ def _trials(console: Console, arguments: argparse.Namespace) -> list[Result]:
             if not result.good:
                 console.print(cloud.last_words(), markup=False)
                 break
+        if not (arguments.victim or arguments.step) and all(result.good for result in results):
+            wrong = lose_hosts(cloud, guest, say)
         say("removing the lab")
-    return results
+    for each in wrong:
+        console.print(f"[red]{each}[/]")
+    return results, not wrong
 
 
 def _tell(console: Console, result: Result) -> None:

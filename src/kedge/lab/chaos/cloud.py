@@ -179,6 +179,10 @@ class ChaosCloud(Cloud):
         """POST to any control plane."""
         return self._any(lambda client: client.post(path, json=body))
 
+    def put(self, path: str, body: Any = None) -> Any:
+        """PUT to any control plane."""
+        return self._any(lambda client: client.put(path, json=body))
+
     def delete(self, path: str) -> None:
         """DELETE at any control plane."""
         self._any(lambda client: client.delete(path))
@@ -200,6 +204,14 @@ class ChaosCloud(Cloud):
         """kill -9 of the processes on a host whose command line matches, as soon as there is one."""
         script = f"pids=$(pgrep -f '{pattern}') || exit 0\nkill -9 $pids && echo killed\n"
         self.wait_for(lambda: "killed" in self.lab.hosts[host].shell(script), f"{pattern} on {host}", 10)
+
+    def power_off(self, host: str) -> None:
+        """End a host with all that runs there; it is no part of the lab any more, and nothing of it answers."""
+        node = self.lab.hosts.pop(host)
+        os.kill(node.init.pid, signal.SIGKILL)
+        self.agents.pop(host).wait(timeout=20)
+        self.wait_for(lambda: not node.alive, f"the end of {host}")
+        node.forget_network()
 
     def kill_agent(self, host: str) -> None:
         """kill -9 of a host's agent."""

@@ -47,6 +47,20 @@ class Result:
         return self.struck_at != TOO_LATE
 
 
+def wait_for_end(cloud: ChaosCloud, migration_id: str, until: float) -> dict[str, Any] | None:
+    """The migration once it has ended; None if it has not by then (monotonic clock, seconds)."""
+    while time.monotonic() < until:
+        try:
+            migration: dict[str, Any] = cloud.get(f"/kedge/v1/migrations/{migration_id}")
+        except KedgeError:
+            time.sleep(0.1)
+            continue
+        if migration["finished_at"] is not None:
+            return migration
+        time.sleep(0.05)
+    return None
+
+
 def run(cloud: ChaosCloud, guest: Guest, victim: Victim, step: str, destination: str) -> Result:
     """Migrate, strike, bring back, and look."""
     source = cloud.get(f"/kedge/v1/servers/{guest.id}")["host"]
@@ -54,7 +68,7 @@ def run(cloud: ChaosCloud, guest: Guest, victim: Victim, step: str, destination:
     connections = [Connection(cloud.lab.observer, address) for address in guest.addresses]
     options = {"bandwidth_mib": SLOW_MIB} if step == "copying" else {}
     migration = _begin(cloud, guest, destination, options)
-    result.struck_at = _wait_for(cloud, migration["id"], step)
+    result.struck_at = wait_for_step(cloud, migration["id"], step)
     victim.strike(cloud, migration)
     began = time.monotonic()
     if victim.after_s is not None:
@@ -87,7 +101,7 @@ def _begin(cloud: ChaosCloud, guest: Guest, destination: str, options: dict[str,
             time.sleep(0.3)
 
 
-def _wait_for(cloud: ChaosCloud, migration_id: str, step: str) -> str:
+def wait_for_step(cloud: ChaosCloud, migration_id: str, step: str) -> str:
     """Wait until the migration is at a step; the step at which it was seen."""
     query = (
         "SELECT m.finished_at, m.progress,"
@@ -105,19 +119,13 @@ def _wait_for(cloud: ChaosCloud, migration_id: str, step: str) -> str:
 
 
 def _wait_for_end(cloud: ChaosCloud, migration_id: str, began: float, result: Result) -> None:
-    while time.monotonic() < began + PATIENCE_S:
-        try:
-            migration = cloud.get(f"/kedge/v1/migrations/{migration_id}")
-        except KedgeError:
-            time.sleep(0.1)
-            continue
-        if migration["finished_at"] is not None:
-            result.outcome = migration["status"]
-            if migration["status"] == "failed" and not migration["error"]:
-                result.wrong.append("it failed without a reason")
-            return
-        time.sleep(0.05)
-    result.wrong.append(f"the migration did not end within {PATIENCE_S:g} s")
+    migration = wait_for_end(cloud, migration_id, began + PATIENCE_S)
+    if migration is None:
+        result.wrong.append(f"the migration did not end within {PATIENCE_S:g} s")
+        return
+    result.outcome = migration["status"]
+    if migration["status"] == "failed" and not migration["error"]:
+        result.wrong.append("it failed without a reason")
 
 
 def _wait_until_whole(cloud: ChaosCloud, guest: Guest, began: float, result: Result) -> None:
