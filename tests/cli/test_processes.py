@@ -34,6 +34,19 @@ def test_hosts(cli: Kedge) -> None:
     assert [each["name"] for each in cli.json("hosts")] == ["dead", "h1", "h2", "h3", "h4", "h5", "h6"]
 
 
+def test_a_host_is_said_to_be_off_and_back(cli: Kedge) -> None:
+    said = cli("hosts", "down", "dead", "--yes").out
+    assert "nothing waits for it" in said and "kedge hosts up dead" in said
+    lines = {line.split()[0]: line for line in cli("hosts").out.splitlines() if line}
+    assert "forced down" in lines["dead"] and "alive" in lines["h1"]
+    assert cli.json("hosts", "up", "dead")["forced_down"] is False
+    assert "is as alive as its agent: dead" in cli("hosts", "up", "dead").out
+    assert "answers, so h1 is not off" in cli("hosts", "down", "h1", "--yes", exits=3).err
+    cli("hosts", "down", "nowhere", "--yes", exits=4)
+    cli("hosts", "down", "dead", exits=1)  # Nobody answers the question.
+    assert not any(each["forced_down"] for each in cli.json("hosts"))
+
+
 def test_a_control_plane_that_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
