@@ -22,19 +22,16 @@ from kedge.model.server import (
     MigrationStatus,
     Phase,
     Server,
-    TimelineEntry,
     TimeoutAction,
 )
-from kedge.store import ahead_ns, now, outbox, reading, transaction
-from kedge.store.tables import MigrationEventRow, MigrationRow, ServerRow, ServerStatus
+from kedge.store import now, reading, transaction
+from kedge.store.tables import MigrationRow, ServerRow, ServerStatus
+
+from . import timeline
 
 
 def _now(session: Session) -> datetime:
     return now(session.get_bind())
-
-
-def _ns(at: datetime) -> int:
-    return round(at.timestamp() * 1e9)
 
 
 def refuse_second_migration(session: Session, server_id: str) -> None:
@@ -84,7 +81,7 @@ class MigrationRecords:
                 refuse_second_migration(session, server_id)
                 _begin(session, row)
                 session.flush()
-                _note(session, row.id, Phase.ABORT_ASKED, detail={"by": "the doctor"})
+                timeline.note(session, row, Phase.ABORT_ASKED, detail={"by": "the doctor"})
         except IntegrityError:
             raise Conflict(f"A migration of server {server_id} has just begun.") from None
         return self.find(row.id)
@@ -139,10 +136,10 @@ class MigrationRecords:
                 abort=row.abort_requested,
                 failure=row.error,
                 orders=row.attempts,
-                announced=_noted(session, migration_id, Phase.ANNOUNCED),
+                announced=timeline.noted(session, migration_id, Phase.ANNOUNCED),
                 overdue=_overdue(row, options, _now(session)),
                 hurry=options.timeout_action is not TimeoutAction.ABORT,
-                unwired=_noted(session, migration_id, Phase.UNWIRED),
+                unwired=timeline.noted(session, migration_id, Phase.UNWIRED),
             )
 
     def request_abort(self, migration_id: str) -> Migration:
@@ -152,7 +149,7 @@ class MigrationRecords:
             if row.finished_at is not None:
                 raise Conflict(f"Migration {migration_id} has ended already: {row.status}.")
             row.abort_requested = True
-            _note(session, migration_id, Phase.ABORT_ASKED)
+            timeline.note(session, row, Phase.ABORT_ASKED)
         return self.find(migration_id)
 
     def give_up(self, migration_id: str, epoch: int, why: str) -> None:
@@ -166,9 +163,9 @@ class MigrationRecords:
         """Write down a phase that is a failure by itself, behind the reason that there may be already."""
         with transaction(self._engine) as session:
             row = _owned(session, migration_id, epoch)
-            if not _noted(session, migration_id, phase):
+            if not timeline.noted(session, migration_id, phase):
                 row.error = f"{row.error}; {why}" if row.error else why
-                _note(session, migration_id, phase)
+                timeline.note(session, row, phase)
 
     def count_order(self, migration_id: str, epoch: int) -> None:
         """Count a transfer order, before it is sent."""
@@ -198,13 +195,9 @@ class MigrationRecords:
         at_ns: int | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add to the timeline; a phase that is there already keeps its first time.
-
-        `at_ns` is in ns of this machine's clock, the present if None; what is kept is by the database's.
-        """
+        """Add to the timeline, as `timeline.note` does."""
         with transaction(self._engine) as session:
-            _owned(session, migration_id, epoch)
-            _note(session, migration_id, phase, at_ns, detail)
+            timeline.note(session, _owned(session, migration_id, epoch), phase, at_ns, detail)
 
     def finish(
         self,
@@ -226,7 +219,7 @@ class MigrationRecords:
             row.total_ms = (row.finished_at - row.created_at).total_seconds() * 1000
             row.guest_downtime_ms = figures.get("guest_downtime_ms")
             row.network_blackout_ms = figures.get("network_blackout_ms")
-            _tell(session, row, "ended")
+            timeline.tell(session, row, "ended")
             if retry and row.candidates:
                 session.flush()  # A server has one unfinished migration at every instant.
                 first, *rest = row.candidates
@@ -264,37 +257,6 @@ def _overdue(row: MigrationRow, options: MigrationOptions, at: datetime) -> str 
     return f"the completion time-out of {limit:g} s passed"
 
 
-_SEQ = {phase: number for number, phase in enumerate(Phase)}
-"""A phase happens once in a migration, so its place in the order is its key."""
-
-
-def _noted(session: Session, migration_id: str, phase: Phase) -> bool:
-    return session.get(MigrationEventRow, (migration_id, _SEQ[phase])) is not None
-
-
-def _note(
-    session: Session,
-    migration_id: str,
-    phase: Phase,
-    at_ns: int | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    if not _noted(session, migration_id, phase):
-        event = MigrationEventRow(migration_id=migration_id, seq=_SEQ[phase], phase=phase.value)
-        event.at_ns = _ns(_now(session)) if at_ns is None else at_ns + ahead_ns(session.get_bind())
-        event.detail = dict(detail or {})
-        session.add(event)
-        row = _row(session, migration_id)
-        row.updated_at = _now(session)
-        _tell(session, row, phase.replace(" ", "-"))
-
-
-def _tell(session: Session, row: MigrationRow, what: str) -> None:
-    """Those who listen to the stream of events."""
-    name = f"migration-{what}"
-    outbox.add(session, name, _now(session), server_id=row.server_id, host=row.destination, status=row.status)
-
-
 def _row(session: Session, migration_id: str) -> MigrationRow:
     row = session.scalars(select(MigrationRow).where(MigrationRow.id == migration_id)).one_or_none()
     if row is None:
@@ -318,10 +280,6 @@ def _owned(session: Session, migration_id: str, epoch: int) -> MigrationRow:
 
 
 def _migration(row: MigrationRow) -> Migration:
-    timeline = sorted(
-        (TimelineEntry(event.phase, event.at_ns, event.detail) for event in row.events),
-        key=lambda entry: entry.at_ns,
-    )
     return Migration(
         id=row.id,
         server_id=row.server_id,
@@ -337,7 +295,7 @@ def _migration(row: MigrationRow) -> Migration:
         guest_downtime_ms=row.guest_downtime_ms,
         network_blackout_ms=row.network_blackout_ms,
         progress=row.progress,
-        timeline=tuple(timeline),
+        timeline=timeline.entries(row),
         candidates=tuple(row.candidates),
         next_id=row.next_id,
     )

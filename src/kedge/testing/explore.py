@@ -1,11 +1,15 @@
 """Visits every state that `kedge.testing.world` can reach, and checks that the end can be reached from each."""
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from kedge.core.migration import decide
 
-from .world import Decide, Step, Violation, World, check_state, steps
+from .conducting import Decide, conductor
+from .invariants import check_state
+from .nature import faults, nature
+from .world import Step, Violation, World
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,21 @@ def explore(start: World | None = None, decide: Decide = decide, *, postcopy: bo
             queue.append(step.world)
     _check_that_all_end(came_from, before, endings)
     return Explored(len(came_from), moves, len(endings))
+
+
+def steps(w: World, decide: Decide, *, postcopy: bool) -> Iterator[Step]:
+    """Everything that can happen next. Raises Violation when the conductor does what it must not."""
+    yield from nature(w, postcopy)
+    if w.faults:
+        spent = replace(w, faults=w.faults - 1)
+        yield from (Step(name, world, fault=True) for name, world in faults(spent))
+    if w.finished is None:
+        if not w.abort:
+            yield Step("a person asks to abort", replace(w, abort=True), fault=True)
+        if not w.overdue and w.faults:
+            late = replace(w, overdue=True, faults=w.faults - 1)
+            yield Step("the time of the migration is up", late, fault=True)
+        yield from conductor(w, decide)
 
 
 def _check_that_all_end(

@@ -1,0 +1,152 @@
+"""What conductors do in a `World`, with the real `decide()`.
+
+The two hosts are looked at one after the other and acted upon later still, so every decision may rest on views that
+are out of date.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from kedge.core.migration import Act, Action, Intent, Observation, Role, Side
+
+from .invariants import check_action, check_decision
+from .world import B, D, P, Step, T, World, ended
+
+Decide = Callable[[Observation], Action]
+
+
+def look_at_source(w: World) -> Side:
+    """The source as it is now; its binding is read later, with the destination's, from the database."""
+    if not w.source_up:
+        gone = w.gone and w.burnt is Role.SOURCE
+        return Side(reachable=False, dead=w.source_dead or gone, gone=gone)
+    plugged = P.NONE if w.portless else w.source_plug
+    return Side(domain=w.source, job=w.job, transfer=w.memory, plugged=plugged)
+
+
+def look_at_the_rest(w: World, source: Side) -> Observation:
+    """The destination, the database's bindings, and the intent."""
+    gone = w.gone and w.burnt is Role.DESTINATION
+    destination = (
+        Side(
+            domain=w.destination,
+            job=w.job and w.destination is not D.ABSENT,
+            plugged=P.NONE if w.portless else w.destination_plug,
+            binding=w.destination_binding,
+            portless=w.portless,
+        )
+        if w.destination_up
+        else Side(
+            reachable=False,
+            dead=w.destination_dead or gone,
+            gone=gone,
+            binding=w.destination_binding,
+            portless=w.portless,
+        )
+    )
+    intent = Intent(
+        abort=w.abort,
+        failure="given up" if w.failure else None,
+        orders=w.orders,
+        announced=w.announced,
+        overdue="the time is up" if w.overdue else None,
+        unwired=w.unwired,
+    )
+    return Observation(replace(source, binding=w.source_binding, portless=w.portless), destination, intent)
+
+
+def conductor(w: World, decide: Decide) -> Iterator[Step]:
+    """The next step of whoever drives the migration. Raises Violation when that must not be."""
+    if w.seen is not None:
+        action = decide(w.seen)
+        check_decision(w.seen, action)
+        yield from _act(replace(w, looked=None, seen=None), action)
+    elif w.looked is not None:
+        yield Step("look at the rest", replace(w, looked=None, seen=look_at_the_rest(w, w.looked)))
+    else:
+        yield Step("look at the source", replace(w, looked=look_at_source(w)))
+
+
+def _act(w: World, action: Action) -> Iterator[Step]:
+    name = f"{action.act} {action.role or ''}".strip()
+    check_action(w, action)
+    done = _effect(w, action)
+    yield Step(name, done)
+    if w.faults and action.act not in {Act.WAIT, Act.FINISH, Act.GIVE_UP}:
+        spent = replace(w, faults=w.faults - 1)
+        for how, world in _half_done(spent, action):
+            yield Step(f"{name} ({how})", world, fault=True)
+
+
+def _half_done(w: World, action: Action) -> Iterator[tuple[str, World]]:
+    match action.act:
+        case Act.BIND:
+            yield "one port only", w if w.portless else replace(w, destination_binding=B.SOME)
+            yield "refused", replace(w, failure=True)
+        case Act.PLUG if action.role is Role.SOURCE and w.source_up:
+            yield "can't", replace(w, unwired=True)
+        case Act.PLUG if action.role is Role.DESTINATION and w.destination_up:
+            yield "one VIF only", replace(w, destination_plug=P.SOME)
+        case Act.UNPLUG if action.role is Role.SOURCE and w.source_up:
+            yield "one VIF only", replace(w, source_plug=P.SOME)
+        case Act.TRANSFER:
+            yield "lost on the way", replace(w, orders=w.orders + 1)
+        case Act.ANNOUNCE:
+            yield "answer lost", w
+        case _:
+            yield "lost on the way", w
+
+
+def _effect(w: World, action: Action) -> World:
+    source = action.role is Role.SOURCE
+    reached = w.source_up if source else w.destination_up
+    match action.act:
+        case Act.BIND:
+            if w.destination_binding in {B.NONE, B.SOME} and not w.portless:
+                return replace(w, destination_binding=B.INACTIVE)
+        case Act.PLUG if reached:
+            return replace(w, source_plug=P.ALL) if source else replace(w, destination_plug=P.ALL)
+        case Act.TRANSFER if w.portless:
+            return replace(w, failure=True)  # the domain has NICs that no port explains
+        case Act.TRANSFER:
+            return _order_transfer(replace(w, orders=w.orders + 1))
+        case Act.RECOVER if reached and w.source is D.POSTCOPY_BROKEN and w.burnt is None:
+            return replace(w, source=D.POSTCOPY_SOURCE, memory=T.RUNNING)
+        case Act.ABORT_TRANSFER if reached and not w.over:
+            if w.job and w.source is D.RUNNING:
+                return replace(w, job=False, destination=D.ABSENT, memory=ended(w, T.FAILED))
+            if not w.job and w.memory is T.RUNNING:
+                return replace(w, memory=T.FAILED)
+        case Act.ACTIVATE if source and w.source_binding is B.INACTIVE:
+            other = B.INACTIVE if w.destination_binding is B.ACTIVE else w.destination_binding
+            return replace(w, source_binding=B.ACTIVE, destination_binding=other)
+        case Act.ACTIVATE if not source and w.destination_binding is B.INACTIVE:
+            other = B.INACTIVE if w.source_binding is B.ACTIVE else w.source_binding
+            return replace(w, source_binding=other, destination_binding=B.ACTIVE)
+        case Act.ANNOUNCE if reached:
+            return replace(w, announced=True)
+        case Act.RESUME if reached and w.source is D.SWITCHOVER and not w.job:
+            return replace(w, source=D.RUNNING)
+        case Act.DISCARD if reached:
+            if source and w.source in action.only_in:
+                return replace(w, source=D.ABSENT)
+            if not source and w.destination in action.only_in:
+                return replace(w, destination=D.ABSENT)
+        case Act.UNPLUG if reached:
+            return replace(w, source_plug=P.NONE) if source else replace(w, destination_plug=P.NONE)
+        case Act.UNBIND:
+            if source and w.source_binding is not B.ACTIVE:
+                return replace(w, source_binding=B.NONE)
+            if not source and w.destination_binding is not B.ACTIVE:
+                return replace(w, destination_binding=B.NONE)
+        case Act.GIVE_UP:
+            return replace(w, failure=True)
+        case Act.FINISH:
+            return replace(w, finished=action.outcome)
+    return w
+
+
+def _order_transfer(w: World) -> World:
+    if not w.source_up or w.job or w.memory is T.RUNNING or w.source is not D.RUNNING:
+        return w
+    return replace(w, memory=T.RUNNING)

@@ -1,0 +1,132 @@
+"""What libvirt, the guest, agents and people do by themselves in a `World`, and what goes wrong."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from kedge.core.migration import Role
+from kedge.model.domain import TransferState
+
+from .world import B, D, P, Step, T, World, ended
+
+
+def nature(w: World, postcopy: bool) -> Iterator[Step]:
+    """What happens by itself; that an agent counts as dead is a fault."""
+    if w.burnt is not None and not w.gone:
+        yield Step("an operator says that the host is gone", replace(w, gone=True))
+    if not w.source_up:
+        if w.burnt is not Role.SOURCE:
+            yield Step("source agent is back", replace(w, source_up=True, source_dead=False))
+        if not w.source_dead:
+            yield Step(
+                "source agent counts as dead", replace(w, source_dead=True, source_lost=True), fault=True
+            )
+    if not w.destination_up:
+        if w.burnt is not Role.DESTINATION:
+            yield Step("destination agent is back", replace(w, destination_up=True, destination_dead=False))
+        if not w.destination_dead:
+            yield Step(
+                "destination agent counts as dead",
+                replace(w, destination_dead=True, destination_lost=True),
+                fault=True,
+            )
+    if w.memory is T.RUNNING and not w.job and w.source is D.RUNNING and w.destination is D.ABSENT:
+        if w.burnt is None:
+            yield Step("libvirt prepares", replace(w, job=True, destination=D.INCOMING))
+        else:
+            yield Step("libvirt does not reach the destination", replace(w, memory=T.FAILED))
+    if not w.job:
+        if w.destination is D.INCOMING:
+            yield Step("libvirt drops the incoming domain", replace(w, destination=D.ABSENT))
+        return
+    if w.source is D.RUNNING and w.destination is D.INCOMING:
+        yield Step("converged: source paused", replace(w, source=D.SWITCHOVER, handed_over=True))
+        if postcopy:
+            yield Step(
+                "switch to post-copy",
+                replace(
+                    w,
+                    source=D.POSTCOPY_SOURCE,
+                    destination=D.POSTCOPY_DESTINATION,
+                    handed_over=True,
+                    over=True,
+                ),
+            )
+    elif w.source is D.SWITCHOVER and w.destination is D.INCOMING:
+        yield Step("destination runs", replace(w, destination=D.RUNNING))
+    elif w.destination is D.POSTCOPY_DESTINATION and w.source is not D.POSTCOPY_BROKEN:
+        yield Step("post-copy has everything", replace(w, destination=D.RUNNING))
+    elif w.destination in {D.RUNNING, D.SHUTOFF}:
+        yield Step("libvirt confirms", replace(w, source=D.ABSENT, job=False, memory=ended(w, T.SUCCEEDED)))
+
+
+def faults(w: World) -> Iterator[tuple[str, World]]:
+    """What may go wrong next."""
+    failed = ended(w, T.FAILED)
+    if w.memory is T.RUNNING and not w.job:
+        yield "libvirt refuses the migration", replace(w, memory=T.FAILED)
+    if w.job and w.destination is D.INCOMING:
+        yield (
+            "the transfer breaks off",
+            replace(w, source=D.RUNNING, destination=D.ABSENT, job=False, memory=failed),
+        )
+    if w.job and not w.over:
+        yield "source libvirtd restarts", replace(w, job=False, memory=failed)
+    if not w.job and w.source is D.SWITCHOVER and w.destination is D.INCOMING:
+        yield "the finish that was on its way arrives", replace(w, destination=D.RUNNING)
+    if w.source is D.POSTCOPY_SOURCE and w.destination is D.POSTCOPY_DESTINATION:
+        yield "post-copy breaks off", replace(w, source=D.POSTCOPY_BROKEN, memory=failed)
+    if w.source is D.RUNNING:
+        gone = D.ABSENT if w.destination is D.INCOMING else w.destination
+        yield (
+            "the VM is shut down on the source",
+            replace(w, source=D.SHUTOFF, destination=gone, job=False, memory=failed),
+        )
+    if w.destination is D.RUNNING:
+        yield "the VM is shut down on the destination", replace(w, destination=D.SHUTOFF)
+    if w.source is D.RUNNING and w.source_plug is P.ALL and not (w.looked or w.seen):
+        # What is lost after the last look at it is lost after the migration's end, and the agent's to mend.
+        yield "a VIF is lost on the source", replace(w, source_plug=P.SOME)
+    if not w.portless:
+        yield (
+            "the ports are deleted",
+            replace(w, portless=True, source_binding=B.NONE, destination_binding=B.NONE),
+        )
+    if w.may_burn and w.burnt is None:
+        yield from _burns(w, failed)
+    if w.burnt is Role.SOURCE and w.handed_over and not w.over and w.destination is D.INCOMING:
+        yield "the finish that was on its way arrives", replace(w, destination=D.RUNNING)
+    if w.source_up:
+        yield "source agent dies", replace(w, source_up=False, memory=T.NONE)
+    if w.destination_up:
+        yield "destination agent dies", replace(w, destination_up=False)
+    if w.looked or w.seen:
+        yield "the conductor dies", replace(w, looked=None, seen=None)
+
+
+def _burns(w: World, failed: TransferState) -> Iterator[tuple[str, World]]:
+    """A host is lost for good; what libvirt on the other one makes of that is up to it."""
+    yield (
+        "the source burns",
+        replace(
+            w,
+            burnt=Role.SOURCE,
+            source=D.ABSENT,
+            source_up=False,
+            source_lost=True,
+            job=False,
+            memory=T.NONE,
+        ),
+    )
+    left = replace(
+        w,
+        burnt=Role.DESTINATION,
+        destination=D.ABSENT,
+        destination_up=False,
+        destination_lost=True,
+        job=False,
+        memory=failed if w.job else w.memory,
+    )
+    broken = w.source is D.POSTCOPY_SOURCE
+    yield "the destination burns", replace(left, source=D.POSTCOPY_BROKEN) if broken else left
+    if w.job and w.source is D.SWITCHOVER and w.destination is D.INCOMING:
+        yield "the destination burns, and libvirt goes on here", replace(left, source=D.RUNNING)
