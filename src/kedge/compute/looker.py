@@ -126,9 +126,8 @@ class Looker:
             found = self._agents.host(host)
             return Side(reachable=False, dead=not found.alive, gone=found.forced_down)
         except NotFound:
-            return Side(
-                reachable=False, dead=True
-            )  # Nobody knows the host: somebody has edited the database.
+            # Nobody knows the host: somebody has edited the database.
+            return Side(reachable=False, dead=True)
         self._gather(role, view, sent, waited=wait_ms > 0)
         if check:
             self._plugged[role] = _plugged(view, vifs, ports)

@@ -61,7 +61,7 @@ def _bind_destination(destination: Side, why: str) -> Action:
     return Action(act, Role.DESTINATION, why)
 
 
-def _gone(source: Side) -> str:
+def _why_it_stopped(source: Side) -> str:
     if source.domain is DomainState.ABSENT:
         return "the VM is on neither host any more: it was shut down, or somebody moved it elsewhere"
     return "the VM stopped while it was being migrated"
@@ -245,7 +245,7 @@ def _bury(seen: Observation) -> Action:
     if destination.domain is DomainState.INCOMING:
         return _discard_incoming()
     if seen.intent.failure is None and not seen.intent.abort:
-        return Action(Act.GIVE_UP, why=_gone(source))
+        return Action(Act.GIVE_UP, why=_why_it_stopped(source))
     if not source.bound:
         return Action(Act.ACTIVATE, Role.SOURCE, "the VM runs nowhere; it belongs to the source")
     return _clean_destination(seen, "the VM stopped on the source")
