@@ -111,11 +111,11 @@ def test_the_kernel_is_debians(visit: Visit) -> None:
 
 
 def test_a_command_that_takes_too_long_is_ended_and_what_it_said_is_kept() -> None:
-    lines: list[str] = []
+    before, lines = descendants("self"), list[str]()
     with pytest.raises(HostFailure, match="not done within 30 s"):
         machine.run(["sh", "-c", "echo a; printf b; sleep 1000"], output=lines.append, timeout_s=30)
     assert lines == ["a", "b"]
-    assert not descendants("self")
+    assert descendants("self") == before
 
 
 def test_a_kernel_that_breaks_down_is_reported_with_its_last_words() -> None:
@@ -126,10 +126,10 @@ def test_a_kernel_that_breaks_down_is_reported_with_its_last_words() -> None:
 
 
 def test_an_unknown_program_is_told_like_a_shell_does() -> None:
-    lines: list[str] = []
+    before, lines = descendants("self"), list[str]()
     assert machine.run(["no-such-program"], output=lines.append, timeout_s=120) == 127
     assert lines == ["env: 'no-such-program': No such file or directory"]
-    assert not descendants("self")
+    assert descendants("self") == before
 
 
 def test_nothing_is_left_when_the_caller_is_killed() -> None:

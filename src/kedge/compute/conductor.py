@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from kedge.core.migration import Act, Action, Observation, Role, decide
 from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low_mark, next_limit_ms
@@ -20,7 +19,7 @@ from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, JobProgress
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server, TimeoutAction
-from kedge.store import in_words
+from kedge.store import in_words, is_trouble
 
 from .actor import Actor, Tools
 from .claims import Claims
@@ -127,17 +126,14 @@ class Conductor:
             except StaleEpoch as error:
                 log.info("this conductor drives it no longer", migration=migration_id, why=str(error))
                 break
-            except DBAPIError as error:
-                log.warning(
-                    "the database does not do its work; the drive starts anew",
-                    migration=migration_id,
-                    error=in_words(error),
-                )
-                self._stopping.wait(LONGEST_PAUSE_S)
-            except Exception:
+            except Exception as error:
                 # The database may be gone for a while, or there is a mistake in Kedge. What is wanted is in
                 # the database and what is there is on the hosts, so it is safe to look again.
-                log.exception("the drive broke off and starts anew", migration=migration_id)
+                if is_trouble(error):
+                    why = "the database does not do its work; the drive starts anew"
+                    log.warning(why, migration=migration_id, error=in_words(error))
+                else:
+                    log.exception("the drive broke off and starts anew", migration=migration_id)
                 self._stopping.wait(LONGEST_PAUSE_S)
         try:
             self._claims.release(migration_id)

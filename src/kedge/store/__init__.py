@@ -4,6 +4,7 @@ from .clock import ahead_ns, now
 from .engine import (
     in_words,
     is_retryable,
+    is_trouble,
     locks_rows,
     look,
     open_database,
@@ -17,6 +18,7 @@ __all__ = [
     "ahead_ns",
     "in_words",
     "is_retryable",
+    "is_trouble",
     "locks_rows",
     "look",
     "now",

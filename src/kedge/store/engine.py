@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.orm import Session
 
 from kedge.model.errors import BadRequest
@@ -87,6 +87,14 @@ def _turn(engine: Engine) -> Iterator[None]:
     with Path(f"{engine.url.database}.turn").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def is_trouble(error: Exception) -> bool:
+    """Whether the database itself is in trouble (away, full, locked, broken), and was not asked for nonsense."""
+    # SQLite's general error is for statements that can't be understood.
+    return (
+        isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorname", "") != "SQLITE_ERROR"
+    )
 
 
 def in_words(error: Exception) -> str:

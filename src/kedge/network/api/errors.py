@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
-from kedge.store import in_words
+from kedge.store import in_words, is_trouble
 from kedge.strict_request import RequestRefused
 from kedge.wire import error_body
 
@@ -67,6 +67,8 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(OperationalError)
     def on_database(request: Request, error: OperationalError) -> JSONResponse:
         """It is away, its disk is full, it lets nobody in: what a person sees to, and no mistake of Kedge's."""
+        if not is_trouble(error):
+            raise error
         said = in_words(error)
         message = f"The database does not do its work now ({said}); see to it, then try again."
         log.warning("the database does not do its work", error=said, path=request.url.path)
