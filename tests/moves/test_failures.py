@@ -84,6 +84,22 @@ def test_libvirt_of_the_destination_refuses(cloud: Cloud, vm: dict[str, Any]) ->
     assert "transfer" in ended["error"]
 
 
+def test_a_wire_that_was_lost_meanwhile_is_back_before_the_end_is_told(
+    cloud: Cloud, vm: dict[str, Any]
+) -> None:
+    assert cloud.migrate(vm["id"], "h5")["status"] == "completed"
+    (port,) = cloud.get(f"/kedge/v1/servers/{vm['id']}")["ports"]
+    tap = f"tap{port['id'][:11]}"
+    migration = start_slowly(cloud, vm["id"], "h3")
+    host = cloud.lab.hosts["h5"]
+    host.run(["ip", "link", "set", tap, "nomaster"])
+    cloud.delete(f"/kedge/v1/migrations/{migration['id']}")
+    ended = end_of(cloud, migration)
+    assert "master" in host.run(["ip", "-o", "link", "show", tap]).stdout
+    assert (ended["status"], ended["error"]) == ("cancelled", None)
+    assert cloud.migrate(vm["id"], "h1")["status"] == "completed"
+
+
 def test_the_control_plane_dies_and_goes_on(cloud: Cloud, vm: dict[str, Any]) -> None:
     migration = start_slowly(cloud, vm["id"], "h2")
     assert cloud.control is not None
