@@ -12,7 +12,7 @@ from .invariants import Guest, shortcomings
 from .victims import Victim
 
 PATIENCE_S = 75.0
-SLOW_MIB = 12
+SLOW_MIB = 20
 """A migration that is to be struck while it copies is slowed down to this many MiB/s."""
 
 LOOK_S = 0.003
