@@ -1,6 +1,5 @@
 """A disk without room under the agent's state: new orders are refused in clear words, and what is there stays."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +13,7 @@ from kedge.model.domain import DomainState, TransferOrder, TransferState
 from kedge.model.errors import HostFailure, StaleEpoch
 from kedge.model.network import NetworkType, Segment, Vif, VifType
 
+from ..disks import fill, small_disk
 from .agent_stand_ins import Running
 from .test_app import xml_of
 
@@ -21,19 +21,8 @@ from .test_app import xml_of
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """64 KiB, where the agent of these tests keeps its state; full once `fill` was called."""
-    state = tmp_path / "state"
-    state.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", state], check=True)
-    yield state
-    subprocess.run(["umount", state], check=True)
-
-
-def fill(disk: Path) -> Path:
-    file = disk / "filler"
-    with pytest.raises(OSError, match="No space"), file.open("wb", buffering=0) as filler:
-        while True:
-            filler.write(b"x" * 4096)
-    return file
+    with small_disk(tmp_path / "state", "64k") as mounted:
+        yield mounted
 
 
 def vif() -> Vif:

@@ -1,8 +1,6 @@
 """The control plane's disk is full: people are told so, nothing is lost, and all goes on once there is room."""
 
-import subprocess
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from kedge.compute import conductor as module
 from kedge.testing.simulated import Step
 from kedge.testing.started import started
 
+from ..disks import fill, small_disk
 from .compute_world import completed, make_compute_world
 
 pytestmark = pytest.mark.root  # to mount file systems
@@ -20,18 +19,8 @@ pytestmark = pytest.mark.root  # to mount file systems
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """4 MiB for the database."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory], check=True)
-    yield directory
-    subprocess.run(["umount", directory], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Leave no room."""
-    with pytest.raises(OSError, match="No space"), (disk / "filler").open("wb", buffering=0) as filler:
-        while True:
-            filler.write(b"x" * 4096)
+    with small_disk(tmp_path / "disk", "4m") as mounted:
+        yield mounted
 
 
 @pytest.mark.parametrize("step", [Step.PREPARED, Step.COPYING, Step.PAUSED, Step.OVER])
@@ -40,15 +29,16 @@ def test_a_migration_waits_for_room_and_goes_on(
 ) -> None:
     monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.01)
     errors: list[str] = []
+    filler: list[Path] = []
     with make_compute_world(disk) as world:
         server = world.server("h1")
         migration = world.begin(server, "h3")
-        world.fabric.on_step(step, partial(fill, disk))
+        world.fabric.on_step(step, lambda: filler.append(fill(disk)))
 
         def noted(context: object) -> None:
             errors.append(str(getattr(context, "original_exception", "")))
             if len(errors) == 3:
-                (disk / "filler").unlink()
+                filler.pop().unlink()
 
         event.listen(world.engine, "handle_error", noted)
         world.conductor(world.new_tools())._drive(migration.id)
@@ -62,7 +52,7 @@ def test_people_are_told_and_nothing_is_half_written(disk: Path, tmp_path: Path)
     network = {"provider:network_type": "flat", "provider:physical_network": "physnet1"}
     with started(tmp_path, f"sqlite:///{disk}/kedge.db") as control:
         assert control.ask("POST", "/networks", {"network": {"name": "blue", **network}}).status == 201
-        fill(disk)
+        filler = fill(disk)
         # The first ones may still find room in pages that are there.
         answers = (
             control.ask(
@@ -75,7 +65,7 @@ def test_people_are_told_and_nothing_is_half_written(disk: Path, tmp_path: Path)
         assert "full" in refused.body["NeutronError"]["message"]
         before = control.ask("GET", "/networks").body["networks"]
         assert "blue" in [each["name"] for each in before]
-        (disk / "filler").unlink()
+        filler.unlink()
         network["provider:physical_network"] = "physnet2"
         assert control.ask("POST", "/networks", {"network": {"name": "green", **network}}).status == 201
         assert len(control.ask("GET", "/networks").body["networks"]) == len(before) + 1
