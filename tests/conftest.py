@@ -21,6 +21,9 @@ COVERED = "this kernel lacks"
 kernel most is run on another one, where it may not be skipped: see tests/lab/test_vlan_in_machine.py."""
 
 
+TOLD = "told"
+"""With `record_property`: a figure that is worth a line at the end."""
+
 _LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -64,6 +67,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, figure in report.user_properties:
+            if name == TOLD:  # Also from a worker's process, whose output nobody sees.
+                terminalreporter.write_line(figure)
     left_out = config.stash.get(_LEFT_OUT, 0)
     if left_out:
         terminalreporter.write_line(f"{left_out} runs on PostgreSQL were left out: no server of it is here.")

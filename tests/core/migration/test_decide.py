@@ -23,22 +23,24 @@ from kedge.model.domain import DomainState, TransferState
 from kedge.testing.explore import explore
 from kedge.testing.world import Violation, World
 
+from ...conftest import TOLD
+
 RUNNING = Side(domain=DomainState.RUNNING, binding=BindingView.ACTIVE, plugged=Plugged.ALL)
 
 
-def test_every_reachable_state_keeps_the_invariants_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
+Tell = Callable[[str, object], None]
+
+
+def test_every_reachable_state_keeps_the_invariants_and_ends(record_property: Tell) -> None:
     explored = explore(World(faults=3))
-    with capsys.disabled():
-        print(f"\n  decide(): {explored.states} states, {explored.moves} moves, {explored.endings} endings")
+    record_property(TOLD, f"decide(): {explored.states:,} states, {explored.moves:,} moves")
     assert explored.states > 200_000
 
 
-def test_hosts_that_never_come_back_and_what_an_operator_says_of_them(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_hosts_that_never_come_back_and_what_an_operator_says_of_them(record_property: Tell) -> None:
     explored = explore(World(faults=2, may_burn=True))
-    with capsys.disabled():
-        print(f"\n  decide() with hosts lost for good: {explored.states} states, {explored.moves} moves")
+    told = f"decide() with hosts lost for good: {explored.states:,} states, {explored.moves:,} moves"
+    record_property(TOLD, told)
     assert explored.states > 200_000
 
 
