@@ -1,6 +1,7 @@
 """Agents keep their hosts as they should be: what is missing comes back, what nobody needs goes, the rest stays."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from kedge.lab import LabHost, tour
 from kedge.lab.cloud import Cloud
 from kedge.lab.hypervisor import start_vswitchd
+from kedge.lab.processes import NamespaceProcess
 
 pytestmark = pytest.mark.lab
 
@@ -133,18 +135,25 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
 }
 
 
+@contextmanager
+def standing_still(process: NamespaceProcess) -> Iterator[None]:
+    """nsenter stops when what it runs is stopped, and has to go on as well."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+        os.kill(process.pid, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("what", DAMAGES)
 def test_a_vm_is_heard_again(cloud: Cloud, vm: dict[str, Any], what: str) -> None:
     name, damage = DAMAGES[what]
     host = move(cloud, vm, name)
     assert tour.answers(cloud, ADDRESS)
-    # Its agent stands still meanwhile, or it may have mended that before anybody looked.
-    cloud.agents[name].send_signal(signal.SIGSTOP)
-    try:
+    with standing_still(cloud.agents[name]):  # or it may have mended that before anybody looked
         damage(host, port_of(cloud, vm))
         assert not tour.answers(cloud, ADDRESS), "nothing was broken"
-    finally:
-        cloud.agents[name].send_signal(signal.SIGCONT)
     began = time.monotonic()
     cloud.wait_for(lambda: tour.answers(cloud, ADDRESS), "an answer of the VM", SOON_S)
     print(f"{what}: silent for {time.monotonic() - began:.1f} s")
