@@ -67,7 +67,7 @@ def test_the_source_is_gone_before_the_vm_had_left(world: ComputeWorld, step: St
     server, migration = begun(world, step, "h3")
     ended = driven(world, migration, 5, off(world, "h3"))
     assert ended.status is MigrationStatus.FAILED
-    assert str(ended.error).endswith("the VM was on the source, which is gone")
+    assert str(ended.error).endswith("the VM is lost: it was on the source, which is forced down")
     assert phases(ended)[-1] == Phase.LOST
     record = world.tools.servers.find(server.id)
     assert (record.host, record.status) == ("h3", "ERROR")
@@ -101,7 +101,7 @@ def test_the_destination_is_gone_with_the_vm(world: ComputeWorld) -> None:
     ended = driven(world, migration, 5, off(world, "h5"))
     assert (ended.status, ended.error) == (
         MigrationStatus.FAILED,
-        "the VM had left for the destination, which is gone",
+        "the VM is lost: it had left for the destination, which is forced down",
     )
     record = world.tools.servers.find(server.id)
     assert (record.host, record.status) == ("h5", "ERROR")

@@ -81,7 +81,9 @@ def _settle(seen: Observation) -> Action:
     if destination.domain is DomainState.POSTCOPY_DESTINATION:
         if source.gone:
             return _lose(
-                seen, Role.DESTINATION, "memory that the VM still needs was on the source, which is gone"
+                seen,
+                Role.DESTINATION,
+                "the VM is lost: memory that it still needs was on the source, which is forced down",
             )
         broken = source.reachable and source.domain is DomainState.POSTCOPY_BROKEN
         if broken and source.transfer is not TransferState.RUNNING:
@@ -125,7 +127,8 @@ def _hand_over(seen: Observation) -> Action:
         return _lose(
             seen,
             Role.SOURCE,
-            "the VM may have run on the destination, which is gone; its past is paused here",
+            "the VM may have run on the destination, which is forced down; what is paused on the source is from before:"
+            " resume it there (`virsh resume`) only if you know that it had not",
         )
     if source.domain in _OVER:
         return _wait("the VM went over to post-copy; only the destination can have it")
@@ -236,7 +239,9 @@ def _bury(seen: Observation) -> Action:
     if source.transferring:
         return _wait("libvirt is finishing on the source")
     if destination.gone and source.domain is DomainState.ABSENT:
-        return _lose(seen, Role.DESTINATION, "the VM had left for the destination, which is gone")
+        return _lose(
+            seen, Role.DESTINATION, "the VM is lost: it had left for the destination, which is forced down"
+        )
     if not (destination.reachable or destination.gone):
         return _wait("only the destination knows whether the VM runs, and it does not answer")
     arrived = source.domain is DomainState.ABSENT and destination.domain is DomainState.SHUTOFF
@@ -277,7 +282,7 @@ def _without_source(seen: Observation) -> Action:
             return _discard_incoming()  # First of all: until it is gone, the VM may still come to run in it.
         if destination.reachable and destination.domain is DomainState.SHUTOFF:
             return _settle_stopped(seen)
-        return _lose(seen, Role.SOURCE, "the VM was on the source, which is gone")
+        return _lose(seen, Role.SOURCE, "the VM is lost: it was on the source, which is forced down")
     never_left = seen.intent.orders == 0 and destination.reachable and destination.stopped
     if not (source.dead and never_left):
         return _wait("the source does not answer")
