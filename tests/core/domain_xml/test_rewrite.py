@@ -16,6 +16,7 @@ OVS_PORT = f"""      <source bridge='br-int'/>
 """
 TAP = f"      <target dev='tap{PORTS[0][:11]}' managed='no'/>\n"
 MACVTAP = "      <source dev='eth1' mode='bridge'/>\n"
+TRUST, NO_TRUST = " trustGuestRxFilters='yes'", " trustGuestRxFilters='no'"
 
 
 def domain(kind: str, host_side: str, attributes: str = "") -> str:
@@ -35,7 +36,7 @@ def move(xml: str, target: Vif, source: Vif | None = None) -> str:
 
 
 FORMS = {
-    "macvtap": (domain("direct", MACVTAP), macvtap("eth1")[0]),
+    "macvtap": (domain("direct", MACVTAP, TRUST), macvtap("eth1")[0]),
     "ovs": (domain("ethernet", TAP), openvswitch(hybrid=False)[0]),
     "ovs that libvirt plugs": (domain("bridge", OVS_PORT), PLUGGED_BY_LIBVIRT),
     "linuxbridge": (domain("ethernet", TAP), linuxbridge()[0]),
@@ -49,7 +50,7 @@ LEFT_BY_OTHERS = [
         "network",
         "      <source network='default' portid='x' bridge='virbr0'/>\n      <target dev='vnet0'/>\n",
     ),
-    domain("direct", "      <source dev='em1' mode='vepa'/>\n      <virtualport type='802.1Qbg'/>\n"),
+    domain("direct", "      <source dev='em1' mode='vepa'/>\n      <virtualport type='802.1Qbg'/>\n", TRUST),
     domain(
         "ethernet",
         "      <script path='/etc/up'/>\n      <downscript path='/etc/down'/>\n      <target dev='t0'/>\n",
@@ -67,6 +68,32 @@ def test_nothing_of_the_old_host_side_is_left_and_the_text_is_laid_out_as_libvir
     expected, vif = FORMS[name]
     assert move(xml, vif) == expected
     assert move(move(xml, vif), vif) == expected
+
+
+# How it is attached, and said, before; where it goes; what is said there. Nothing said: a tap lets the guest choose
+# what it receives, a macvtap does not.
+MAY_THE_GUEST_CHANGE_ITS_MAC = [
+    ("ethernet", "", "macvtap-eth1", TRUST),
+    ("bridge", TRUST, "macvtap-eth1", TRUST),
+    ("network", NO_TRUST, "macvtap-eth1", ""),
+    ("direct", "", "macvtap-ens5", ""),
+    ("direct", TRUST, "macvtap-ens5", TRUST),
+    ("direct", "", "linuxbridge", NO_TRUST),
+    ("direct", NO_TRUST, "ovs-native", NO_TRUST),
+    ("direct", TRUST, "ovs-hybrid", ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "said", "target", "expected"), MAY_THE_GUEST_CHANGE_ITS_MAC)
+def test_the_guest_may_change_its_mac_where_it_could_before_and_nowhere_else(
+    kind: str, said: str, target: str, expected: str
+) -> None:
+    xml = domain(kind, "      <source dev='eth7'/>\n", said)
+    moved = move(xml, BACKENDS[target][0])
+    new = "direct" if target.startswith("macvtap") else "ethernet"
+    assert f"<interface type='{new}'{expected}>" in moved
+    back = move(moved, macvtap("eth7")[0])
+    assert (TRUST in back) is ((kind != "direct" and said != NO_TRUST) or said == TRUST)
 
 
 def test_the_mac_is_compared_without_regard_to_case_and_kept_as_it_is() -> None:
@@ -115,11 +142,11 @@ def test_an_interface_is_a_device_and_nothing_else() -> None:
 
 def test_hybrid_plug_has_its_tap_made_by_the_agent_whatever_else_is_said() -> None:
     expected, _ = FORMS["linuxbridge"]
-    assert move(domain("direct", MACVTAP), openvswitch(hybrid=True, create_tap=False)[0]) == expected
+    assert move(domain("direct", MACVTAP, TRUST), openvswitch(hybrid=True, create_tap=False)[0]) == expected
 
 
 def test_the_layout_stays_where_the_host_side_comes_last() -> None:
-    short = domain("direct", MACVTAP).replace("      <model type='virtio'/>\n", "")
+    short = domain("direct", MACVTAP, TRUST).replace("      <model type='virtio'/>\n", "")
     there = move(short, linuxbridge()[0])
     assert there == domain("ethernet", TAP).replace("      <model type='virtio'/>\n", "")
     behind = short.replace(MACVTAP, MACVTAP + "      <target dev='macvtap0'/>\n")

@@ -4,7 +4,7 @@ Nothing about VIFs is written down beside the devices themselves: what Kedge mak
 carries no mark is never removed. An agent that was killed and started again, or a newer version of it, thus
 finds everything that the older one made.
 
-    kernel device, `ifalias`     kedge:port:<port id>:<vif type>              made for one port
+    kernel device, `ifalias`     kedge:port:<port id>:<vif type>              made for one port (a macvtap: by libvirt)
                                  kedge:network:<network id>:<member>          a bridge, and what it joins the taps to
                                  kedge:vlan:<physical network>:<VLAN id>      a VLAN device
     kernel device, `altname`     kedge-macvtap-<port id>-<MAC without colons> a macvtap is expected above this device

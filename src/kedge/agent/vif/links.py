@@ -33,6 +33,7 @@ _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 _IFF_MULTI_QUEUE = 0x0100
 _IFF_UP = 0x1
+_IFF_ALLMULTI = 0x200
 
 _NUD_REACHABLE = (
     0x02  # For a bridge: an entry like a learned one, which ages and which a frame from elsewhere moves.
@@ -68,6 +69,7 @@ class Link:
     mac: str
     mtu: int
     up: bool
+    all_multicast: bool = False
     alias: str = ""
     altnames: tuple[str, ...] = ()
     master: int | None = None
@@ -195,6 +197,14 @@ class Links:
         """Change a device; `settings` are those of pyroute2's `link("set")` (`master`, `mtu`, `state` …)."""
         self._do(f"set {settings} on {link.name}", lambda: self._ip.link("set", index=link.index, **settings))
 
+    def mark(self, link: Link, alias: str) -> None:
+        """Mark a device that the hypervisor made."""
+        self.set(link, ifalias=alias)
+
+    def receive_all_multicast(self, link: Link) -> None:
+        """Let a device take multicast of every group, whatever groups it is told of."""
+        self.set(link, flags=_IFF_ALLMULTI, change=_IFF_ALLMULTI)
+
     def delete(self, links: Iterable[Link]) -> None:
         """Delete devices; one that is gone already (a veth goes with its peer) is passed over."""
 
@@ -306,6 +316,7 @@ def _link(message: Any) -> Link:
         mac=message.get_attr("IFLA_ADDRESS") or "",
         mtu=message.get_attr("IFLA_MTU"),
         up=bool(message["flags"] & _IFF_UP),
+        all_multicast=bool(message["flags"] & _IFF_ALLMULTI),
         alias=message.get_attr("IFLA_IFALIAS") or "",
         altnames=tuple(names.get_attrs("IFLA_ALT_IFNAME")) if names else (),
         master=message.get_attr("IFLA_MASTER"),

@@ -5,7 +5,13 @@ do here is the device below it. No device exists yet that could carry the port's
 carries it, as a further name.
 
 As soon as the macvtap is there it is settled, before libvirt sets it up, which it does when the VM's CPUs
-start: the host's own IPv6 would speak on it with the VM's address, and a flat one would pass tagged frames.
+start: the host's own IPv6 would speak on it with the VM's address, and a flat one would pass tagged frames. A macvtap
+knows no multicast groups but those it is told of, and the guest joined its own elsewhere, or has a NIC that tells the
+host nothing; so it takes multicast of every group, as a tap in a bridge does, and IPv6's neighbours find the VM.
+(Neutron's macvtap agent does the same.)
+
+A settled macvtap is marked, and found by the mark from then on: libvirt gives it another MAC when the guest changes
+its own and may (`trustGuestRxFilters`).
 """
 
 from collections.abc import Sequence
@@ -15,9 +21,9 @@ from kedge.model.agent_api import VifReport
 from kedge.model.domain import VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
-from kedge.model.network import Vif
+from kedge.model.network import Vif, VifType
 
-from .base import MACVTAP_MARK, Loose, carrier
+from .base import MACVTAP_MARK, Loose, carrier, port_mark, port_of
 from .links import Link, Links
 from .raw import send
 from .untagged import only_untagged, passes_only_untagged
@@ -50,17 +56,19 @@ class MacvtapPlugger:
         if parent is None or not parent.up:
             return VifState.ABSENT
         expected = _mark(vif.port_id, vif.mac_address) in parent.altnames
-        macvtap = _macvtap(self._links.all(), parent, vif.mac_address)
+        macvtap = _macvtap(self._links.all(), parent, vif.port_id, vif.mac_address, target)
         if macvtap is None:
             return VifState.BUILD if expected else VifState.ABSENT
-        if expected and not self._is_settled(macvtap, parent):
+        if expected and not self._is_settled(macvtap, parent, vif.port_id):
             self._settle()
         return VifState.UP
 
     def device(self, vif: Vif, target: str | None = None) -> str | None:
-        """See `Plugger.device`. The name is libvirt's choice, so it is found by MAC and parent."""
+        """See `Plugger.device`. The name is libvirt's choice, so it is found by its mark, or by its parent and MAC."""
         parent = self._parent(vif)
-        macvtap = _macvtap(self._links.all(), parent, vif.mac_address) if parent else None
+        if parent is None:
+            return None
+        macvtap = _macvtap(self._links.all(), parent, vif.port_id, vif.mac_address, target)
         return macvtap.name if macvtap else None
 
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
@@ -73,6 +81,8 @@ class MacvtapPlugger:
     def unplug(self, port_id: str) -> None:
         """See `Plugger.unplug`. The macvtap itself is libvirt's."""
         for link in self._links.all():
+            if port_of(link.alias, VifType.MACVTAP) == port_id:
+                self._links.mark(link, "")
             for altname in link.altnames:
                 if altname.startswith(f"{MACVTAP_MARK}{port_id}-"):
                     self._links.remove_altname(link, altname)
@@ -93,18 +103,25 @@ class MacvtapPlugger:
         return loose_vlan_devices(self._links)
 
     def _settle(self) -> None:
-        """Silence the macvtaps that were expected and have come; on a flat network, keep tagged frames off them."""
+        """Prepare and mark the macvtaps that were expected and have come; see the module's text."""
         links = self._links.all()
         for parent in links:
             for altname in parent.altnames:
-                macvtap = _macvtap(links, parent, _mac(altname)) if altname.startswith(MACVTAP_MARK) else None
-                if macvtap is None or self._is_settled(macvtap, parent):
+                if not altname.startswith(MACVTAP_MARK):
+                    continue
+                port_id, mac = _read(altname)
+                macvtap = _macvtap(links, parent, port_id, mac)
+                if macvtap is None or self._is_settled(macvtap, parent, port_id):
                     continue
                 self._links.silence(macvtap)
                 if parent.kind != "vlan":
                     only_untagged(self._links, macvtap)
+                self._links.receive_all_multicast(macvtap)
+                self._links.mark(macvtap, port_mark(port_id, VifType.MACVTAP))
 
-    def _is_settled(self, macvtap: Link, parent: Link) -> bool:
+    def _is_settled(self, macvtap: Link, parent: Link, port_id: str) -> bool:
+        if not macvtap.all_multicast or port_of(macvtap.alias, VifType.MACVTAP) != port_id:
+            return False
         flat = parent.kind != "vlan"
         return self._links.is_silent(macvtap) and (not flat or passes_only_untagged(self._links, macvtap))
 
@@ -124,21 +141,26 @@ def _mark(port_id: str, mac: str) -> str:
     return f"{MACVTAP_MARK}{port_id}-{mac.lower().replace(':', '')}"
 
 
-def _macvtap(links: Sequence[Link], parent: Link, mac: str) -> Link | None:
-    for link in links:
-        if link.kind == "macvtap" and link.parent == parent.index and link.mac == mac.lower():
-            return link
-    return None
+def _macvtap(
+    links: Sequence[Link], parent: Link, port_id: str, mac: str, name: str | None = None
+) -> Link | None:
+    """The port's macvtap: the one with its mark, or an unmarked one with the name, or the MAC, that it must have."""
+    above = [link for link in links if link.kind == "macvtap" and link.parent == parent.index]
+    marked = [link for link in above if port_of(link.alias, VifType.MACVTAP) == port_id]
+    named = [link for link in above if not link.alias and name in (link.name, *link.altnames)]
+    alike = [link for link in above if not link.alias and link.mac == mac.lower()]
+    return next(iter(marked or named or alike), None)
 
 
-def _mac(mark: str) -> str:
-    digits = mark.rpartition("-")[2]
-    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+def _read(mark: str) -> tuple[str, str]:
+    """The port and the MAC in the mark of the device below."""
+    port_id, _, digits = mark.removeprefix(MACVTAP_MARK).rpartition("-")
+    return port_id, ":".join(digits[i : i + 2] for i in range(0, 12, 2))
 
 
 def _report(links: Sequence[Link], parent: Link, mark: str) -> VifReport:
-    port_id = mark.removeprefix(MACVTAP_MARK).rpartition("-")[0]
-    macvtap = _macvtap(links, parent, _mac(mark))
+    port_id, mac = _read(mark)
+    macvtap = _macvtap(links, parent, port_id, mac)
     if macvtap is None:
         return VifReport(port_id, VifState.BUILD, (parent.name,))
     return VifReport(port_id, VifState.UP, (macvtap.name,))

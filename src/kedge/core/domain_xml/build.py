@@ -3,6 +3,7 @@
 What that takes, beyond the plain VM:
 
 - an alias per NIC, made from the port's id, that stays the same on all hosts;
+- a guest that may change MAC and multicast groups also on macvtap, as it may anywhere else;
 - no option ROM, whose size depends on the firmware package of the host (QEMU refuses a stream with another);
 - no `<mtu>`, which libvirt 9.0 refuses on macvtap: a network whose MTU is not Ethernet's 1500 gives it to
   the guest as QEMU's `host_mtu` in a `<qemu:override>` (libvirt 8.2 and later), whatever the backend;
@@ -20,6 +21,7 @@ from kedge.model.network import Vif
 from .host_side import NotPluggable, host_side
 from .match import alias_of
 from .parse import serialise
+from .rx_filter import set_trust
 
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 ETHERNET_MTU = 1500  # What a guest assumes when it is told none.
@@ -166,6 +168,7 @@ def _interface(devices: etree._Element, nic: NicSpec) -> None:
     except NotPluggable as error:
         raise BadRequest(f"Port {nic.vif.port_id} can't be a NIC: {error}") from None
     interface = _add(devices, "interface", type=side.interface_type)
+    set_trust(interface, True)
     _add(interface, "mac", address=nic.vif.mac_address)
     interface.extend(side.elements().values())
     _add(interface, "model", type="virtio")

@@ -17,6 +17,7 @@ from .host_side import HOST_SIDE_TAGS, host_side
 from .match import NicChange, match
 from .obstacles import drop_what_does_not_fit, nic_obstacles, passthrough_obstacles
 from .parse import parse, serialise
+from .rx_filter import set_trust, trusts_guest
 
 # Where libvirt prints the host side's elements among those that stand before, between or behind them.
 _BEFORE = {
@@ -52,7 +53,9 @@ def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
 def _attach(interface: etree._Element, target: Vif) -> None:
     side = host_side(target)
     wanted = side.elements()
+    trusts = trusts_guest(interface)
     interface.set("type", side.interface_type)
+    set_trust(interface, trusts)
     for element in drop_what_does_not_fit(interface, side):
         _remove(element)
     for tag in HOST_SIDE_TAGS:

@@ -6,7 +6,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${1:?usage: build.sh DIRECTORY}
-modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net"
+modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net macvlan"
 
 inputs=$(cat "$here/build.sh" "$here/init" "$here/guestd.c" /bin/busybox | sha256sum | cut -d' ' -f1)
 if [ -s "$cache/vmlinuz" ] && [ -s "$cache/initrd" ] && [ "$(cat "$cache/inputs" 2>/dev/null)" = "$inputs" ]; then
@@ -26,7 +26,7 @@ kernel=$(PYTHONPATH="$here/../../.." /usr/bin/python3 -m kedge.lab.kernel "$cach
 echo "guest: building the initramfs"
 mkdir -p root/bin root/proc root/sys root/dev root/modules
 cp /bin/busybox root/bin/busybox
-for applet in sh mount insmod ip cat basename dirname; do
+for applet in sh mount insmod ip cat basename dirname usleep; do
     ln -s busybox "root/bin/$applet"
 done
 cp "$here/init" root/init

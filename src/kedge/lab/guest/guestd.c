@@ -3,6 +3,9 @@
  * For every line it answers `<boot id> <uptime counter> <connection counter> <line>`. The uptime counter
  * grows by one every 100 ms in the guest's memory; the connection counter lives in the process that holds
  * the connection. So a client sees whether memory and connection survived a migration.
+ *
+ * A line `run COMMAND` is run by the guest's shell first, for tests of what a guest may do with its NICs; in the
+ * answer its exit status stands for the line.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +51,15 @@ static void count_forever(void)
 	}
 }
 
+static int run(const char *command)
+{
+	int status;
+
+	signal(SIGCHLD, SIG_DFL);
+	status = system(command);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
 static void answer_lines(int connection)
 {
 	FILE *input = fdopen(connection, "r");
@@ -55,6 +68,8 @@ static void answer_lines(int connection)
 
 	while (input != NULL && fgets(line, sizeof line, input) != NULL) {
 		line[strcspn(line, "\r\n")] = 0;
+		if (strncmp(line, "run ", 4) == 0)
+			snprintf(line, sizeof line, "%d", run(line + 4));
 		if (dprintf(connection, "%s %llu %llu %s\n", boot_id, (unsigned long long)*uptime_counter,
 			    (unsigned long long)++answered, line) < 0)
 			break;

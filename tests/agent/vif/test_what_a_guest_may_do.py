@@ -1,0 +1,38 @@
+"""What a guest may do with its NIC without telling anybody is the same on every backend, macvtap included."""
+
+import json
+
+import pytest
+
+from kedge.model.domain import VifState
+
+from .vif_world import World, cases, run
+
+pytestmark = pytest.mark.lab
+
+IPV6_NEIGHBOURS = "33:33:ff:00:00:51"  # a solicited-node group (RFC 4291, 2.7.1)
+VRRP_ROUTERS = "01:00:5e:00:00:12"  # 224.0.0.18 (RFC 5798, 5.1.1.2)
+ANOTHER_MAC = "52:54:00:0b:0b:01"
+
+
+@cases(lambda case: case.name in ("macvtap-flat", "bridge-flat", "ovs-native-flat"))
+def test_multicast_reaches_a_guest_that_joined_its_groups_elsewhere(host: World) -> None:
+    with host.vm_plugged() as vm:
+        host.wire.send(IPV6_NEIGHBOURS, "who has", host.case.vlan)
+        host.wire.send(VRRP_ROUTERS, "I am master", host.case.vlan)
+        assert vm.heard() == ["I am master", "who has"]
+
+
+@cases(lambda case: case.name == "macvtap-flat")
+def test_a_macvtap_whose_mac_libvirt_changed_for_its_guest_is_still_the_ports(host: World) -> None:
+    with host.vm_plugged() as vm:
+        name = host.pluggers.device(vm.vif)
+        run("ip", "link", "set", str(name), "address", ANOTHER_MAC)
+        assert host.pluggers.state(vm.vif) is VifState.UP
+        assert host.pluggers.device(vm.vif) == name
+        assert [(report.state, report.devices) for report in host.pluggers.plugged()] == [
+            (VifState.UP, (name,))
+        ]
+        host.pluggers.unplug(vm.vif.port_id)
+        (link,) = json.loads(run("ip", "-j", "link", "show", str(name)))
+        assert not link.get("ifalias")
