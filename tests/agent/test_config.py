@@ -87,3 +87,12 @@ def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
         load(tmp_path / "odd.toml")
     with pytest.raises(BadRequest, match="can't be read"):
         load(tmp_path)
+
+
+def test_consoles_listen_where_the_agent_does_unless_it_is_told(tmp_path: Path) -> None:
+    assert read(GOOD, "x").consoles == read(GOOD, "x").address
+    assert read(GOOD | {"graphics_address": "2001:DB8::1"}, "x").consoles == "2001:db8::1"
+    everywhere = GOOD | {"listen": "0.0.0.0:9797", "url": "https://192.0.2.1:9797"}
+    assert read(everywhere, "x").consoles == ""
+    with pytest.raises(BadRequest, match="`graphics_address`: must be an IP address, not 'h1'"):
+        read(GOOD | {"graphics_address": "h1"}, "x")

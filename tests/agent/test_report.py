@@ -96,7 +96,28 @@ def test_without_libvirtd_and_without_the_kernel_there_is_still_a_report(
     segment = Segment(NetworkType.FLAT, "physnet1")
     reports.duties = HostDuties((Vif("p", "n", "fa:16:3e:00:00:01", segment, VifType.MACVTAP),))
     report = reports.build()
-    assert (report.host, report.libvirt_version, report.running, report.vifs) == ("h1", 0, (), {})
+    assert (report.host, report.libvirt_version, report.running, report.vifs) == (
+        "h1",
+        0,
+        (),
+        {"p": VifState.ABSENT},
+    )
     vifs.fails = False
     assert reports.build().vifs == {"p": VifState.ABSENT}
+    agent.close()
+
+
+def test_the_vif_of_an_adopted_server_is_looked_for_under_its_own_name(
+    config: AgentConfig, vifs: NotedVifs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(config, cast(Pluggers, vifs))
+    reports = Reports(config, agent.hypervisor, agent.transfers, agent.vifs)
+    segment = Segment(NetworkType.FLAT, "physnet1")
+    reports.duties = HostDuties(
+        tuple(Vif(port, "n", f"FA:16:3E:00:00:0{port}", segment, VifType.BRIDGE) for port in "12")
+    )
+    nic = "<interface><mac address='fa:16:3e:00:00:01'/><target dev='vnet0'/></interface>"
+    xmls = {"vm": f"<domain><devices>{nic}</devices></domain>"}
+    monkeypatch.setattr(agent.hypervisor, "active_xmls", lambda: xmls)
+    assert reports.build().vifs == {"1": VifState.UP, "2": VifState.ABSENT}
     agent.close()

@@ -14,7 +14,7 @@ from kedge.model.host import HostBackend
 from kedge.model.server import MigrationOptions, Server
 from kedge.testing.simulated import FIVE_HOSTS
 
-from .compute_world import PAIRS, ComputeWorld, make_compute_world
+from .compute_world import PAIRS, ComputeWorld, completed, make_compute_world
 
 TABLES = ("networks", "ports", "bindings", "hosts", "agents", "servers", "migrations", "migration_events")
 
@@ -359,3 +359,41 @@ def test_no_xml_for_a_host_on_which_a_port_is_not_bound(world: ComputeWorld) -> 
     server = world.server("h1", nics=["flat"])
     with pytest.raises(CannotMigrate, match="is not bound on h2 any more"):
         world.tools.planner.destination_xml(server, "h2")
+
+
+def test_what_a_network_of_libvirts_gave_goes_along_or_is_an_obstacle(world: ComputeWorld) -> None:
+    """Bandwidth and isolation of a portgroup are in the live XML alone."""
+    server = world.server("h5", nics=("flat",))
+    live = world["h5"].holds[server.id].xml
+    by_name = live.replace("type='ethernet'", "type='network'")
+    world["h5"].migratable[server.id] = by_name.replace("<target dev", "<source network='corp'/><target dev")
+
+    def given(what: str) -> None:
+        domain = world["h5"].holds[server.id]
+        world["h5"].holds[server.id] = replace(domain, xml=live.replace("<model", f"{what}<model"))
+
+    given("<port isolated='yes'/>")
+    (obstacle,) = world.tools.planner.plan(server, "h3").obstacles
+    assert "isolated" in obstacle
+    given("<bandwidth><inbound average='100'/></bandwidth>")
+    assert "<inbound average='100'/>" in world.tools.planner.plan(server, "h3").xml_after
+    assert "<inbound average='100'/>" in migrated_xml(world, server, "h3")
+
+
+def migrated_xml(world: ComputeWorld, server: Server, host: str) -> str:
+    assert completed(world.move(server, host))
+    return world[host].holds[server.id].xml
+
+
+def test_a_console_listens_on_the_destinations_address(world: ComputeWorld) -> None:
+    server = world.server("h1", nics=("flat",))
+    console = "<graphics type='vnc' listen='{}'/></devices>"
+    domain = world["h1"].holds[server.id]
+    world["h1"].holds[server.id] = replace(
+        domain, xml=domain.xml.replace("</devices>", console.format("192.0.2.99"))
+    )
+    (obstacle,) = world.tools.planner.plan(server, "h3").obstacles
+    assert "its vnc console listens on 192.0.2.99, which the destination does not have" in obstacle
+    world["h1"].graphics_address = "192.0.2.99"
+    assert world.tools.planner.plan(server, "h3").possible
+    assert "listen='h3.example'" in migrated_xml(world, server, "h3")

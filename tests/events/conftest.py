@@ -34,7 +34,8 @@ class Ports:
 
     def report(self, host: str, *ports: Port, state: VifState = VifState.UP) -> None:
         """Let a host say of these ports that they are up, and of all others that they are not there."""
-        self.world.report(host, {port.id: state for port in ports})
+        others = {vif.port_id: VifState.ABSENT for vif in self.world.service.duties(host).vifs}
+        self.world.report(host, others | {port.id: state for port in ports})
 
     def told(self, after: int = 0) -> list[Event]:
         with reading(self.world.engine) as session:

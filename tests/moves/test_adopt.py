@@ -1,6 +1,7 @@
 """Servers that were made without Kedge: adopted as they are, and then moved like any other."""
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -36,6 +37,17 @@ def start_by_hand(cloud: Cloud, host: str, interface: str) -> str:
     return uuid
 
 
+def port_status(cloud: Cloud, adopted: dict[str, Any]) -> str:
+    (port,) = adopted["ports"]
+    status: str = cloud.get(f"/network/v2.0/ports/{port['id']}")["port"]["status"]
+    return status
+
+
+def reported_at(cloud: Cloud, host: str) -> str:
+    agent = cloud.get("/network/v2.0/agents", host=host)["agents"][0]
+    return str(agent["heartbeat_timestamp"])
+
+
 @pytest.fixture
 def linux_bridge(cloud: Cloud) -> Iterator[None]:
     """A bridge of its owner's on h5, with the physical interface in it."""
@@ -63,6 +75,13 @@ def test_adopt_and_move(
         assert adopted["server"]["id"] == uuid
         assert [port["mac_address"] for port in adopted["ports"]] == [MAC]
         assert (node.virsh("dumpxml", uuid).stdout, node.devices(), node.ovs_ports()) == before
+        statuses = set()
+        told = reported_at(cloud, host)
+        for _ in range(2):  # the first of these reports may have been on its way
+            statuses |= {port_status(cloud, adopted)}
+            cloud.wait_for(lambda told=told: reported_at(cloud, host) != told, "a report")  # type: ignore[misc]
+            told = reported_at(cloud, host)
+        assert statuses | {port_status(cloud, adopted)} == {"ACTIVE"}
 
         hop = tour.hop(cloud, uuid, host, destination, addresses=[ADDRESS])
         left = [thing for thing in hop.left_behind if thing != "device br0"]

@@ -305,6 +305,8 @@ def test_a_ports_status_is_that_of_its_active_bindings_device(
     assert status() == PortStatus.ACTIVE, "what happens on the destination does not matter yet"
     world.report("h2", {port.id: VifState.UP})
     world.report("h1", {})
+    assert status() == PortStatus.ACTIVE, "the agent was not told of it yet"
+    world.report("h1", {port.id: VifState.ABSENT})
     assert status() == PortStatus.DOWN
     service.switch(SERVER, "h2")
     assert status() == PortStatus.ACTIVE

@@ -155,5 +155,5 @@ def test_every_binding_shows_the_state_of_its_own_device(
     assert ok(api.put(f"{path}/h1/activate"))["vif_status"] == "BUILD"
     assert ok(api.get(f"ports/{port['id']}"))["port"]["status"] == "BUILD"
     world.report("h1", {port["id"]: VifState.UP})
-    world.report("h4")
+    world.report("h4", {port["id"]: VifState.ABSENT})
     assert shown() == {"h1": "ACTIVE", "h4": "DOWN"}

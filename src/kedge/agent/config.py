@@ -10,6 +10,7 @@ state_dir = "/var/lib/kedge-agent"
 libvirt_local_uri = "qemu:///system"         # how this agent connects to libvirtd
 libvirt_uri = "qemu+tls://192.0.2.11/system" # how other hosts' libvirtds do
 migrate_uri = "tcp://192.0.2.11"             # where QEMU's migration stream comes in
+graphics_address = "192.0.2.11"              # where VMs' consoles listen on this host; without: the address of `listen`
 
 [[backend]]
 driver = "openvswitch"
@@ -50,6 +51,13 @@ def _address(value: str) -> str:
     return value
 
 
+def _ip_address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise ValueError(f"must be an IP address, not {value!r}") from error
+
+
 def _https(value: str) -> str:
     if urlsplit(value).scheme != "https" or not urlsplit(value).netloc:
         raise ValueError(f"must be an https:// address, not {value!r}")
@@ -69,6 +77,7 @@ def _not_none(value: tuple["BackendConfig", ...]) -> tuple["BackendConfig", ...]
 
 
 Address = Annotated[str, AfterValidator(_address)]
+IpAddress = Annotated[str, AfterValidator(_ip_address)]
 Https = Annotated[str, AfterValidator(_https)]
 Uri = Annotated[str, AfterValidator(_uri)]
 Controls = Annotated[
@@ -112,6 +121,7 @@ class AgentConfig(BaseModel):
     libvirt_local_uri: Uri = "qemu:///system"
     libvirt_uri: Uri
     migrate_uri: Uri
+    graphics_address: IpAddress | None = None
     url: Https | None = None  # how the control plane reaches this agent, where that is not `listen`
     backend: Annotated[tuple[BackendConfig, ...], AfterValidator(_not_none)]
 
@@ -130,6 +140,13 @@ class AgentConfig(BaseModel):
     def port(self) -> int:
         """The TCP port to listen on."""
         return int(self.listen.rpartition(":")[2])
+
+    @property
+    def consoles(self) -> str:
+        """The IP address on which VMs' consoles listen here; empty if it is not known."""
+        if self.graphics_address:
+            return self.graphics_address
+        return "" if ipaddress.ip_address(self.address).is_unspecified else self.address
 
     @property
     def own_url(self) -> str:

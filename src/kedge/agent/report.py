@@ -2,17 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from kedge.agent.config import AgentConfig
 from kedge.agent.hypervisor import Hypervisor
+from kedge.agent.interfaces import devices_by_mac
 from kedge.agent.transfers import Transfers
 from kedge.agent.vif_orders import VifOrders
 from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.domain import DomainState, VifState
 from kedge.model.errors import KedgeError
+from kedge.model.network import Vif
 from kedge.wire import AnyPeer, Peer
 from kedge.wire_version import kedge_version
 
@@ -51,6 +53,7 @@ class Reports:
             backends=self._backends,
             libvirt_uri=self._config.libvirt_uri,
             migrate_uri=self._config.migrate_uri,
+            graphics_address=self._config.consoles,
             libvirt_version=self._hypervisor.version(),
             vifs=self._vif_states(),
             running=self._running,
@@ -68,13 +71,29 @@ class Reports:
             return {}
 
     def _vif_states(self) -> dict[str, VifState]:
-        states: dict[str, VifState] = {}
+        states = dict.fromkeys((vif.port_id for vif in self.duties.vifs), VifState.ABSENT)
         try:
-            states = {vif.port_id: vif.state for vif in self._vifs.plugged()}
+            states |= {vif.port_id: vif.state for vif in self._vifs.plugged()}
             states |= self._vifs.states(self.duties.vifs)
+            strange = [vif for vif in self.duties.vifs if states[vif.port_id] is VifState.ABSENT]
+            states |= self._foreign(strange)
         except KedgeError as error:
             log.warning("can't tell the state of every VIF", error=str(error))
         return states
+
+    def _foreign(self, vifs: Sequence[Vif]) -> dict[str, VifState]:
+        """Those that Kedge did not plug, of adopted servers: they have the devices that the domains' XMLs name."""
+        if not vifs:
+            return {}
+        devices = [
+            pair for xml in self._hypervisor.active_xmls().values() for pair in devices_by_mac(xml).items()
+        ]
+        return {
+            vif.port_id: VifState.UP
+            for vif in vifs
+            for mac, device in devices
+            if mac == vif.mac_address.lower() and self._vifs.state(vif, device) is VifState.UP
+        }
 
 
 class Reporter:

@@ -70,6 +70,10 @@ class VifOrders:
         """The states of VIFs now, by their ports; one that can't be told is left out."""
         return self._vifs.states(vifs)
 
+    def state(self, vif: Vif, target: str) -> VifState:
+        """The state of a VIF that Kedge did not plug, and whose device is `target`."""
+        return self._vifs.state(vif, target)
+
     def loose(self) -> frozenset[str]:
         """What Kedge made here and no VIF uses."""
         return self._vifs.loose()

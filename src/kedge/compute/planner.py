@@ -6,8 +6,12 @@ from kedge.core.describe import describe
 from kedge.core.domain_xml import (
     NicChange,
     guest_visible_differences,
+    listens_on_its_host,
     rewrite,
     unified_diff,
+    uses_networks,
+    with_graphics_moved,
+    with_what_networks_gave,
 )
 from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState
@@ -46,7 +50,7 @@ class Planner:
             )
         for port in ports:
             self._think_of_port(port, server.host, destination, thoughts)
-        before, after = self._xml(server, thoughts)
+        before, after = self._xml(server, destination, thoughts)
         return Plan(
             server=server,
             source=server.host,
@@ -73,7 +77,7 @@ class Planner:
             source = bindings.get(server.host)
             changes.append(NicChange(vif_of(port, network, source) if source else None, target))
         xml = self._agents.agent(server.host).domain_xml(server.id, migratable=True)
-        return _rewritten(xml, changes)
+        return self._there(server, destination, xml, changes)
 
     def _host_obstacles(self, server: Server, destination: str) -> list[str]:
         if destination == server.host:
@@ -140,7 +144,7 @@ class Planner:
             )
         )
 
-    def _xml(self, server: Server, thoughts: _Thoughts) -> tuple[str, str]:
+    def _xml(self, server: Server, destination: str, thoughts: _Thoughts) -> tuple[str, str]:
         """The domain XML before and after; what is in its way joins the obstacles."""
         try:
             before = self._agents.agent(server.host).domain_xml(server.id, migratable=True)
@@ -151,12 +155,33 @@ class Planner:
         if any(port.destination_binding is None for port in thoughts.ports):
             return before, ""
         try:
-            return before, _rewritten(before, thoughts.changes)
+            return before, self._there(server, destination, before, thoughts.changes)
         except CannotMigrate as error:
             thoughts.obstacles.extend(error.reasons or (str(error),))
         except KedgeError as error:
             thoughts.obstacles.append(str(error))
         return before, ""
+
+    def _there(self, server: Server, destination: str, xml: str, changes: list[NicChange]) -> str:
+        """The XML for the destination. Raises CannotMigrate with every reason at once."""
+        here = self._agents.agent(server.host)
+        if uses_networks(xml):
+            xml = with_what_networks_gave(xml, here.domain_xml(server.id))
+        reasons: list[str] = []
+        if listens_on_its_host(xml):
+            there = self._agents.agent(destination)
+            try:
+                xml = with_graphics_moved(xml, here.host().graphics_address, there.host().graphics_address)
+            except CannotMigrate as error:
+                reasons += error.reasons
+        after = ""
+        try:
+            after = _rewritten(xml, changes)
+        except CannotMigrate as error:
+            reasons += error.reasons or (str(error),)
+        if reasons:
+            raise CannotMigrate(f"The domain can't be what it is on {destination}", reasons)
+        return after
 
 
 def _rewritten(xml: str, changes: list[NicChange]) -> str:

@@ -47,9 +47,10 @@ class HostReport:
     """What an agent says of its host: at start, every few seconds, and at once when a VIF's state changes.
 
     `running` lists the UUIDs of domains that are not shut off here. `vifs` are the VIFs that Kedge made
-    here, and the state of the devices of the ports that the last `HostDuties` named. `domains` has every domain of
+    here, and the state of each VIF that the last `HostDuties` named. `domains` has every domain of
     the host, Kedge's or not, by UUID; it is empty while libvirtd does not answer. `half_made` lists those whose
     making the agent has begun and not ended. `version` is Kedge's own, `now_ns` the host's real-time clock.
+    `graphics_address` is where VMs' consoles listen on this host, unless on every address or loopback.
     """
 
     host: str
@@ -65,6 +66,7 @@ class HostReport:
     version: str = ""
     wire: int = WIRE
     now_ns: int = 0
+    graphics_address: str = ""
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,8 @@ class SimulatedAgent:
         """A domain's XML. Raises NotFound."""
         if uuid not in self._host.holds:
             raise NotFound(f"there is no domain {uuid} on this host")
+        if migratable:
+            return self._host.migratable.get(uuid, self._host.holds[uuid].xml)
         return self._host.holds[uuid].xml
 
     @_call
@@ -360,6 +362,7 @@ class SimulatedAgent:
             libvirt_uri=f"qemu+tcp://{host.name}.example/system",
             migrate_uri=f"tcp://{host.name}.example",
             libvirt_version=9_000_000,
+            graphics_address=host.graphics_address,
             vifs={port_id: host.vif_state(vif) for port_id, vif in known.items()},
             running=tuple(sorted(each.uuid for each in host.holds.values() if each.live)),
         )

@@ -35,6 +35,8 @@ class SimulatedHost:
         jobs: domains with a migration job.
         plugged: the VIFs that Kedge plugged, by port.
         bridges: its Linux bridges with the interfaces in them, for adopting.
+        migratable: the text that migrates, by UUID, where it is another than the live one.
+        graphics_address: where VMs' consoles listen.
         announced: ports that were announced from here.
         paused_ns, resumed_ns: when a domain was paused for a migration, or came to run after one.
         clock_skew_ns: how far its clock is ahead of the true one.
@@ -49,6 +51,8 @@ class SimulatedHost:
         self.jobs: set[str] = set()
         self.plugged: dict[str, Vif] = {}
         self.bridges: dict[str, list[str]] = {}
+        self.migratable: dict[str, str] = {}
+        self.graphics_address = f"{name}.example"
         self.announced: list[str] = []
         self.paused_ns: dict[str, int] = {}
         self.resumed_ns: dict[str, int] = {}

@@ -6,6 +6,8 @@ Pure functions from text to text. `rewrite` is the heart; the others make a doma
 from .attachments import Attachment, attachments, nic_of
 from .build import DiskSpec, DomainSpec, NicSpec, build
 from .diff import unified_diff
+from .from_networks import uses_networks, with_what_networks_gave
+from .graphics import listens_on_its_host, with_graphics_moved
 from .guest_abi import guest_visible_differences
 from .match import NicChange
 from .parse import parse
@@ -20,8 +22,12 @@ __all__ = [
     "attachments",
     "build",
     "guest_visible_differences",
+    "listens_on_its_host",
     "nic_of",
     "parse",
     "rewrite",
     "unified_diff",
+    "uses_networks",
+    "with_graphics_moved",
+    "with_what_networks_gave",
 ]

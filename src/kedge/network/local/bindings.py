@@ -11,6 +11,7 @@ from sqlalchemy import and_, bindparam, select
 
 from kedge.core.adopt import Recognised
 from kedge.core.binding import Bound, bind_port
+from kedge.model.domain import VifState
 from kedge.model.errors import CannotBind
 from kedge.model.network import Binding, BindingStatus, VifType
 from kedge.store.tables import BindingRow, PortRow
@@ -23,7 +24,7 @@ from ..errors import (
     PortBindingNotFound,
     PortBindingOvertaken,
 )
-from . import hosts, views
+from . import events, hosts, views
 from .work import Work
 
 # What is true on one host or during one migration only, and so is not carried to another host's binding.
@@ -125,11 +126,13 @@ def bind(
 
 
 def bind_as_found(work: Work, port: PortRow, host: str, found: Recognised) -> BindingRow:
-    """Bind a port that has no ACTIVE binding as its NIC is attached already. Raises PortBindingAlreadyExists."""
+    """Bind a port that has no ACTIVE binding as its running NIC is attached. Raises PortBindingAlreadyExists."""
     present = views.active(port)
     if present:
         raise PortBindingAlreadyExists(port.id, present.host)
     row = _new(work, port, host, port.vnic_type, Bound("", found.vif_type, found.vif_details))
+    row.vif_state = VifState.UP.value
+    events.vif_changed(work, port, row, VifState.ABSENT, VifState.UP)
     work.session.flush()
     return row
 

@@ -14,22 +14,21 @@ from .work import Work
 
 
 def record(work: Work, host: str, states: Mapping[str, VifState]) -> None:
-    """Keep the states of the VIFs on a host, by port; one that is not named is absent."""
+    """Keep the states of the VIFs on a host, by port.
 
-    def told(port_id: str) -> VifState:
-        return VifState(states.get(port_id, VifState.ABSENT))
-
+    One that is not named stays as it was: its binding is so new that the agent has not been told of it.
+    """
     known = work.session.execute(
         select(BindingRow.port_id, BindingRow.vif_state).where(BindingRow.host == host)
     )
-    changed = [port_id for port_id, state in known if state != told(port_id)]
+    changed = [port_id for port_id, state in known if state != states.get(port_id, state)]
     # Most reports bring nothing new, and lock nothing.
     for port in ports.ports(work, {"id": changed}, lock=True) if changed else ():
         binding = views.on_host(port, host)
         if binding is None:
             continue
-        events.vif_changed(work, port, binding, VifState(binding.vif_state), told(port.id))
-        binding.vif_state = told(port.id).value
+        events.vif_changed(work, port, binding, VifState(binding.vif_state), states[port.id])
+        binding.vif_state = states[port.id].value
         if binding.status == BindingStatus.ACTIVE:
             port.revision_number += 1
             port.updated_at = work.now
