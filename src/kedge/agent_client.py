@@ -17,6 +17,7 @@ from kedge.model.agent_api import (
     VifReport,
 )
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
+from kedge.model.host_network import HostNetwork
 from kedge.wire import Peer
 
 # Seconds. Looking is quick; starting or destroying a domain, and plugging, wait for QEMU and the kernel.
@@ -53,9 +54,9 @@ class AgentClient:
         )
         return answer["xml"]
 
-    def bridge_members(self) -> dict[str, list[str]]:
-        """Each Linux bridge of the host with the interfaces in it."""
-        return self._peer.ask(dict[str, list[str]], "GET", "/v1/bridges", timeout_s=_LOOK_S)
+    def network(self) -> HostNetwork:
+        """How the host's devices hang together."""
+        return self._peer.ask(HostNetwork, "GET", "/v1/network", timeout_s=_LOOK_S)
 
     def create_domain(self, uuid: str, xml: str) -> None:
         """Define and start a domain; a running one is left alone."""

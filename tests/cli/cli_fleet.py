@@ -26,6 +26,7 @@ from kedge.model.domain import (
 )
 from kedge.model.errors import HostFailure, NotFound, Unreachable
 from kedge.model.host import HostBackend
+from kedge.model.host_network import HostNetwork, VlanDevice
 
 MIB = 2**20
 PAUSE_S = 0.15
@@ -73,7 +74,6 @@ class Fleet:
     domains: dict[str, dict[str, str]] = field(default_factory=lambda: {host: {} for host in BACKENDS})
     vifs: dict[str, set[str]] = field(default_factory=lambda: {host: set() for host in BACKENDS})
     transfers: dict[str, Transfer] = field(default_factory=dict)
-    bridges: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     announced: list[str] = field(default_factory=list)
     lasts_s: float = 0.3
     fails: str | None = None
@@ -124,8 +124,8 @@ class FakeAgent:
             raise NotFound(f"There is no domain {uuid} on {self._host}.")
         return self._domains[uuid]
 
-    def bridge_members(self) -> dict[str, list[str]]:
-        return self._fleet.bridges.get(self._host, {})
+    def network(self) -> HostNetwork:
+        return HostNetwork(vlans={"eth1.100": VlanDevice("eth1", 100)})
 
     def create_domain(self, uuid: str, xml: str) -> None:
         if "/broken" in xml:

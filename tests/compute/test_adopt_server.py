@@ -5,6 +5,7 @@ import pytest
 from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, Conflict, NotFound, Unreachable
 from kedge.model.host import HostBackend
+from kedge.model.host_network import HostNetwork, VlanDevice
 from kedge.model.network import BindingStatus, NetworkType, PortStatus, Segment, VifType
 
 from .compute_world import ComputeWorld, completed
@@ -38,7 +39,10 @@ def domain(*interfaces: str, name: str = "legacy") -> str:
 
 def place(world: ComputeWorld, host: str, *interfaces: str) -> None:
     world[host].place(domain(*interfaces))
-    world[host].bridges = {"br0": ["eth1", "vnet0", "tap7"]}
+    world[host].network = HostNetwork(
+        bridges={"br0": ("eth1", "vnet0", "tap7")},
+        vlans={"eth2.300": VlanDevice("eth2", 300)},
+    )
 
 
 ATTACHED = {
@@ -90,7 +94,9 @@ def test_an_mtu_comes_with_the_network_that_is_made(world: ComputeWorld) -> None
 
 
 def test_what_can_not_be_told_is_said_for_each_nic_and_nothing_is_stored(world: ComputeWorld) -> None:
-    place(world, "h1", DIRECT.replace("eth1", "eth7"), BRIDGE.replace("br0", "virbr0"))
+    place(
+        world, "h1", DIRECT.replace("eth1", "eth7"), BRIDGE.replace("br0", "virbr0").replace("vnet0", "vnet9")
+    )
     known = world.network.networks()
     with pytest.raises(BadRequest) as refused:
         world.servers.adopt("h1", "legacy")

@@ -8,6 +8,7 @@ import pytest
 from kedge.core.adopt import Recognised, recognise
 from kedge.core.domain_xml import Attachment
 from kedge.model.host import HostBackend
+from kedge.model.host_network import HostNetwork, SwitchPort, VlanDevice
 from kedge.model.network import NetworkType, Segment, VifType
 
 FLAT = Segment(NetworkType.FLAT, "physnet1")
@@ -21,14 +22,31 @@ DIRECT = Attachment("direct", "52:54:00:00:00:01", source_dev="eth1", mode="brid
 VIRTUALPORT = Attachment(
     "bridge", source_bridge="br-physnet1", virtualport_type="openvswitch", target_dev="vnet0"
 )
-BRIDGED = Attachment("bridge", source_bridge="br0", target_dev="vnet1")
+BRIDGED = Attachment("bridge", source_bridge="br0", target_dev="vnet2")
 TAP = Attachment("ethernet", target_dev="tap7")
-BRIDGES = {
-    "br0": ["eth1", "vnet1", "tap7"],
-    "br1": ["eth1.101", "tap8"],
-    "br2": ["tap9"],
-    "br3": ["eth1", "eth1.101"],
-}
+NETWORK = HostNetwork(
+    bridges={
+        "br0": ("eth1", "tap7"),
+        "br1": ("storage", "tap8"),
+        "br2": ("tap9",),
+        "br3": ("eth1", "storage"),
+    },
+    vlans={
+        "storage": VlanDevice("eth1", 101),
+        "eth1.7": VlanDevice("eth1", 9),
+        "eth9.5": VlanDevice("eth9", 5),
+    },
+    switch_ports={
+        "tap-flat": SwitchPort("br-physnet1"),
+        "tap-tag": SwitchPort("br-physnet1", 101),
+        "tap-access": SwitchPort("br-physnet1", 101, vlan_mode="access"),
+        "tap-trunk": SwitchPort("br-physnet1", trunks=(101, 102)),
+        "tap-one": SwitchPort("br-physnet1", trunks=(101,)),
+        "tap-native": SwitchPort("br-physnet1", 101, vlan_mode="native-untagged"),
+        "tap-tunnel": SwitchPort("br-physnet1", 101, vlan_mode="dot1q-tunnel"),
+        "tap-int": SwitchPort("br-int", 3),
+    },
+)
 
 MACVTAP_DETAILS = {
     "connectivity": "l2",
@@ -55,11 +73,11 @@ def in_bridge(name: str) -> dict[str, Any]:
     [
         pytest.param(DIRECT, MACVTAP, FLAT, VifType.MACVTAP, MACVTAP_DETAILS, id="macvtap"),
         pytest.param(
-            replace(DIRECT, source_dev="eth1.101"),
+            replace(DIRECT, source_dev="storage"),
             MACVTAP,
             TAGGED,
             VifType.MACVTAP,
-            MACVTAP_DETAILS | {"macvtap_source": "eth1.101", "vlan": 101},
+            MACVTAP_DETAILS | {"macvtap_source": "storage", "vlan": 101},
             id="macvtap on a VLAN device",
         ),
         pytest.param(
@@ -113,12 +131,44 @@ def in_bridge(name: str) -> dict[str, Any]:
             in_bridge("br1"),
             id="tap in a Linux bridge with a VLAN device",
         ),
+        pytest.param(
+            replace(BRIDGED, target_dev="tap8"),
+            BRIDGE,
+            TAGGED,
+            VifType.BRIDGE,
+            in_bridge("br1"),
+            id="moved to another Linux bridge",
+        ),
+        pytest.param(
+            replace(DIRECT, source_dev="eth1.7"),
+            MACVTAP,
+            Segment(NetworkType.VLAN, "physnet1", 9),
+            VifType.MACVTAP,
+            MACVTAP_DETAILS | {"macvtap_source": "eth1.7", "vlan": 9},
+            id="macvtap on a VLAN device with another VLAN's name",
+        ),
+        *(
+            pytest.param(
+                replace(nic, target_dev=f"tap-{name}"),
+                OVS,
+                segment,
+                VifType.OVS,
+                OVS_DETAILS,
+                id=f"{kind} that somebody put into Open vSwitch, {name}",
+            )
+            for kind, nic in {
+                "tap": TAP,
+                "bridge's": BRIDGED,
+                "tagged": replace(VIRTUALPORT, vlan_tags=(7,)),
+            }.items()
+            for name, segment in {"flat": FLAT, "tag": TAGGED, "access": TAGGED}.items()
+        ),
     ],
 )
 def test_what_can_be_told(
     nic: Attachment, backend: HostBackend, segment: Segment, vif_type: VifType, details: dict[str, Any]
 ) -> None:
-    assert recognise(nic, [backend], BRIDGES) == Recognised(segment, vif_type, details)
+    assert recognise(nic, [backend], NETWORK) == Recognised(segment, vif_type, details)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +186,36 @@ def test_what_can_be_told(
             [MACVTAP],
             "mapped to eth1.lan",
             id="not a VLAN device's name",
+        ),
+        pytest.param(
+            replace(DIRECT, source_dev="eth1.8"),
+            [MACVTAP],
+            "mapped to eth1.8",
+            id="a VLAN device in name only",
+        ),
+        pytest.param(
+            replace(DIRECT, source_dev="eth9.5"),
+            [MACVTAP],
+            "mapped to eth9.5",
+            id="a VLAN of another interface",
+        ),
+        *(
+            pytest.param(
+                replace(TAP, target_dev=f"tap-{name}"), [OVS], reason, id=f"tap in Open vSwitch, {name}"
+            )
+            for name, reason in {
+                "trunk": "VLAN trunk (101, 102)",
+                "one": "VLAN trunk (101)",
+                "native": "VLAN trunk (all, native-untagged)",
+                "tunnel": "VLAN trunk (all, dot1q-tunnel)",
+                "int": "on br-int the VLAN tags are the host's own",
+            }.items()
+        ),
+        pytest.param(
+            replace(VIRTUALPORT, target_dev="tap-trunk"),
+            [OVS],
+            "VLAN trunk",
+            id="made a trunk behind libvirt",
         ),
         pytest.param(
             replace(VIRTUALPORT, source_bridge="br-ex"),
@@ -168,7 +248,10 @@ def test_what_can_be_told(
             replace(BRIDGED, source_bridge="virbr0"), [BRIDGE], "is in bridge virbr0", id="unknown bridge"
         ),
         pytest.param(
-            replace(TAP, target_dev="tap99"), [BRIDGE], "tap99 is in no Linux bridge", id="tap in no bridge"
+            replace(TAP, target_dev="tap99"),
+            [BRIDGE],
+            "tap99 is in no bridge of the host",
+            id="tap in no bridge",
         ),
         pytest.param(Attachment("user"), [BRIDGE], "type 'user' can't be adopted", id="user-mode network"),
         pytest.param(Attachment("hostdev"), [BRIDGE], "type 'hostdev' can't be adopted", id="passed through"),
@@ -176,12 +259,12 @@ def test_what_can_be_told(
     ],
 )
 def test_what_can_not_be_told(nic: Attachment, backends: list[HostBackend], reason: str) -> None:
-    answer = recognise(nic, backends, BRIDGES)
+    answer = recognise(nic, backends, NETWORK)
     assert isinstance(answer, str)
     assert reason in answer
 
 
 def test_the_second_backend_is_asked_too() -> None:
-    answer = recognise(VIRTUALPORT, [MACVTAP, OVS], BRIDGES)
+    answer = recognise(VIRTUALPORT, [MACVTAP, OVS], NETWORK)
     assert isinstance(answer, Recognised)
     assert answer.vif_type is VifType.OVS

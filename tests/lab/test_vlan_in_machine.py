@@ -20,6 +20,7 @@ CHOSEN = (
     "test_frames_for_a_vm_that_was_elsewhere_reach_it_from_then_on",
     "test_a_vlan_device_that_was_there_is_used_and_kept",
     "test_a_vlan_device_of_another_name_is_named",
+    "test_a_vlan_device_is_known_whatever_its_name",
 )
 
 

@@ -13,7 +13,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from kedge.agent.agent import Agent
-from kedge.agent.bridges import bridge_members
 from kedge.model.agent_api import (
     AnnounceOrder,
     DiscardOrder,
@@ -26,6 +25,7 @@ from kedge.model.agent_api import (
 )
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
 from kedge.model.errors import BadRequest, Forbidden, HostFailure, KedgeError
+from kedge.model.host_network import HostNetwork
 from kedge.pki import Role
 from kedge.wire import error_body
 from kedge.wire_version import SameWire
@@ -82,9 +82,9 @@ def _domains(app: FastAPI, agent: Agent) -> None:
     def domains() -> list[DomainSummary]:
         return agent.hypervisor.summaries()
 
-    @app.get("/v1/bridges")
-    def bridges() -> dict[str, list[str]]:
-        return bridge_members()
+    @app.get("/v1/network")
+    def network() -> HostNetwork:
+        return agent.vifs.network()
 
     @app.get("/v1/domains/{uuid}/xml")
     def xml(uuid: str, migratable: bool = False) -> dict[str, str]:

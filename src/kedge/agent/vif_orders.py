@@ -9,6 +9,7 @@ from kedge.agent.epochs import Epochs
 from kedge.agent.vif import Pluggers
 from kedge.model.agent_api import PlugOrder, VifReport
 from kedge.model.domain import VifState
+from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
 
 
@@ -73,6 +74,10 @@ class VifOrders:
     def state(self, vif: Vif, target: str) -> VifState:
         """The state of a VIF that Kedge did not plug, and whose device is `target`."""
         return self._vifs.state(vif, target)
+
+    def network(self) -> HostNetwork:
+        """How the host's devices hang together."""
+        return self._vifs.network()
 
     def loose(self) -> frozenset[str]:
         """What Kedge made here and no VIF uses."""

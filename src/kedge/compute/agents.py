@@ -16,6 +16,7 @@ from kedge.model.agent_api import (
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
 from kedge.model.errors import Conflict, KedgeError, Unreachable
 from kedge.model.host import Host
+from kedge.model.host_network import HostNetwork
 from kedge.network.service import HostRegistry
 
 
@@ -34,8 +35,8 @@ class Agent(Protocol):
         """A domain's XML. Raises NotFound."""
         ...
 
-    def bridge_members(self) -> dict[str, list[str]]:
-        """Each Linux bridge of the host with the interfaces in it."""
+    def network(self) -> HostNetwork:
+        """How the host's devices hang together."""
         ...
 
     def create_domain(self, uuid: str, xml: str) -> None:

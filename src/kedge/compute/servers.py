@@ -105,12 +105,12 @@ class Servers:
         host = self._agents.host(host_name)
         agent = self._agents.agent(host.name)
         found = _find_domain(agent.domains(), domain, host.name)
-        bridges = agent.bridge_members()
+        network = agent.network()
         nics = attachments(agent.domain_xml(found.uuid))
         recognised: list[tuple[Attachment, Recognised]] = []
         reasons = []
         for nic in nics:
-            answer = recognise(nic, host.backends, bridges)
+            answer = recognise(nic, host.backends, network)
             if isinstance(answer, str):
                 reasons.append(f"NIC {nic.mac}: {answer}")
             else:

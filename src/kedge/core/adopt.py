@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kedge.model.host import HostBackend
+from kedge.model.host_network import HostNetwork, SwitchPort
 from kedge.model.network import NetworkType, Segment, VifType
 
 from .domain_xml import Attachment
@@ -19,36 +20,41 @@ class Recognised:
     vif_details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def recognise(
-    nic: Attachment, backends: Sequence[HostBackend], bridges: Mapping[str, Sequence[str]]
-) -> Recognised | str:
+def recognise(nic: Attachment, backends: Sequence[HostBackend], network: HostNetwork) -> Recognised | str:
     """What a domain's interface is attached to, or the reason why that can't be told.
 
-    `backends` say which device carries which physical network; `bridges` are the host's Linux bridges with the
-    interfaces in them.
+    `backends` say which device carries which physical network; `network` is what the host's kernel and Open vSwitch
+    say, which counts more than what the interface says of a bridge or of tags.
     """
     if nic.kind == "direct" and nic.source_dev:
-        return _macvtap(nic, nic.source_dev, backends)
+        return _macvtap(nic, nic.source_dev, backends, network)
+    port = network.switch_ports.get(nic.target_dev or "")
+    if port is not None:
+        return _openvswitch(port, backends)
     if nic.virtualport_type == "openvswitch" and nic.source_bridge:
-        return _openvswitch(nic, nic.source_bridge, backends)
+        if len(nic.vlan_tags) > 1:
+            return _trunk(nic.vlan_tags)
+        return _openvswitch(SwitchPort(nic.source_bridge, next(iter(nic.vlan_tags), None)), backends)
+    for bridge, members in network.bridges.items():
+        if nic.target_dev in members:
+            return _linuxbridge(bridge, backends, network)
     if nic.source_bridge:
-        return _linuxbridge(nic.source_bridge, backends, bridges)
+        return _linuxbridge(nic.source_bridge, backends, network)
     if nic.kind == "ethernet" and nic.target_dev:
-        for bridge, members in bridges.items():
-            if nic.target_dev in members:
-                return _linuxbridge(bridge, backends, bridges)
-        return f"its tap {nic.target_dev} is in no Linux bridge of the host"
+        return f"its tap {nic.target_dev} is in no bridge of the host, neither Linux's nor Open vSwitch's"
     return f"an interface of type {nic.kind!r} can't be adopted"
 
 
-def _macvtap(nic: Attachment, device: str, backends: Sequence[HostBackend]) -> Recognised | str:
-    segment = _segment_of_device(device, backends)
+def _macvtap(
+    nic: Attachment, device: str, backends: Sequence[HostBackend], network: HostNetwork
+) -> Recognised | str:
+    segment = _segment_of_device(device, backends, network)
     if segment is None:
         return f"no physical network of the host is mapped to {device}; {_known(backends)}"
     details: dict[str, Any] = {
         "connectivity": "l2",
         "port_filter": False,
-        "physical_interface": device.split(".", maxsplit=1)[0],
+        "physical_interface": network.vlans[device].parent if segment.segmentation_id else device,
         "macvtap_source": device,
         "macvtap_mode": nic.mode or "vepa",  # libvirt's default
     }
@@ -57,9 +63,10 @@ def _macvtap(nic: Attachment, device: str, backends: Sequence[HostBackend]) -> R
     return Recognised(segment, VifType.MACVTAP, details)
 
 
-def _openvswitch(nic: Attachment, bridge: str, backends: Sequence[HostBackend]) -> Recognised | str:
-    if len(nic.vlan_tags) > 1:
-        return f"it is a VLAN trunk ({', '.join(map(str, nic.vlan_tags))}); only one network per NIC can be adopted"
+def _openvswitch(port: SwitchPort, backends: Sequence[HostBackend]) -> Recognised | str:
+    if port.trunks or port.vlan_mode not in ("", "access"):
+        return _trunk(port.trunks, port.vlan_mode)
+    bridge, tag = port.bridge, port.tag or None
     for backend in backends:
         if bridge == backend.integration_bridge:
             return (
@@ -68,7 +75,6 @@ def _openvswitch(nic: Attachment, bridge: str, backends: Sequence[HostBackend]) 
             )
     for physical_network, device in _mappings(backends):
         if device == bridge:
-            tag = nic.vlan_tags[0] if nic.vlan_tags else None
             kind = NetworkType.VLAN if tag else NetworkType.FLAT
             details = {
                 "connectivity": "l2",
@@ -81,10 +87,17 @@ def _openvswitch(nic: Attachment, bridge: str, backends: Sequence[HostBackend]) 
     return f"no physical network of the host is mapped to Open vSwitch bridge {bridge}; {_known(backends)}"
 
 
-def _linuxbridge(
-    bridge: str, backends: Sequence[HostBackend], bridges: Mapping[str, Sequence[str]]
-) -> Recognised | str:
-    found = {_segment_of_device(device, backends) for device in (bridge, *bridges.get(bridge, ()))}
+def _trunk(vlans: Sequence[int], mode: str = "") -> str:
+    which = ", ".join(map(str, vlans)) or "all"
+    return (
+        f"it is a VLAN trunk ({which}{f', {mode}' if mode else ''}); only one network per NIC can be adopted,"
+        " so make it an access port, or a NIC for each VLAN"
+    )
+
+
+def _linuxbridge(bridge: str, backends: Sequence[HostBackend], network: HostNetwork) -> Recognised | str:
+    devices = (bridge, *network.bridges.get(bridge, ()))
+    found = {_segment_of_device(device, backends, network) for device in devices}
     segments = [segment for segment in found if segment is not None]
     if len(segments) != 1:
         which = "no" if not segments else "more than one"
@@ -93,13 +106,13 @@ def _linuxbridge(
     return Recognised(segments[0], VifType.BRIDGE, details)
 
 
-def _segment_of_device(device: str, backends: Sequence[HostBackend]) -> Segment | None:
+def _segment_of_device(device: str, backends: Sequence[HostBackend], network: HostNetwork) -> Segment | None:
+    vlan = network.vlans.get(device)
     for physical_network, carrier in _mappings(backends):
         if device == carrier:
             return Segment(NetworkType.FLAT, physical_network)
-        name, _, tag = device.rpartition(".")
-        if name == carrier and tag.isdecimal():
-            return Segment(NetworkType.VLAN, physical_network, int(tag))
+        if vlan is not None and vlan.parent == carrier:
+            return Segment(NetworkType.VLAN, physical_network, vlan.vlan_id)
     return None
 
 

@@ -4,7 +4,7 @@ Control plane to agent (the agent serves; mutual TLS; only a `control` certifica
 
     GET    /v1/host                          -> HostReport
     GET    /v1/domains                       -> [DomainSummary]
-    GET    /v1/bridges                       -> {Linux bridge: [interfaces in it]}
+    GET    /v1/network                       -> HostNetwork           how its devices hang together
     GET    /v1/domains/{uuid}/xml            -> {"xml": …}           ?migratable=1 for the text that migrates
     PUT    /v1/domains/{uuid}                {"xml": …}              define and start; a running one is left alone
     DELETE /v1/domains/{uuid}                                        destroy and undefine (a server's deletion)

@@ -21,6 +21,7 @@ from kedge.model.agent_api import (
 )
 from kedge.model.domain import DomainState, DomainSummary, HostView, TransferOrder, TransferState
 from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch, Unreachable
+from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
 from kedge.wire import seen
 
@@ -149,9 +150,9 @@ class SimulatedAgent:
         return self._host.holds[uuid].xml
 
     @_call
-    def bridge_members(self) -> dict[str, list[str]]:
-        """Each Linux bridge of the host with the interfaces in it."""
-        return {bridge: list(members) for bridge, members in self._host.bridges.items()}
+    def network(self) -> HostNetwork:
+        """How the host's devices hang together."""
+        return self._host.network
 
     @_call
     def create_domain(self, uuid: str, xml: str) -> None:

@@ -14,6 +14,7 @@ from kedge.model.agent_api import VifReport
 from kedge.model.domain import DomainState, FrameTimes, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
+from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif, VifType
 
 from .simulated_agent import SimulatedAgent
@@ -34,7 +35,7 @@ class SimulatedHost:
         holds: the domains that its libvirt knows, by UUID.
         jobs: domains with a migration job.
         plugged: the VIFs that Kedge plugged, by port.
-        bridges: its Linux bridges with the interfaces in them, for adopting.
+        network: how its devices hang together, for adopting.
         migratable: the text that migrates, by UUID, where it is another than the live one.
         graphics_address: where VMs' consoles listen.
         announced: ports that were announced from here.
@@ -50,7 +51,7 @@ class SimulatedHost:
         self.holds: dict[str, SimulatedDomain] = {}
         self.jobs: set[str] = set()
         self.plugged: dict[str, Vif] = {}
-        self.bridges: dict[str, list[str]] = {}
+        self.network = HostNetwork()
         self.migratable: dict[str, str] = {}
         self.graphics_address = f"{name}.example"
         self.announced: list[str] = []

@@ -12,10 +12,12 @@ from kedge.model.agent_api import VifReport
 from kedge.model.domain import VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
+from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
 
 from . import ovs_client
 from .base import Loose, Plugger, carrier
+from .host_network import host_network
 from .links import Link, Links
 from .linuxbridge import BridgePlugger
 from .macvtap import MacvtapPlugger
@@ -106,6 +108,11 @@ class Pluggers:
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
         """Send frames in the VM's name so that the local switch and the fabric learn its place."""
         self._of(vif).inject(vif, frames, target)
+
+    def network(self) -> HostNetwork:
+        """How the host's devices hang together, Kedge's or not."""
+        with self._one_look():
+            return host_network(self._links)
 
     def unplug(self, port_id: str) -> None:
         """Remove what Kedge made here for the port, by whichever plugger."""

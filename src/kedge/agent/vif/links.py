@@ -7,6 +7,7 @@ that uses them, and what happens there happens one at a time.
 import errno
 import fcntl
 import os
+import socket
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,7 @@ _IFF_VNET_HDR = 0x4000
 _IFF_MULTI_QUEUE = 0x0100
 _IFF_UP = 0x1
 _IFF_ALLMULTI = 0x200
+_S_TAG = 0x88A8
 
 _NUD_REACHABLE = (
     0x02  # For a bridge: an entry like a learned one, which ages and which a frame from elsewhere moves.
@@ -304,6 +306,13 @@ def _silence(name: str) -> None:
         path.write_text(value)
 
 
+def _vlan_id(data: Any) -> int | None:
+    """The id of an IEEE 802.1Q VLAN; a provider's tag (802.1ad) is another thing."""
+    vlan_id: int | None = data.get_attr("IFLA_VLAN_ID")
+    protocol = data.get_attr("IFLA_VLAN_PROTOCOL")
+    return None if protocol in (_S_TAG, socket.htons(_S_TAG)) else vlan_id
+
+
 def _link(message: Any) -> Link:
     info = message.get_attr("IFLA_LINKINFO")
     kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
@@ -322,7 +331,7 @@ def _link(message: Any) -> Link:
         master=message.get_attr("IFLA_MASTER"),
         # The parent of a device whose other end is in another namespace is an index there, not here.
         parent=message.get_attr("IFLA_LINK") if message.get_attr("IFLA_LINK_NETNSID") is None else None,
-        vlan_id=data.get_attr("IFLA_VLAN_ID") if data and kind == "vlan" else None,
+        vlan_id=_vlan_id(data) if data and kind == "vlan" else None,
         multi_queue=bool(data.get_attr("IFLA_TUN_MULTI_QUEUE")) if data and kind == "tun" else False,
         # A tap has a carrier as long as somebody has it open.
         is_open=bool(message.get_attr("IFLA_CARRIER")) if kind == "tun" else False,

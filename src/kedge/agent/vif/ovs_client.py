@@ -26,7 +26,7 @@ _RUNDIR = "/var/run/openvswitch"
 # The columns that `look` reads of each table.
 _COLUMNS = {
     "Bridge": "name,fail_mode,datapath_type,external_ids,ports",
-    "Port": "_uuid,name,tag,external_ids,interfaces",
+    "Port": "_uuid,name,tag,trunks,vlan_mode,external_ids,interfaces",
     "Interface": "_uuid,ofport,error,options",
 }
 
@@ -52,6 +52,8 @@ class Port:
     number: int | None
     error: str
     peer: str | None
+    trunks: tuple[int, ...] = ()
+    vlan_mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,8 @@ def _port(row: Mapping[str, Any], bridge: str, interface: Mapping[str, Any]) -> 
         number=number if isinstance(number, int) and number > 0 else None,
         error=interface["error"] if isinstance(interface["error"], str) else "",
         peer=interface["options"].get("peer"),
+        trunks=tuple(_many(row["trunks"])),
+        vlan_mode=row["vlan_mode"] if isinstance(row["vlan_mode"], str) else "",
     )
 
 
