@@ -9,6 +9,7 @@ from kedge.agent_client import AgentClient
 from kedge.model.agent_api import VifReport
 from kedge.model.domain import VifState
 from kedge.model.errors import HostFailure
+from kedge.model.host import HostBackend
 from kedge.model.network import Vif
 
 
@@ -38,6 +39,9 @@ class NotedVifs:
 
     def states(self, vifs: Iterable[Vif]) -> dict[str, VifState]:
         return {} if self.fails else {vif.port_id: self.state(vif) for vif in vifs}
+
+    def as_it_is(self, backend: HostBackend) -> HostBackend:
+        return backend
 
     def mend(self, vif: Vif, queues: int = 1) -> VifState:
         self.mended.append((vif.port_id, queues))

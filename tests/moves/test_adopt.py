@@ -1,6 +1,7 @@
 """Servers that were made without Kedge: adopted as they are, and then moved like any other."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ import pytest
 
 from kedge.lab import image, tour
 from kedge.lab.cloud import Cloud
+from kedge.lab.sniff import Sniffer
 from kedge.model.errors import BadRequest
 
 pytestmark = pytest.mark.lab
@@ -31,10 +33,21 @@ OVS = (
 def start_by_hand(cloud: Cloud, host: str, interface: str) -> str:
     """A VM as its owner made it, with virsh."""
     uuid = str(uuid4())
-    xml = image.domain_xml("by-hand", uuid, [(MAC, f"{ADDRESS}/24")], [interface.format(mac=MAC)])
+    console = f"<graphics type='vnc' autoport='yes' listen='{cloud.lab.hosts[host].address}'/>"
+    nics = [interface.format(mac=MAC)]
+    xml = image.domain_xml("by-hand", uuid, [(MAC, f"{ADDRESS}/24")], [*nics, console])
     cloud.lab.hosts[host].virsh("create", "/dev/stdin", text_input=xml)
     cloud.wait_for(lambda: tour.answers(cloud, ADDRESS), "the VM", tour.BOOT_S)
     return uuid
+
+
+def listens(cloud: Cloud, host: str, uuid: str) -> str:
+    """The address on which the VM's console can be reached on this host."""
+    node = cloud.lab.hosts[host]
+    address, _, display = node.virsh("vncdisplay", uuid).stdout.strip().rpartition(":")
+    listening = node.run(["ss", "-Hltn", f"sport = :{5900 + int(display)}"]).stdout
+    assert f"{address}:" in listening
+    return address
 
 
 def port_status(cloud: Cloud, adopted: dict[str, Any]) -> str:
@@ -89,6 +102,10 @@ def test_adopt_and_move(
         assert hop.tcp_alive
         assert hop.continuous
         assert left == []
+        assert listens(cloud, destination, uuid) == cloud.lab.hosts[destination].address
+        if interface is BRIDGE:
+            (there,) = cloud.post(f"/kedge/v1/servers/{uuid}/plan", {"host": host})["ports"]
+            assert "in Linux bridge br0," in there["plug"]
     finally:
         cloud.delete(f"/kedge/v1/servers/{uuid}")
 
@@ -107,3 +124,61 @@ def test_what_cannot_be_told_is_refused(cloud: Cloud) -> None:
     finally:
         host.virsh("destroy", uuid)
         host.shell("ip link del br-odd")
+
+
+BY_NETWORK = (
+    "<interface type='network'><mac address='{mac}'/><source network='corp' portgroup='{portgroup}'/>"
+    "<model type='virtio'/></interface>"
+)
+OVS_NETWORK = """<network><name>corp</name><forward mode='bridge'/><bridge name='br-physnet1'/>
+<virtualport type='openvswitch'/><portgroup name='tagged'><vlan><tag id='42'/></vlan></portgroup>
+<portgroup name='slow'><bandwidth><outbound average='500'/></bandwidth></portgroup></network>"""
+ISOLATING_NETWORK = """<network><name>corp</name><forward mode='bridge'/><bridge name='br0'/><port isolated='yes'/>
+<portgroup name='any'/></network>"""
+
+
+@contextmanager
+def adopted_from_network(cloud: Cloud, host: str, network: str, portgroup: str) -> Iterator[dict[str, Any]]:
+    """A VM on a real <network> of libvirt's, which Kedge adopts."""
+    node, uuid = cloud.lab.hosts[host], str(uuid4())
+    node.virsh("net-create", "/dev/stdin", text_input=network)
+    try:
+        nic = BY_NETWORK.format(mac=MAC, portgroup=portgroup)
+        xml = image.domain_xml("by-network", uuid, [(MAC, f"{ADDRESS}/24")], [nic])
+        node.virsh("create", "/dev/stdin", text_input=xml)
+        assert "<vlan>" not in node.virsh("dumpxml", "--migratable", uuid).stdout
+        adopted = cloud.post("/kedge/v1/servers/adopt", {"host": host, "domain": "by-network"})
+        try:
+            yield adopted
+        finally:
+            cloud.delete(f"/kedge/v1/servers/{uuid}")
+    finally:
+        node.virsh("destroy", uuid, check=False)
+        node.virsh("net-destroy", "corp")
+
+
+def test_the_vlan_of_a_portgroup_goes_along(cloud: Cloud) -> None:
+    on_the_wire = Sniffer(cloud.lab.fabric, "h4-phys1", source=MAC)
+    with adopted_from_network(cloud, "h3", OVS_NETWORK, "tagged") as adopted:
+        server, (port,) = adopted["server"], adopted["ports"]
+        network = cloud.get(f"/network/v2.0/networks/{port['network_id']}")["network"]
+        assert network["provider:segmentation_id"] == 42
+        migration = cloud.migrate(server["id"], "h4")
+        assert migration["status"] == "completed", migration["error"]
+        heard = [frame.vlan for frame in on_the_wire.stop() if not frame.outgoing]
+        assert set(heard) == {42}
+
+
+def test_the_bandwidth_of_a_portgroup_goes_along(cloud: Cloud) -> None:
+    with adopted_from_network(cloud, "h3", OVS_NETWORK, "slow") as adopted:
+        plan = cloud.post(f"/kedge/v1/servers/{adopted['server']['id']}/plan", {"host": "h5"})
+        assert plan["obstacles"] == []
+        assert "<outbound average='500'/>" in plan["xml_after"]
+
+
+@pytest.mark.usefixtures("linux_bridge")
+def test_the_isolation_by_a_network_is_an_obstacle(cloud: Cloud) -> None:
+    with adopted_from_network(cloud, "h5", ISOLATING_NETWORK, "any") as adopted:
+        plan = cloud.post(f"/kedge/v1/servers/{adopted['server']['id']}/plan", {"host": "h3"})
+        (obstacle,) = plan["obstacles"]
+        assert "is isolated from the other ports of its bridge" in obstacle

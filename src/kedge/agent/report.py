@@ -14,6 +14,7 @@ from kedge.agent.vif_orders import VifOrders
 from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.domain import DomainState, VifState
 from kedge.model.errors import KedgeError
+from kedge.model.host import HostBackend
 from kedge.model.network import Vif
 from kedge.wire import AnyPeer, Peer
 from kedge.wire_version import kedge_version
@@ -50,7 +51,7 @@ class Reports:
         return HostReport(
             host=self._config.host,
             url=self._config.own_url,
-            backends=self._backends,
+            backends=self._backends_now(),
             libvirt_uri=self._config.libvirt_uri,
             migrate_uri=self._config.migrate_uri,
             graphics_address=self._config.consoles,
@@ -62,6 +63,13 @@ class Reports:
             version=kedge_version(),
             now_ns=time.time_ns(),
         )
+
+    def _backends_now(self) -> tuple[HostBackend, ...]:
+        try:
+            return tuple(self._vifs.as_it_is(backend) for backend in self._backends)
+        except KedgeError as error:
+            log.debug("reporting without the host's bridges", error=str(error))
+            return self._backends
 
     def _domains(self) -> dict[str, DomainState]:
         try:

@@ -9,6 +9,7 @@ from kedge.agent.epochs import Epochs
 from kedge.agent.vif import Pluggers
 from kedge.model.agent_api import PlugOrder, VifReport
 from kedge.model.domain import VifState
+from kedge.model.host import HostBackend
 from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
 
@@ -74,6 +75,10 @@ class VifOrders:
     def state(self, vif: Vif, target: str) -> VifState:
         """The state of a VIF that Kedge did not plug, and whose device is `target`."""
         return self._vifs.state(vif, target)
+
+    def as_it_is(self, backend: HostBackend) -> HostBackend:
+        """A configured backend as the host shows it now."""
+        return self._vifs.as_it_is(backend)
 
     def network(self) -> HostNetwork:
         """How the host's devices hang together."""

@@ -10,12 +10,15 @@ class HostBackend:
 
     `mappings` goes from a physical network to what carries it here: for macvtap and linuxbridge an
     interface (`eth1`), for openvswitch a bridge (`br-physnet1`). `mtus` holds the MTU in bytes of what
-    carries each physical network, where the agent could read it.
+    carries each physical network, where the agent could read it. `bridges` holds, for linuxbridge, the bridges of
+    somebody's own that VIFs go into, because a segment's interface is in them: by `physnet1` for the flat segment,
+    by `physnet1.100` for a VLAN.
     """
 
     driver: str
     mappings: Mapping[str, str] = field(default_factory=dict)
     mtus: Mapping[str, int] = field(default_factory=dict)
+    bridges: Mapping[str, str] = field(default_factory=dict)
     integration_bridge: str = "br-int"
     datapath_type: str = "system"
     hybrid_plug: bool = False

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kedge.model.host import HostBackend
 from kedge.model.host_network import SwitchPort, VlanDevice
 
 from .vif_world import INTERFACE, World, cases, run
@@ -30,6 +31,10 @@ def test_a_vlan_device_is_known_whatever_its_name(host: World) -> None:
     )
     seen = host.pluggers.network()
     assert seen.vlans == {"storage": VlanDevice(INTERFACE, 7), "eth1.7": VlanDevice(INTERFACE, 9)}
+    run("ip", "link", "add", "br9", "type", "bridge")
+    run("ip", "link", "set", "storage", "master", "br9")
+    bridge = HostBackend("linuxbridge", {"physnet1": INTERFACE})
+    assert host.pluggers.as_it_is(bridge).bridges == {"physnet1.7": "br9"}
 
 
 @cases(lambda case: case.name == "bridge-flat")
@@ -39,6 +44,20 @@ def test_a_bridge_has_its_members(host: World) -> None:
     seen = host.pluggers.network()
     assert seen.bridges == {"br9": (INTERFACE,)}
     assert seen.switch_ports == {}
+
+
+@cases(lambda case: case.name == "bridge-flat")
+def test_the_bridge_that_vifs_go_into_is_told_before_they_do(host: World) -> None:
+    assert host.pluggers.as_it_is(host.case.backend).bridges == {}
+    run("ip", "link", "add", "br9", "type", "bridge")
+    run("ip", "link", "set", INTERFACE, "master", "br9")
+    assert host.pluggers.as_it_is(host.case.backend).bridges == {"physnet1": "br9"}
+
+
+@cases(lambda case: case.name == "bridge-flat")
+def test_a_bridge_of_kedges_own_goes_with_its_network(host: World) -> None:
+    host.pluggers.plug(host.vif())
+    assert host.pluggers.as_it_is(host.case.backend).bridges == {}
 
 
 @cases(lambda case: case.name == "ovs-native-flat")

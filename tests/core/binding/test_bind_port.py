@@ -1,5 +1,7 @@
 """How ports are bound: every driver with every kind of network, and every reason why not."""
 
+from dataclasses import replace
+
 import pytest
 
 from kedge.core.binding import Bound, Refused, bind_port, drivers
@@ -160,3 +162,19 @@ def test_the_drivers_are_found_by_name() -> None:
         assert isinstance(answer, Bound)
         assert answer.driver == name
         assert isinstance(bind(PORT, network(), HostBackend(name)), Refused)
+
+
+@pytest.mark.parametrize(
+    ("segment", "bridges", "expected"),
+    [
+        (FLAT, {"physnet1": "br0"}, "br0"),
+        (VLAN, {"physnet1": "br0", "physnet1.100": "br-storage"}, "br-storage"),
+        (VLAN, {"physnet1": "br0"}, "brq1747ecff-83"),
+        (FLAT, {"physnet1.100": "br-storage", "physnet2": "br2"}, "brq1747ecff-83"),
+    ],
+)
+def test_a_bridge_that_holds_the_segment_already_is_the_one(
+    segment: Segment, bridges: dict[str, str], expected: str
+) -> None:
+    bound = bind_port(PORT, network(segment), host(replace(BRIDGE, bridges=bridges)))
+    assert bound.vif_details["bridge_name"] == expected

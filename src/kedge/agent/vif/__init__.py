@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import entry_points
 from threading import RLock
@@ -19,7 +20,7 @@ from . import ovs_client
 from .base import Loose, Plugger, carrier
 from .host_network import host_network
 from .links import Link, Links
-from .linuxbridge import BridgePlugger
+from .linuxbridge import BridgePlugger, bridges_of_others
 from .macvtap import MacvtapPlugger
 from .openvswitch import OvsPlugger
 
@@ -113,6 +114,12 @@ class Pluggers:
         """How the host's devices hang together, Kedge's or not."""
         with self._one_look():
             return host_network(self._links)
+
+    def as_it_is(self, backend: HostBackend) -> HostBackend:
+        """A configured backend with the bridges that are there now."""
+        if backend.driver != BridgePlugger.driver:
+            return backend
+        return replace(backend, bridges=bridges_of_others(self._links, backend))
 
     def unplug(self, port_id: str) -> None:
         """Remove what Kedge made here for the port, by whichever plugger."""

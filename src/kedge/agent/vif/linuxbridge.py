@@ -144,6 +144,23 @@ class BridgePlugger:
             )
 
 
+def bridges_of_others(links: Links, backend: HostBackend) -> dict[str, str]:
+    """What `HostBackend.bridges` says: the bridges not made by Kedge that hold an interface of a segment."""
+    devices = {link.index: link for link in links.all()}
+    carriers = {device: physical_network for physical_network, device in backend.mappings.items()}
+    found = {}
+    for link in devices.values():
+        bridge = devices.get(link.master or 0)
+        if bridge is None or bridge.kind != "bridge" or bridge.alias.startswith(NETWORK_MARK):
+            continue
+        below = devices.get(link.parent or 0)
+        if link.name in carriers:
+            found[carriers[link.name]] = bridge.name
+        elif link.vlan_id is not None and below is not None and below.name in carriers:
+            found[f"{carriers[below.name]}.{link.vlan_id}"] = bridge.name
+    return found
+
+
 def _is_unused_bridge(link: Link, devices: Sequence[Link]) -> bool:
     if not link.alias.startswith(NETWORK_MARK):
         return False
