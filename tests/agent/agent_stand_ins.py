@@ -40,6 +40,9 @@ class NotedVifs:
     def states(self, vifs: Iterable[Vif]) -> dict[str, VifState]:
         return {} if self.fails else {vif.port_id: self.state(vif) for vif in vifs}
 
+    def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
+        return frozenset({vif.mac_address})
+
     def as_it_is(self, backend: HostBackend) -> HostBackend:
         return backend
 

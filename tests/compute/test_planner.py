@@ -397,3 +397,33 @@ def test_a_console_listens_on_the_destinations_address(world: ComputeWorld) -> N
     world["h1"].graphics_address = "192.0.2.99"
     assert world.tools.planner.plan(server, "h3").possible
     assert "listen='h3.example'" in migrated_xml(world, server, "h3")
+
+
+OWN, OTHER, VIRTUAL = "own", "52:54:00:0b:0b:01", "00:00:5e:00:01:0a"
+
+
+@pytest.mark.parametrize(
+    ("macs", "model", "destination", "possible"),
+    [
+        ((), "virtio", "h1", True),
+        ((OWN,), "virtio", "h1", True),
+        ((OWN, VIRTUAL), "virtio", "h1", False),
+        ((OWN, VIRTUAL), "virtio", "h3", True),
+        ((OTHER,), "virtio", "h1", True),
+        ((OTHER,), "e1000", "h1", False),
+        ((OTHER, VIRTUAL), "virtio", "h1", False),
+    ],
+)
+def test_a_guest_that_sends_as_another_mac(
+    world: ComputeWorld, macs: tuple[str, ...], model: str, destination: str, possible: bool
+) -> None:
+    server = world.server("h5", nics=("flat",))
+    (port,) = world.ports(server)
+    domain = world["h5"].holds[server.id]
+    world["h5"].holds[server.id] = replace(domain, xml=domain.xml.replace("type='virtio'", f"type='{model}'"))
+    world["h5"].macs[port.id] = tuple(port.mac_address if mac == OWN else mac for mac in macs)
+    obstacles = world.tools.planner.plan(server, destination).obstacles
+    assert (obstacles == ()) is possible
+    for obstacle in obstacles:
+        assert f"NIC {port.mac_address}: the guest was heard to send as " in obstacle
+        assert macs[-1] in obstacle

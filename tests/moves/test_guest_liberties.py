@@ -12,6 +12,7 @@ from kedge.lab.connection import run_in_guest
 pytestmark = pytest.mark.lab
 
 ADDRESS, ADDRESS6, OBSERVER6 = "198.51.100.40", "2001:db8::40", "2001:db8::fe"
+ROUTER, ROUTER_MAC = "198.51.100.41", "00:00:5e:00:01:0a"  # RFC 5798, 7.3
 BOND_MACS = ("52:54:00:0b:0d:01", "52:54:00:0b:0d:02")
 
 
@@ -69,3 +70,27 @@ def test_ipv6_and_bonding_survive_a_move_to_macvtap(cloud: Cloud, vm: dict[str, 
     assert (port["binding:host_id"], port["status"]) == ("h2", "ACTIVE")
     move(cloud, vm, "h3")
     assert neighbour(cloud, ADDRESS6) == BOND_MACS[1]
+
+
+def test_a_vrrp_router_stays_where_its_mac_is_received(cloud: Cloud, vm: dict[str, Any]) -> None:
+    for command in (
+        "insmod /modules/macvlan.ko",
+        "ip link add link eth0 name vrrp type macvlan",
+        f"ip link set vrrp address {ROUTER_MAC}",
+        f"ip addr add {ROUTER}/24 dev vrrp",
+        "ip link set vrrp up",
+    ):
+        guest(cloud, command)
+    cloud.lab.observer.run(["ip", "neigh", "replace", ROUTER, "lladdr", ROUTER_MAC, "dev", "eth1"])
+    try:
+        for host in ("h5", "h3", "h4"):
+            if host != "h5":
+                move(cloud, vm, host)
+            cloud.wait_for(lambda: tour.answers(cloud, ROUTER), "the virtual router")
+            # What the master sends every second; a ping from a router's own address would have its NIC's MAC.
+            guest(cloud, f"arping -U -c 1 -I vrrp {ROUTER}")
+            plan = cloud.post(f"/kedge/v1/servers/{vm['id']}/plan", {"host": "h1"})
+            (obstacle,) = plan["obstacles"]
+            assert f"NIC {vm['mac']}: the guest was heard to send as {ROUTER_MAC}" in obstacle
+    finally:
+        cloud.lab.observer.run(["ip", "neigh", "del", ROUTER, "dev", "eth1"])

@@ -71,6 +71,7 @@ class Observer:
             paused_at_ns=moments.paused_at_ns,
             resumed_at_ns=moments.resumed_at_ns,
             vifs=self._vif_states(uuid, look, request.vifs) if request.check_vifs else {},
+            macs=self._macs(uuid, look, request.vifs) if request.macs else {},
             frames=self._frames.times(request.vifs, request.migration_id),
             now_ns=time.time_ns(),
         )
@@ -87,6 +88,13 @@ class Observer:
             if target is not None:
                 states[vif.port_id] = self._vifs.state(vif, target)
         return states
+
+    def _macs(self, uuid: str, look: Look, vifs: Sequence[Vif]) -> dict[str, tuple[str, ...]]:
+        targets = self._targets(uuid, look)
+        return {
+            vif.port_id: tuple(sorted(self._vifs.heard(vif, targets.get(vif.mac_address.lower()))))
+            for vif in vifs
+        }
 
     def _targets(self, uuid: str, look: Look) -> dict[str, str]:
         """The device of each of the domain's interfaces by MAC, as libvirt has it now."""

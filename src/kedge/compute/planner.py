@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from kedge.core.describe import describe
 from kedge.core.domain_xml import (
     NicChange,
+    attachments,
     guest_visible_differences,
     listens_on_its_host,
     rewrite,
@@ -13,9 +14,10 @@ from kedge.core.domain_xml import (
     with_graphics_moved,
     with_what_networks_gave,
 )
+from kedge.core.guest_macs import guest_macs_obstacle
 from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState
-from kedge.model.errors import CannotBind, CannotMigrate, KedgeError
+from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError
 from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
 from kedge.model.server import Plan, PortPlan, Server
 from kedge.network.service import NetworkService
@@ -51,6 +53,8 @@ class Planner:
         for port in ports:
             self._think_of_port(port, server.host, destination, thoughts)
         before, after = self._xml(server, destination, thoughts)
+        if before:
+            self._think_of_guests_macs(server, before, thoughts)
         return Plan(
             server=server,
             source=server.host,
@@ -143,6 +147,26 @@ class Planner:
                 obstacle=obstacle,
             )
         )
+
+    def _think_of_guests_macs(self, server: Server, xml: str, thoughts: _Thoughts) -> None:
+        """Obstacles for NICs on which the guest sends as another MAC, if their targets would not take that."""
+        try:
+            nics = attachments(xml)
+        except BadRequest:
+            return  # Who rewrites it says so.
+        vifs = tuple(change.source for change in thoughts.changes if change.source)
+        request = ObserveRequest(vifs, check_vifs=False, macs=True)
+        try:
+            heard = self._agents.agent(server.host).observe(server.id, request).macs
+        except KedgeError as error:
+            thoughts.obstacles.append(f"source {server.host}: {error}")
+            return
+        for change in thoughts.changes:
+            nic = next((nic for nic in nics if nic.mac == change.target.mac_address.lower()), None)
+            follows = nic is not None and nic.model == "virtio" and nic.trusts_guest
+            reason = guest_macs_obstacle(change.target, heard.get(change.target.port_id, ()), follows=follows)
+            if reason:
+                thoughts.obstacles.append(f"NIC {change.target.mac_address}: {reason}")
 
     def _xml(self, server: Server, destination: str, thoughts: _Thoughts) -> tuple[str, str]:
         """The domain XML before and after; what is in its way joins the obstacles."""

@@ -101,14 +101,16 @@ class ObserveRequest:
     """Asks for a `HostView`. `wait_ms` > 0 answers only when something changes from `seen`, or when time is up.
 
     `check_vifs` says whether the VIFs are looked at too: that takes a while on a switch, and nothing depends
-    on it while memory is copied. `seen` is a `HostView.domain`/`job`/`transfer` triple as the caller last saw
-    it. `watch` starts the watching of the VM's frames on these VIFs' devices, which the view's `frames` report.
+    on it while memory is copied. `macs` asks for the MACs that the guest sends as. `seen` is a
+    `HostView.domain`/`job`/`transfer` triple as the caller last saw it. `watch` starts the watching of the VM's
+    frames on these VIFs' devices, which the view's `frames` report.
     """
 
     vifs: tuple[Vif, ...] = ()
     migration_id: str | None = None
     watch: bool = False
     check_vifs: bool = True
+    macs: bool = False
     wait_ms: int = 0
     seen: str = ""
 

@@ -71,7 +71,8 @@ class FrameTimes:
 class HostView:
     """One look at a host, about one server.
 
-    `vifs` has an entry for each port asked about. `now_ns` is the host's real-time clock when it looked.
+    `vifs` has an entry for each port asked about, and so has `macs`, if they were asked for: the MACs that the
+    guest was heard to send as on its NIC. `now_ns` is the host's real-time clock when it looked.
     """
 
     domain: DomainState = DomainState.ABSENT
@@ -84,6 +85,7 @@ class HostView:
     paused_at_ns: int | None = None  # when libvirt reported the source paused for the switchover
     resumed_at_ns: int | None = None  # when libvirt reported the VM running here
     vifs: Mapping[str, VifState] = field(default_factory=dict)
+    macs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     frames: Mapping[str, FrameTimes] = field(default_factory=dict)
     now_ns: int = 0
 

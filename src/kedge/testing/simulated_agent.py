@@ -322,6 +322,11 @@ class SimulatedAgent:
             paused_at_ns=host.paused_ns.get(uuid),
             resumed_at_ns=host.resumed_ns.get(uuid),
             vifs={vif.port_id: host.vif_state(vif) for vif in request.vifs if request.check_vifs},
+            macs={
+                vif.port_id: host.macs.get(vif.port_id, (vif.mac_address,))
+                for vif in request.vifs
+                if request.macs
+            },
             frames={port_id: times for port_id, times in frames.items() if times is not None},
             now_ns=host.now_ns(),
         )

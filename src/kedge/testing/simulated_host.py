@@ -38,6 +38,7 @@ class SimulatedHost:
         network: how its devices hang together, for adopting.
         migratable: the text that migrates, by UUID, where it is another than the live one.
         graphics_address: where VMs' consoles listen.
+        macs: the MACs that guests send as, by port, where another than the NIC's own.
         announced: ports that were announced from here.
         paused_ns, resumed_ns: when a domain was paused for a migration, or came to run after one.
         clock_skew_ns: how far its clock is ahead of the true one.
@@ -54,6 +55,7 @@ class SimulatedHost:
         self.network = HostNetwork()
         self.migratable: dict[str, str] = {}
         self.graphics_address = f"{name}.example"
+        self.macs: dict[str, tuple[str, ...]] = {}
         self.announced: list[str] = []
         self.paused_ns: dict[str, int] = {}
         self.resumed_ns: dict[str, int] = {}

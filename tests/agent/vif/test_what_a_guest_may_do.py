@@ -36,3 +36,23 @@ def test_a_macvtap_whose_mac_libvirt_changed_for_its_guest_is_still_the_ports(ho
         host.pluggers.unplug(vm.vif.port_id)
         (link,) = json.loads(run("ip", "-j", "link", "show", str(name)))
         assert not link.get("ifalias")
+
+
+@cases(lambda case: case.name in ("bridge-flat", "ovs-native-flat", "ovs-hybrid-vlan"))
+def test_the_macs_are_heard_that_a_guest_sends_as(host: World) -> None:
+    with host.vm_plugged() as vm:
+        assert host.pluggers.heard(vm.vif) == frozenset()
+        host.wire.send("ff:ff:ff:ff:ff:ff", "not the guest", host.case.vlan)
+        vm.send("ff:ff:ff:ff:ff:ff", "as itself")
+        vm.mac = ANOTHER_MAC
+        vm.send("ff:ff:ff:ff:ff:ff", "as another")
+        assert len(host.wire.heard()) == 2
+        assert host.pluggers.heard(vm.vif) == {vm.vif.mac_address, ANOTHER_MAC}
+
+
+@cases(lambda case: case.name == "macvtap-flat")
+def test_a_macvtap_receives_for_the_mac_that_it_has(host: World) -> None:
+    with host.vm_plugged() as vm:
+        assert host.pluggers.heard(vm.vif) == {vm.vif.mac_address}
+        run("ip", "link", "set", str(host.pluggers.device(vm.vif)), "address", ANOTHER_MAC)
+        assert host.pluggers.heard(vm.vif) == {ANOTHER_MAC}

@@ -43,7 +43,7 @@ MAC = "<mac address='FA:16:3E:11:22:33'/>"
         ),
         (
             "<interface type='direct'><source dev='eth1' mode='bridge'/><mtu size='large'/></interface>",
-            Attachment(kind="direct", source_dev="eth1", mode="bridge"),
+            Attachment(kind="direct", source_dev="eth1", mode="bridge", trusts_guest=False),
         ),
         ("<interface/>", Attachment(kind="")),
     ],

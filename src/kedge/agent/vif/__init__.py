@@ -106,6 +106,10 @@ class Pluggers:
         """The device on which the VM's own frames can be seen."""
         return self._of(vif).device(vif, target)
 
+    def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
+        """The MACs that the guest sends as."""
+        return self._of(vif).heard(vif, target)
+
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
         """Send frames in the VM's name so that the local switch and the fabric learn its place."""
         self._of(vif).inject(vif, frames, target)

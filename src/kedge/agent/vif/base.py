@@ -83,6 +83,13 @@ class Plugger(Protocol):
         """
         ...
 
+    def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
+        """The MACs that the guest sends as, in lower case, as the host's switch has heard and not forgotten them.
+
+        Both Open vSwitch and Linux bridge forget after 300 s. A macvtap has one, the one that it receives for.
+        """
+        ...
+
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
         """Send Ethernet frames with the VM's source MAC so that the local switch and the fabric learn its place.
 

@@ -40,7 +40,9 @@ _S_TAG = 0x88A8
 _NUD_REACHABLE = (
     0x02  # For a bridge: an entry like a learned one, which ages and which a frame from elsewhere moves.
 )
+_NUD_PERMANENT = 0x80  # The bridge's own addresses, and those that somebody entered for good.
 _NTF_MASTER = 0x04
+_AF_BRIDGE = 7
 
 _DIRECTIONS = (0xFFFFFFF2, 0xFFFFFFF3)  # The two hooks of a clsact: in and out.
 
@@ -246,9 +248,28 @@ class Links:
         self._do(
             f"enter {mac} at {port.name}",
             lambda: self._ip.neigh(
-                "replace", family=7, ifindex=port.index, lladdr=mac, state=_NUD_REACHABLE, flags=_NTF_MASTER
+                "replace",
+                family=_AF_BRIDGE,
+                ifindex=port.index,
+                lladdr=mac,
+                state=_NUD_REACHABLE,
+                flags=_NTF_MASTER,
             ),
         )
+
+    def heard(self, port: Link) -> frozenset[str]:
+        """The MACs that the bridge which `port` is in has learned behind it."""
+
+        def look() -> frozenset[str]:
+            return frozenset(
+                entry.get_attr("NDA_LLADDR")
+                for entry in self._ip.get_neighbours(family=_AF_BRIDGE)
+                if entry["ifindex"] == port.index
+                and entry.get_attr("NDA_MASTER") == port.master
+                and not entry["state"] & _NUD_PERMANENT
+            )
+
+        return self._do(f"look at what is behind {port.name}", look)
 
     def attach(self, link: Link, program: int, name: str) -> None:
         """Run a loaded eBPF program on each frame that comes in on a device or goes out of it, before all else."""

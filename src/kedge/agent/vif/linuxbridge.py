@@ -67,6 +67,11 @@ class BridgePlugger:
         link = self._links.find(target or vif.tap_name)
         return link.name if link else None
 
+    def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
+        """See `Plugger.heard`."""
+        link = self._links.find(target or vif.tap_name)
+        return self._links.heard(link) if link else frozenset()
+
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
         """See `Plugger.inject`.
 

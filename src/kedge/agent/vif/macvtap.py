@@ -71,6 +71,11 @@ class MacvtapPlugger:
         macvtap = _macvtap(self._links.all(), parent, vif.port_id, vif.mac_address, target)
         return macvtap.name if macvtap else None
 
+    def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
+        """See `Plugger.heard`."""
+        link = self._links.find(self.device(vif, target) or "")
+        return frozenset({link.mac}) if link else frozenset()
+
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
         """See `Plugger.inject`. A macvtap's place is known on its host; only the fabric must learn it."""
         parent = self._parent(vif)

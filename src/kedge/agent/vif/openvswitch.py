@@ -69,6 +69,11 @@ class OvsPlugger:
         link = self._links.find(target or vif.tap_name)
         return link.name if link else None
 
+    def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
+        """See `Plugger.heard`."""
+        port = ovs.look().ports.get(_port_name(vif, target))
+        return ovs.heard(port.bridge, port.number) if port and port.number is not None else frozenset()
+
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
         """See `Plugger.inject`; the bridges switch the frames as if the VM had sent them, and learn from them."""
         name = _port_name(vif, target)

@@ -171,6 +171,13 @@ def packet_out(bridge: str, in_port: int, frames: Sequence[bytes]) -> None:
     _run(_ofctl("packet-out", bridge, str(in_port), "NORMAL", *(frame.hex() for frame in frames)))
 
 
+def heard(bridge: str, number: int) -> frozenset[str]:
+    """The MACs that `bridge` has learned on its port of this OpenFlow number."""
+    table = _run(["ovs-appctl", f"--timeout={TIMEOUT_S}", "fdb/show", bridge]).splitlines()[1:]
+    rows = (line.split() for line in table)  # port, VLAN, MAC, age
+    return frozenset(row[2] for row in rows if row[0] == str(number))
+
+
 def quoted(value: str) -> str:
     """A string as the clients take it wherever a value is expected."""
     return json.dumps(value)

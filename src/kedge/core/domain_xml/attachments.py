@@ -8,6 +8,7 @@ from lxml import etree
 from kedge.model.network import Vif, VifType
 
 from .parse import parse
+from .rx_filter import trusts_guest
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Attachment:
         vlan_tags: VLAN ids that libvirt sets on the port.
         mtu: in bytes, as the guest is told.
         queues: number of queue pairs.
+        trusts_guest: whether the guest may change what it receives; see `rx_filter`.
         alias: the name of the NIC; one that starts with `ua-` was chosen by whoever made the domain.
     """
 
@@ -41,6 +43,7 @@ class Attachment:
     mtu: int | None = None
     queues: int = 1
     alias: str | None = None
+    trusts_guest: bool = True
 
 
 def attachments(xml: str) -> list[Attachment]:
@@ -81,6 +84,7 @@ def attachment(interface: etree._Element) -> Attachment:
         mtu=_number(_get(interface, "mtu", "size")),
         queues=_number(_get(interface, "driver", "queues")) or 1,
         alias=_get(interface, "alias", "name"),
+        trusts_guest=trusts_guest(interface),
     )
 
 

@@ -26,7 +26,7 @@ kernel=$(PYTHONPATH="$here/../../.." /usr/bin/python3 -m kedge.lab.kernel "$cach
 echo "guest: building the initramfs"
 mkdir -p root/bin root/proc root/sys root/dev root/modules
 cp /bin/busybox root/bin/busybox
-for applet in sh mount insmod ip cat basename dirname usleep; do
+for applet in sh mount insmod ip cat basename dirname usleep arping; do
     ln -s busybox "root/bin/$applet"
 done
 cp "$here/init" root/init
