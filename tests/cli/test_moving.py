@@ -41,7 +41,7 @@ def test_a_plan_shows_bindings_plugging_and_the_difference(cli: Kedge) -> None:
         "macvtap eth1",
         "ovs (hybrid) br-int",
         "veth to Open vSwitch br-int",
-        "\n-    <interface type='direct'>",
+        "\n-    <interface type='direct' trustGuestRxFilters='yes'>",
         "\n+    <interface type='ethernet'>",
         "It can move to h4.",
         "Nothing was stored or plugged.",
