@@ -49,7 +49,7 @@ def _read(terminal: int) -> bytes:
 def test_a_plan_in_colour(cli: Kedge) -> None:
     cli.server()
     said = on_terminal(cli, "plan", "vm1", "--to", "h3", COLUMNS="200")
-    assert re.search(r"\x1b\[31m- +<interface type='direct'>", said)
+    assert re.search(r"\x1b\[31m- +<interface type='direct' trustGuestRxFilters='yes'>", said)
     assert re.search(r"\x1b\[32m\+ +<interface type='ethernet'>", said)
     assert re.search(r"\x1b\[36m@@", said)
     assert "\x1b[32mIt can move to h3." in said
