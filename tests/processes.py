@@ -21,17 +21,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(config: ControlPlaneConfig, directory: Path) -> Iterator[str]:
-    """`kedge serve` with this configuration, on a port of its own; gives the URL that clients use."""
+def serving(config: ControlPlaneConfig, directory: Path, *, descriptors: int | None = None) -> Iterator[str]:
+    """`kedge serve` with this configuration, on a port of its own; gives the URL that clients use.
+
+    `descriptors` is how many it may have open, where that is not this process's limit.
+    """
     port = free_port()
     file = directory / "kedge.toml"
     places = {"listen": f"127.0.0.1:{port}", "socket": str(config.socket or "")}
     file.write_text(_toml(asdict(config) | places))
     log = directory / "kedge.log"
+    limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
+    command = [*limited, sys.executable, "-m", "kedge", "serve", "--config", str(file)]
     with log.open("a") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kedge", "serve", "--config", str(file)], stdout=out, stderr=out
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=out)
     try:
         _wait_for(port, process, log)
         yield f"{'https' if config.certificate else 'http'}://127.0.0.1:{port}"
@@ -52,14 +55,14 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
             time.sleep(0.05)
 
 
-def _toml(values: dict[str, Any]) -> str:
+def _toml(values: dict[str, Any], section: str = "") -> str:
     plain = {
         name: value for name, value in values.items() if value is not None and not isinstance(value, dict)
     }
     lines = [f"{name} = {_value(value)}" for name, value in plain.items()]
-    for name, section in values.items():
-        if isinstance(section, dict):
-            lines += [f"[{name}]", _toml(section)]
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += [f"[{section}{name}]", _toml(value, f"{section}{name}.")]
     return "\n".join(lines)
 
 

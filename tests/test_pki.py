@@ -12,7 +12,7 @@ from cryptography import x509
 
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
-from kedge.tls_server import peer_of
+from kedge.serving.protocol import holder_of
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_both_sides_know_each_other(authority: CertificateAuthority, tmp_path: P
     agent = authority.issue("h1", Role.AGENT, ["127.0.0.1"], tmp_path)
     control = authority.issue("control", Role.CONTROL, ["127.0.0.1"], tmp_path)
     at_server, at_client = handshake(server_context(agent), client_context(control))
-    assert peer_of(at_server) == {"name": "control", "role": "control"}
-    assert peer_of(at_client) == {"name": "h1", "role": "agent"}
+    assert holder_of(at_server) == {"name": "control", "role": "control"}
+    assert holder_of(at_client) == {"name": "h1", "role": "agent"}
 
 
 def test_a_certificate_of_another_authority_is_refused(
@@ -86,7 +86,7 @@ def test_a_client_checks_the_address(authority: CertificateAuthority, tmp_path: 
     _, at_client = handshake(server_context(agent), client_context(control), "192.0.2.12")
     assert isinstance(at_client, ssl.SSLCertVerificationError)
     _, at_client = handshake(server_context(agent), client_context(control), "192.0.2.11")
-    assert peer_of(at_client)["name"] == "h1"
+    assert holder_of(at_client)["name"] == "h1"
 
 
 def test_an_old_tls_is_refused(authority: CertificateAuthority, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_certificate_is_renewed_by_issuing_it_again(
     )
     assert certificate_of(again).serial_number != serial
     at_server, at_client = handshake(server_context(again), old_context)
-    assert peer_of(at_server) == peer_of(at_client) == {"name": "h1", "role": "agent"}
+    assert holder_of(at_server) == holder_of(at_client) == {"name": "h1", "role": "agent"}
 
 
 def test_a_certificate_is_valid_now_and_not_forever(authority: CertificateAuthority, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import warnings
 from typing import Any, Protocol
 
 from kedge.model.errors import BadRequest
+from kedge.tls import hardened
 
 
 class Service(Protocol):
@@ -37,6 +38,7 @@ def service(cloud: str, service_type: str, version: str | None = None) -> tuple[
             warnings.simplefilter("ignore")
             region = OpenStackConfig().get_one(cloud=cloud)
             session = region.get_session()
+            _harden(session)
     except ConfigException as error:
         raise BadRequest(f"Cloud {cloud!r} can't be used: {error}") from error
     adapter = Adapter(
@@ -48,3 +50,17 @@ def service(cloud: str, service_type: str, version: str | None = None) -> tuple[
         version=version,
     )
     return adapter, str(region.get_auth_args().get("auth_url", ""))
+
+
+def _harden(session: Any) -> None:
+    from keystoneauth1.session import TCPKeepAliveAdapter  # noqa: PLC0415 - as above
+    from urllib3.util import create_urllib3_context  # noqa: PLC0415
+
+    class Hardened(TCPKeepAliveAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            # The session sets by itself whom it trusts, which may be another authority, or everybody.
+            context = hardened(create_urllib3_context())
+            context.check_hostname = False  # which urllib3 does, unless `verify` in clouds.yaml is false
+            super().init_poolmanager(*args, ssl_context=context, **kwargs)
+
+    session.session.mount("https://", Hardened())

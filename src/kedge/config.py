@@ -27,6 +27,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from kedge.model.errors import BadRequest
+from kedge.serving.limits import ListenersLimits
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -117,6 +118,7 @@ class ControlPlaneConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     events: EventsConfig = field(default_factory=EventsConfig)
+    limits: ListenersLimits = field(default_factory=ListenersLimits)
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):

@@ -38,6 +38,7 @@ from kedge.network.nova import Nova
 from kedge.network.nova_events import NovaEvents, nova_of
 from kedge.network.service import HostRegistry
 from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
+from kedge.serving import Limits, fitted
 from kedge.store import open_database, upgrade
 from kedge.tls_server import Listener, serve
 from kedge.wire_version import SameWire
@@ -190,14 +191,20 @@ def _listeners(config: ControlPlaneConfig, own: Credentials) -> list[Listener]:
     tls = client_tls(config.certificate, config.key)
     if clients and tls is None:
         warn_of_plain_text(clients[0])
+    of_clients, of_agents, of_socket = _limits(config)
     listeners = []
     if clients:
-        listeners.append(Listener.tcp(*clients, tls=tls))
+        listeners.append(Listener.tcp(*clients, tls=tls, limits=of_clients))
     if for_agents:
-        listeners.append(Listener.tcp(*for_agents, tls=server_context(own), name=AGENTS))
+        listeners.append(Listener.tcp(*for_agents, tls=server_context(own), name=AGENTS, limits=of_agents))
     if config.socket is not None:
-        listeners.append(Listener.unix(config.socket))
+        listeners.append(Listener.unix(config.socket, limits=of_socket))
     return listeners
+
+
+def _limits(config: ControlPlaneConfig) -> list[Limits]:
+    limits = config.limits
+    return fitted([limits.clients, limits.agents, limits.socket])
 
 
 def _split(address: str) -> tuple[str, int]:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kedge.model.errors import BadRequest, Conflict, NotFound
+from kedge.tls import hardened
 
 _CA_YEARS = 10
 _CERTIFICATE_DAYS = 730
@@ -201,7 +202,7 @@ def _both_sides(context: ssl.SSLContext, credentials: Credentials) -> ssl.SSLCon
     for path in (credentials.certificate, credentials.key, credentials.ca):
         if not path.is_file():
             raise NotFound(f"the certificate file {path} is missing; make it with `kedge pki issue`")
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    hardened(context).minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     try:
         context.load_cert_chain(credentials.certificate, credentials.key)

@@ -3,8 +3,8 @@
 On a listener with TLS, `scope["kedge.peer"]` is `{"name": common name, "role": organizational unit}` of the
 client's certificate, and `scope["kedge.listener"]` is always the listener's name, so an application can tell
 its owner on the Unix socket from a stranger on TCP. `scope["kedge.closing"]` is an `asyncio.Event` that is set when
-the server wants to end: answers that have no end of their own should. uvicorn itself shows no certificate to the
-application, which is the first reason for the protocol class here.
+the server wants to end: answers that have no end of their own should. How much a caller may take, and for how long,
+are the listener's limits, which `kedge.serving` holds to.
 """
 
 import asyncio
@@ -25,32 +25,41 @@ from typing import Any
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kedge.model.errors import HostFailure
+from kedge.serving import Limits
+from kedge.serving.door import Door
+from kedge.serving.protocol import BoundedHttp
 
 # A long-poll that is still open when the process ends is cut off after this.
 _GRACE_S = 5
-_FAREWELL_S = 0.2
 _SWITCH_S = 0.0005
-_PEER = "kedge.peer"
-_LISTENER = "kedge.listener"
-_CLOSING = "kedge.closing"
+_STARTUP_FAILURE = 3  # as uvicorn's
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A bound socket, and the TLS context if it speaks TLS. Several processes may serve it, forked from its `maker`."""
+    """A bound socket, its limits, and the TLS context if it speaks TLS.
+
+    Several processes may serve it, forked from its `maker`.
+    """
 
     name: str
     socket: socket.socket
     tls: ssl.SSLContext | None = None
     path: Path | None = None
+    limits: Limits = field(default_factory=Limits)
     maker: int = field(default_factory=os.getpid)
 
     @classmethod
     def tcp(
-        cls, address: str, port: int, *, tls: ssl.SSLContext | None = None, name: str = "tcp"
+        cls,
+        address: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        name: str = "tcp",
+        limits: Limits | None = None,
     ) -> "Listener":
         """Listen on TCP; port 0 takes a free one. Raises HostFailure when the address is in use or not here."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -61,10 +70,12 @@ class Listener:
         # Every connection inherits it. Head and body of an answer are written apart, and without this the body
         # waits for the client's acknowledgement of the head, which systems delay by 40 ms.
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(name, server, tls)
+        return cls(name, server, tls, limits=limits or Limits())
 
     @classmethod
-    def unix(cls, path: Path, *, mode: int = 0o600, name: str = "unix") -> "Listener":
+    def unix(
+        cls, path: Path, *, mode: int = 0o600, name: str = "unix", limits: Limits | None = None
+    ) -> "Listener":
         """Listen on a Unix socket that only users with `mode` can open; a stale one is replaced.
 
         Raises HostFailure when another process listens there, or `path` is something else.
@@ -80,7 +91,7 @@ class Listener:
         except OSError as error:
             server.close()
             raise HostFailure(f"can't listen on {path}: {error.strerror or error}") from error
-        return cls(name, server, path=path)
+        return cls(name, server, path=path, limits=limits or Limits())
 
     def remove(self) -> None:
         """Close the socket; the process that made it also removes a Unix socket's file."""
@@ -126,7 +137,10 @@ def running(
 async def _serve(
     app: Any, listeners: Sequence[Listener], on_stop: Callable[[], None] | None, stop: threading.Event | None
 ) -> None:
-    servers = [_Server(_config(app, listener, first=index == 0)) for index, listener in enumerate(listeners)]
+    servers = [
+        _Server(_config(app, listener, first=index == 0), listener)
+        for index, listener in enumerate(listeners)
+    ]
 
     def end() -> None:
         if on_stop is not None and not any(server.should_exit for server in servers):
@@ -155,59 +169,55 @@ async def _serve(
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to `serve`, which has several of these to stop."""
+    """Leaves the signals to `serve`, which has several of these to stop, and the accepting to a `Door`."""
+
+    def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
+        super().__init__(config)
+        self._listener = listener
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own, which leaves accepting to the loop."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(_STARTUP_FAILURE)
+        listener = self._listener
+
+        def made(refused: Callable[[str], None], lost: Callable[[], None]) -> BoundedHttp:
+            return BoundedHttp(
+                self.config,
+                self.server_state,
+                self.lifespan.state,
+                name=listener.name,
+                limits=listener.limits,
+                refused=refused,
+                lost=lost,
+            )
+
+        door = Door(listener.name, listener.socket, listener.tls, listener.limits, made)
+        self.servers = [door]  # type: ignore[list-item]
+        door.open()
+        self.started = True
+
 
 def _config(app: Any, listener: Listener, *, first: bool) -> uvicorn.Config:
-    class Protocol(HttpToolsProtocol):
-        """Puts the listener's name and the client's certificate into each request's scope."""
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self.closing = asyncio.Event()
-            extra: dict[str, Any] = {_LISTENER: listener.name, _CLOSING: self.closing}
-            connection = transport.get_extra_info("ssl_object")
-            if connection is not None:
-                extra[_PEER] = peer_of(connection.getpeercert() or {})
-            inner = self.app
-
-            async def with_peer(scope: Any, receive: Any, send: Any) -> None:
-                await inner({**scope, **extra}, receive, send)
-
-            self.app = with_peer
-
-        def shutdown(self) -> None:
-            """End an idle connection for good: TLS would wait half a minute for the client's farewell."""
-            super().shutdown()
-            self.closing.set()
-            if self.transport.is_closing():
-                self.loop.call_later(_FAREWELL_S, self.transport.abort)
-
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=BoundedHttp,
         ws="none",
         # The application starts and ends once, however many sockets it is served on.
         lifespan="auto" if first else "off",
         log_config=None,
         access_log=False,
         proxy_headers=False,
-        timeout_keep_alive=60,
+        timeout_keep_alive=listener.limits.idle_s,  # type: ignore[arg-type]  # it goes to call_later
         timeout_graceful_shutdown=_GRACE_S,
     )
     config.load()
-    config.ssl = listener.tls
     return config
-
-
-def peer_of(certificate: Any) -> dict[str, str]:
-    """Name and role of a certificate as `ssl.SSLSocket.getpeercert` returns it; empty where it has none."""
-    subject = {key: value for part in certificate.get("subject", ()) for key, value in part}
-    return {"name": subject.get("commonName", ""), "role": subject.get("organizationalUnitName", "")}
 
 
 def _remove_stale(path: Path) -> None:

@@ -36,6 +36,7 @@ from pydantic import (
 from kedge.model.errors import BadRequest
 from kedge.model.host import HostBackend
 from kedge.pki import Credentials
+from kedge.serving import AgentLimits
 
 _NET = Path("/sys/class/net")
 
@@ -123,6 +124,7 @@ class AgentConfig(BaseModel):
     migrate_uri: Uri
     graphics_address: IpAddress | None = None
     url: Https | None = None  # how the control plane reaches this agent, where that is not `listen`
+    limits: AgentLimits = Field(default_factory=AgentLimits)
     backend: Annotated[tuple[BackendConfig, ...], AfterValidator(_not_none)]
 
     @model_validator(mode="after")

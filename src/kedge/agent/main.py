@@ -10,6 +10,7 @@ from kedge.agent.config import load
 from kedge.agent.vif import Pluggers
 from kedge.logs import log_to_stderr
 from kedge.pki import server_context
+from kedge.serving import fitted
 from kedge.tls_server import Listener, serve
 
 log = structlog.get_logger(__name__)
@@ -22,7 +23,8 @@ def run(config_path: Path) -> None:
     config.state_dir.mkdir(parents=True, exist_ok=True)
     tls = server_context(config.credentials)
     agent = Agent(config, Pluggers(config.backends()))
-    listener = Listener.tcp(config.address, config.port, tls=tls, name="control")
+    (limits,) = fitted([config.limits])
+    listener = Listener.tcp(config.address, config.port, tls=tls, name="control", limits=limits)
     agent.start()
     log.info("agent serves", host=config.host, listen=config.listen)
     try:

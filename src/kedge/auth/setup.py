@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from kedge.config import AuthConfig
 from kedge.model.errors import BadRequest
+from kedge.tls import hardened
 
 from .guard import Guard, Strategy
 from .http_basic import HttpBasic
@@ -50,8 +51,7 @@ def client_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | N
     """TLS for clients, by the files of a certificate (with its chain) and its key; None without. Raises BadRequest."""
     if certificate is None or key is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = hardened(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     try:
         context.load_cert_chain(certificate, key)
     except OSError as error:

@@ -11,6 +11,7 @@ import httpx2
 import typer
 
 from kedge.model.errors import BadRequest, KedgeError
+from kedge.tls import hardened
 
 from .exits import NoControlPlane
 
@@ -137,7 +138,11 @@ def _client(url: str) -> httpx2.Client:
     scheme, _, rest = url.partition("://")
     if scheme not in {"http", "https"} or not rest:
         raise BadRequest(f"{url!r} is no control plane's URL; give {ADDRESS} or {_UNIX}{SOCKET}.")
-    verify = True if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    verify = (
+        hardened(httpx2.create_ssl_context(trust_env=False))
+        if scheme == "https"
+        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
     try:
         return httpx2.Client(base_url=url, verify=verify, trust_env=False)
     except httpx2.InvalidURL as error:
