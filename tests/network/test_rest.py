@@ -123,5 +123,8 @@ def test_the_pools_of_a_subnet_leave_the_gateway_out(
 
 def test_unknown_paths_and_methods(api: TestClient, port: dict[str, Any]) -> None:
     refused(api.get("colours"), 404, "HTTPNotFound", "The resource could not be found.")
-    refused(api.post(f"ports/{port['id']}/bindings/h1/activate"), 405, "HTTPMethodNotAllowed")
+    answer = api.post(f"ports/{port['id']}/bindings/h1/activate")
+    refused(answer, 405, "HTTPMethodNotAllowed")
+    assert answer.headers["Allow"] == "PUT"
+    assert api.patch(f"ports/{port['id']}").headers["Allow"] == "DELETE, GET, PUT"
     refused(api.put(f"ports/{port['id']}/bindings/h1/deactivate"), 404, "HTTPNotFound")

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.schema import CheckConstraint
 
-from kedge.model.errors import BadRequest
+from kedge.model.errors import BadRequest, Conflict
 from kedge.store import open_database, reading, transaction, upgrade
 from kedge.store.columns import Base
 from kedge.store.tables import (
@@ -104,6 +104,15 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
     upgrade(engine)
     with reading(engine) as session:
         assert session.scalar(select(func.count()).select_from(NetworkRow)) == 1
+
+
+def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0003.*Install that version again"):
+        upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
 
 
 def test_two_active_bindings_of_a_port_are_refused(engine: Engine) -> None:

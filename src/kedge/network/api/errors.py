@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
 from kedge.store import in_words, is_trouble
@@ -62,7 +63,10 @@ def install_error_handlers(app: FastAPI) -> None:
         if isinstance(error, RequestRefused):
             return _answer(request, error.status_code, "BadRequest", error.kind, error.detail)
         name, message = _HTTP_ERRORS.get(error.status_code, ("HTTPException", str(error.detail)))
-        return _answer(request, error.status_code, name, name, message)
+        answer = _answer(request, error.status_code, name, name, message)
+        if error.status_code == 405:
+            answer.headers["Allow"] = ", ".join(_allowed(request))
+        return answer
 
     @app.exception_handler(OperationalError)
     def on_database(request: Request, error: OperationalError) -> JSONResponse:
@@ -86,6 +90,16 @@ def _answer(request: Request, status: int, own: str, neutron: str, message: str)
     else:
         body = {"error": {"type": own, "message": message}}
     return JSONResponse(body, status)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that this path has, which a 405 has to name (RFC 9110, section 15.5.6)."""
+    return sorted(
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    )
 
 
 def _is_neutrons(request: Request) -> bool:
