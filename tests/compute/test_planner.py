@@ -427,3 +427,26 @@ def test_a_guest_that_sends_as_another_mac(
     for obstacle in obstacles:
         assert f"NIC {port.mac_address}: the guest was heard to send as " in obstacle
         assert macs[-1] in obstacle
+
+
+def test_a_plan_shows_no_secret_and_the_transfer_keeps_it(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    domain = world["h1"].holds[server.id]
+    console = "<graphics type='vnc' port='-1' passwd='hunter2'/></devices>"
+    world["h1"].holds[server.id] = replace(domain, xml=domain.xml.replace("</devices>", console))
+    plan = world.tools.planner.plan(server, "h3")
+    assert plan.possible, plan.obstacles
+    assert "hunter2" not in repr(plan)
+    assert "passwd='(not shown)'" in plan.xml_before
+    assert "passwd='(not shown)'" in plan.xml_after
+    assert "passwd='hunter2'" in migrated_xml(world, server, "h3")
+
+
+def test_a_servers_record_keeps_no_secret(world: ComputeWorld) -> None:
+    server = Server("77777777-0000-4000-8000-000000000000", "vm7", "h1", "ACTIVE")
+    world.tools.servers.add(
+        server, "<domain><devices><graphics type='vnc' passwd='hunter2'/></devices></domain>"
+    )
+    with world.engine.connect() as connection:
+        (stored,) = connection.execute(text("SELECT xml FROM servers WHERE name = 'vm7'")).one()
+    assert "hunter2" not in stored

@@ -13,6 +13,7 @@ from kedge.core.domain_xml import (
     uses_networks,
     with_graphics_moved,
     with_what_networks_gave,
+    without_secrets,
 )
 from kedge.core.guest_macs import guest_macs_obstacle
 from kedge.model.agent_api import ObserveRequest
@@ -55,6 +56,7 @@ class Planner:
         before, after = self._xml(server, destination, thoughts)
         if before:
             self._think_of_guests_macs(server, before, thoughts)
+        before, after = _shown(before), _shown(after)
         return Plan(
             server=server,
             source=server.host,
@@ -206,6 +208,17 @@ class Planner:
         if reasons:
             raise CannotMigrate(f"The domain can't be what it is on {destination}", reasons)
         return after
+
+
+def _shown(xml: str) -> str:
+    """The XML for people, readers among them; the transfer has its own from `destination_xml`.
+
+    What can't be read may hold a secret anywhere, so nothing of it is shown.
+    """
+    try:
+        return without_secrets(xml) if xml else ""
+    except BadRequest:
+        return ""
 
 
 def _rewritten(xml: str, changes: list[NicChange]) -> str:

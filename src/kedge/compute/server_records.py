@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Engine, or_, select
 
+from kedge.core.domain_xml import without_secrets
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.server import Server
 from kedge.store import now, reading, transaction
@@ -37,7 +38,8 @@ class ServerRecords:
         return _server(rows[0])
 
     def add(self, server: Server, xml: str) -> None:
-        """Store a new server. Raises Conflict if the id or the name is taken."""
+        """Store a new server, its XML without secrets. Raises Conflict if the id or the name is taken."""
+        kept = without_secrets(xml)
         with transaction(self._engine) as session:
             taken = session.scalars(
                 select(ServerRow).where(or_(ServerRow.id == server.id, ServerRow.name == server.name))
@@ -45,7 +47,7 @@ class ServerRecords:
             if taken is not None:
                 raise Conflict(f"There is a server {taken.name!r} ({taken.id}) on {taken.host} already.")
             at = now(self._engine)
-            session.add(ServerRow(**asdict(server), xml=xml, created_at=at, updated_at=at))
+            session.add(ServerRow(**asdict(server), xml=kept, created_at=at, updated_at=at))
 
     def change(self, server_id: str, *, status: str | None = None, host: str | None = None) -> None:
         """Change a server's status or host; one that was deleted meanwhile stays deleted."""

@@ -12,6 +12,7 @@ from .guest_abi import guest_visible_differences
 from .match import NicChange
 from .parse import parse
 from .rewrite import rewrite
+from .secrets import without_secrets
 
 __all__ = [
     "Attachment",
@@ -30,4 +31,5 @@ __all__ = [
     "uses_networks",
     "with_graphics_moved",
     "with_what_networks_gave",
+    "without_secrets",
 ]
