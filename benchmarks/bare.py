@@ -57,7 +57,7 @@ class BareVm:
         }
         own = Credentials(PKI / "control.pem", PKI / "control.key", PKI / "ca.pem")
         tls = client_context(own)
-        self._clients = {name: AgentClient(host.url, tls) for name, host in self._hosts.items()}
+        self._clients = {name: AgentClient(host.url, tls, host=name) for name, host in self._hosts.items()}
         # A namespace is entered by thread; this one stays in the control plane's.
         self._control = ThreadPoolExecutor(1, initializer=netns.setns, initargs=(cloud.lab.control.netns,))
         networks = tour.make_networks(cloud)

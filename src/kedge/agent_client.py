@@ -27,9 +27,12 @@ _LOOK_S, _ACT_S = 10.0, 60.0
 class AgentClient:
     """Speaks to one agent. Thread-safe; keeps its connections open."""
 
-    def __init__(self, url: str, context: ssl.SSLContext | None, *, host: str = "") -> None:
-        """`context` is a client context with a `control` certificate; `host` is for messages."""
-        self._peer = Peer(f"the agent of {host}" if host else "the agent", url, context)
+    def __init__(self, url: str, context: ssl.SSLContext | None, *, host: str) -> None:
+        """`context` is a client context with a `control` certificate.
+
+        What answers at `url` must have the certificate of `host`: an agent may have reported another's address.
+        """
+        self._peer = Peer(f"the agent of {host}", url, context, holder=host)
 
     def close(self) -> None:
         """Close the connections."""

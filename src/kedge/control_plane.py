@@ -95,7 +95,7 @@ def control_plane(
     engine = open_database(config.database_url)
     upgrade(engine)
     network = networking(config.network, engine)
-    agents = Agents(network.hosts, lambda url: cast(Agent, AgentClient(url, to_agents)))
+    agents = Agents(network.hosts, lambda host, url: cast(Agent, AgentClient(url, to_agents, host=host)))
     records = ServerRecords(engine)
     planner = Planner(network.service, agents)
     tools = Tools(records, MigrationRecords(engine), network.service, agents, planner)

@@ -61,9 +61,16 @@ def error_from(body: Mapping[str, Any]) -> errors.KedgeError:
 class Peer:
     """The other end of a mutual-TLS connection. Thread-safe; connections are kept open between calls."""
 
-    def __init__(self, name: str, url: str, context: ssl.SSLContext | None) -> None:
-        """`name` is how messages call the other side ("the agent of h1")."""
+    def __init__(
+        self, name: str, url: str, context: ssl.SSLContext | None, *, holder: str | None = None
+    ) -> None:
+        """`name` is how messages call the other side ("the agent of h1").
+
+        With `holder`, its certificate has to be the one of that name, whatever address the URL has.
+        """
         self._name = name
+        # TLS checks the certificate against this name instead of the address (each certificate names its holder).
+        self._extensions = {} if holder is None else {"sni_hostname": holder}
         self._url = url
         # An idle connection is given up before uvicorn's side of it would be, so no request meets a closed one.
         limits = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20.0)
@@ -93,7 +100,13 @@ class Peer:
         timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0))
         try:
             answer = self._client.request(
-                method, path, content=content, params=params, headers=headers, timeout=timeout
+                method,
+                path,
+                content=content,
+                params=params,
+                headers=headers,
+                timeout=timeout,
+                extensions=self._extensions,
             )
         except httpx2.HTTPError as error:
             reason = str(error) or type(error).__name__

@@ -221,13 +221,26 @@ def test_addresses_and_bodies_have_to_agree(running_agent: Running, uuid: str, v
 def test_only_the_control_planes_certificate_is_obeyed(running_agent: Running, tmp_path: Path) -> None:
     url = str(running_agent.client._peer._url)
     other = CertificateAuthority.open(tmp_path / "ca").issue("h2", Role.AGENT, [], tmp_path)
-    neighbour = AgentClient(url, client_context(other))
+    neighbour = AgentClient(url, client_context(other), host="h1")
     with pytest.raises(Forbidden, match="only the control plane"):
         neighbour.vifs()
     neighbour.close()
     foreign = CertificateAuthority.create(tmp_path / "foreign")
     mine = foreign.issue("control", Role.CONTROL, ["127.0.0.1"], tmp_path / "foreign")
-    stranger = AgentClient(url, client_context(mine))
+    stranger = AgentClient(url, client_context(mine), host="h1")
     with pytest.raises(Unreachable):
         stranger.vifs()
     stranger.close()
+
+
+def test_orders_go_to_the_host_that_is_meant_and_to_no_other(running_agent: Running, tmp_path: Path) -> None:
+    """h2 has reported the address of h1's agent: an order for h2 must not be carried out on h1."""
+    url = str(running_agent.client._peer._url)
+    own = CertificateAuthority.open(tmp_path / "ca").issue("control", Role.CONTROL, [], tmp_path)
+    misled = AgentClient(url, client_context(own), host="h2")
+    with pytest.raises(Unreachable, match=r"the agent of h2.*not valid for 'h2'"):
+        misled.vifs()
+    misled.close()
+    right = AgentClient(url, client_context(own), host="h1")
+    assert right.vifs() == []
+    right.close()

@@ -126,7 +126,7 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
     LocalNetworkService(engine, clock=lambda: an_hour_ago).record_host(report_of("dead"))
     for host in BACKENDS.keys() - {"dead"}:
         network.record_host(report_of(host))
-    agents = Agents(network, lambda url: fleet.agent(url.removeprefix("fake://")))
+    agents = Agents(network, lambda _, url: fleet.agent(url.removeprefix("fake://")))
     records = ServerRecords(engine)
     tools = Tools(records, MigrationRecords(engine), network, agents, Planner(network, agents))
     conductor = Conductor(tools, claims_in(engine), poll_s=0.05)

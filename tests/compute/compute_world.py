@@ -131,7 +131,7 @@ class ComputeWorld:
         self.fabric.registry = self.service(self._of_hosts)
         self.fabric.reporting = False
         self.network = self.service(self.engine)
-        self.agents = Agents(self.network, lambda url: cast(Agent, self.fabric.connect(url)))
+        self.agents = Agents(self.network, lambda _, url: cast(Agent, self.fabric.connect(url)))
         self.servers = Servers(ServerRecords(self.engine), self.network, self.agents)
         self.tools = self.new_tools()
 
@@ -152,7 +152,7 @@ class ComputeWorld:
         """What a conductor that has just been started works with."""
         around = (interrupter or Interrupter()).around
         network = cast(LocalNetworkService, around(self.network, "network"))
-        agents = Agents(network, lambda url: cast(Agent, around(self.fabric.connect(url), "agent")))
+        agents = Agents(network, lambda _, url: cast(Agent, around(self.fabric.connect(url), "agent")))
         return Tools(
             servers=cast(ServerRecords, around(ServerRecords(self.engine), "servers")),
             migrations=cast(MigrationRecords, around(MigrationRecords(self.engine), "migrations")),

@@ -44,7 +44,7 @@ def engine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
 def taken(engine: Engine, *, told: bool = False) -> Census:
     network = LocalNetworkService(engine)
     fabric = SimulatedFabric(network)
-    agents = Agents(network, lambda url: cast(Agent, fabric.connect(url)))
+    agents = Agents(network, lambda _, url: cast(Agent, fabric.connect(url)))
     return CensusTaker(network, network, network, agents, told=told).take()
 
 

@@ -474,13 +474,13 @@ def test_a_change_is_reported_at_once(site: Site, machine: Machine) -> None:
 def test_only_the_control_plane_is_let_in(site: Site) -> None:
     url = f"https://{site.lab.hosts['h1'].address}:{PORT}"
     other = Credentials(site.directory / "h2.pem", site.directory / "h2.key", site.directory / "ca.pem")
-    neighbour = AgentClient(url, client_context(other))
+    neighbour = AgentClient(url, client_context(other), host="h1")
     with pytest.raises(Forbidden):
         neighbour.host()
     neighbour.close()
     foreign = CertificateAuthority.create(site.directory / "foreign")
     mine = foreign.issue("control", Role.CONTROL, [], site.directory / "foreign")
-    stranger = AgentClient(url, client_context(replace(mine, ca=site.directory / "ca.pem")))
+    stranger = AgentClient(url, client_context(replace(mine, ca=site.directory / "ca.pem")), host="h1")
     with pytest.raises(Unreachable):
         stranger.host()
     stranger.close()

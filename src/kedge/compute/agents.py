@@ -91,10 +91,11 @@ class Agent(Protocol):
 class Agents:
     """Finds a host and its agent by name."""
 
-    def __init__(self, hosts: HostRegistry, connect: Callable[[str], Agent]) -> None:
+    def __init__(self, hosts: HostRegistry, connect: Callable[[str, str], Agent]) -> None:
+        """`connect` makes the client of the agent of a host, from its name and URL."""
         self._hosts = hosts
         self._connect = connect
-        self._connected: dict[str, Agent] = {}
+        self._connected: dict[tuple[str, str], Agent] = {}
 
     def host(self, name: str) -> Host:
         """The host of this name. Raises NotFound, naming those that there are."""
@@ -136,6 +137,7 @@ class Agents:
         url = host.url
         if not url:
             raise Unreachable(f"The agent of host {host.name} has not said where it listens; is it running?")
-        if url not in self._connected:
-            self._connected[url] = self._connect(url)
-        return self._connected[url]
+        wanted = (host.name, url)
+        if wanted not in self._connected:
+            self._connected[wanted] = self._connect(*wanted)
+        return self._connected[wanted]

@@ -1,7 +1,7 @@
 """Hosts in memory, with the transfers between them: what tests of the control plane put in place of a lab.
 
     fabric = SimulatedFabric(network)          # five hosts, one for each kind of backend, that report to it
-    agents = Agents(network, fabric.connect)
+    agents = Agents(network, lambda _, url: fabric.connect(url))
     fabric["h2"].agent.faults.lose_reply("plug")     # something goes wrong
     fabric.break_transfer(Step.PAUSED)
 
