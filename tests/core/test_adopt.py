@@ -268,3 +268,24 @@ def test_the_second_backend_is_asked_too() -> None:
     answer = recognise(VIRTUALPORT, [MACVTAP, OVS], NETWORK)
     assert isinstance(answer, Recognised)
     assert answer.vif_type is VifType.OVS
+
+
+@pytest.mark.parametrize(
+    ("nic", "reason"),
+    [
+        pytest.param(
+            replace(BRIDGED, vlan_tags=(7,)), "<vlan> 7 on a Linux bridge", id="VLAN on a Linux bridge"
+        ),
+        pytest.param(replace(DIRECT, vlan_tags=(7,)), "<vlan> 7 on a macvtap", id="VLAN on a macvtap"),
+        pytest.param(
+            replace(VIRTUALPORT, vlan_tags=(7,), vlan_trunk=True), "VLAN trunk (7)", id="trunk of one VLAN"
+        ),
+        pytest.param(replace(BRIDGED, virtualport_type="midonet"), "'midonet', whose switch", id="midonet"),
+        pytest.param(replace(DIRECT, virtualport_type="802.1Qbg"), "'802.1Qbg', whose switch", id="802.1Qbg"),
+        pytest.param(replace(DIRECT, virtualport_type="802.1Qbh"), "'802.1Qbh', whose switch", id="802.1Qbh"),
+    ],
+)
+def test_what_a_plain_port_would_lose_is_refused(nic: Attachment, reason: str) -> None:
+    answer = recognise(nic, [MACVTAP, OVS, BRIDGE], NETWORK)
+    assert isinstance(answer, str)
+    assert reason in answer

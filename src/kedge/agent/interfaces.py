@@ -2,17 +2,19 @@
 
 from lxml import etree
 
+from kedge.model.mac import normal_mac
+
 # Each place in an <interface> that names its own device, or its port. What <source> names, others may share.
 _NAMES = (("target", "dev"), ("virtualport/parameters", "interfaceid"))
 
 
 def devices_by_mac(xml: str) -> dict[str, str]:
-    """From MAC address (lower case) to the interface's device on this host; an interface without one is left out."""
+    """From MAC address (in its normal form) to the interface's device on this host; an interface without one is left out."""
     found: dict[str, str] = {}
     for interface in _interfaces(xml):
         mac, device = interface.find("mac"), interface.find("target")
         if mac is not None and device is not None and device.get("dev"):
-            found[str(mac.get("address")).lower()] = str(device.get("dev"))
+            found[normal_mac(str(mac.get("address")))] = str(device.get("dev"))
     return found
 
 

@@ -26,15 +26,18 @@ def recognise(nic: Attachment, backends: Sequence[HostBackend], network: HostNet
     `backends` say which device carries which physical network; `network` is what the host's kernel and Open vSwitch
     say, which counts more than what the interface says of a bridge or of tags.
     """
+    unlike = _not_a_port(nic)
+    if unlike:
+        return unlike
     if nic.kind == "direct" and nic.source_dev:
         return _macvtap(nic, nic.source_dev, backends, network)
     port = network.switch_ports.get(nic.target_dev or "")
     if port is not None:
         return _openvswitch(port, backends)
     if nic.virtualport_type == "openvswitch" and nic.source_bridge:
-        if len(nic.vlan_tags) > 1:
-            return _trunk(nic.vlan_tags)
         return _openvswitch(SwitchPort(nic.source_bridge, next(iter(nic.vlan_tags), None)), backends)
+    if nic.vlan_tags:
+        return _bridge_vlan(nic)
     for bridge, members in network.bridges.items():
         if nic.target_dev in members:
             return _linuxbridge(bridge, backends, network)
@@ -43,6 +46,30 @@ def recognise(nic: Attachment, backends: Sequence[HostBackend], network: HostNet
     if nic.kind == "ethernet" and nic.target_dev:
         return f"its tap {nic.target_dev} is in no bridge of the host, neither Linux's nor Open vSwitch's"
     return f"an interface of type {nic.kind!r} can't be adopted"
+
+
+def _not_a_port(nic: Attachment) -> str | None:
+    """Why the interface says that it is no port of one network, wherever it is."""
+    if nic.virtualport_type not in (None, "openvswitch"):
+        return (
+            f"its virtualport is of type {nic.virtualport_type!r}, whose switch Kedge does not know;"
+            " only Open vSwitch's can be adopted"
+        )
+    if nic.vlan_trunk or len(nic.vlan_tags) > 1:
+        return _trunk(nic.vlan_tags)
+    if nic.kind == "direct" and nic.vlan_tags:
+        return (
+            f"it has <vlan> {nic.vlan_tags[0]} on a macvtap; attach it to a VLAN device of the host instead"
+        )
+    return None
+
+
+def _bridge_vlan(nic: Attachment) -> str:
+    """libvirt before 11.0.0 refuses it; since then it sets the VLAN on the bridge's port (vlan_filtering)."""
+    return (
+        f"it has <vlan> {nic.vlan_tags[0]} on a Linux bridge, where an agent's own bridges tell no VLANs apart; attach"
+        " it to a bridge with the host's VLAN device"
+    )
 
 
 def _macvtap(

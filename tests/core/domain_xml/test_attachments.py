@@ -20,6 +20,7 @@ MAC = "<mac address='FA:16:3E:11:22:33'/>"
                 mac="fa:16:3e:11:22:33",
                 source_bridge="br-int",
                 vlan_tags=(5, 6),
+                vlan_trunk=True,
                 virtualport_type="openvswitch",
                 interfaceid="abc",
                 target_dev="vnet3",

@@ -117,3 +117,49 @@ def test_an_isolated_port_is_refused(backend: str) -> None:
 def test_all_reasons_come_at_once() -> None:
     xml = domain(nic(0, FILTER + "<mtu size='9000'/>"), nic(1, FILTER))
     assert len(reasons(xml, changes("ovs-native", "macvtap-eth1"))) == 3
+
+
+@pytest.mark.parametrize(
+    "vlan",
+    [
+        "<vlan trunk='yes'><tag id='7'/></vlan>",
+        "<vlan><tag id='7'/><tag id='8'/></vlan>",
+        "<vlan><tag id='7' nativeMode='untagged'/></vlan>",
+    ],
+)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_vlan_trunk_is_not_made_an_access_port(vlan: str, backend: str) -> None:
+    said = reasons(domain(nic(0, vlan, "bridge")), only(BACKENDS[backend][0]))
+    assert len(said) == 1
+    assert "VLAN trunk (<vlan> with 7" in said[0] and "a NIC for each VLAN" in said[0]
+
+
+def test_a_user_mode_nic_is_refused() -> None:
+    said = reasons(domain(nic(0, "<backend type='passt'/>", "user", "")), only(linuxbridge()[0]))
+    assert len(said) == 1
+    assert "user-mode NIC" in said[0] and "detach it" in said[0]
+
+
+@pytest.mark.parametrize("kind", ["hostdev", "network"])
+def test_of_a_teaming_pair_the_transient_nic_is_to_be_detached(kind: str) -> None:
+    standby = nic(0, "<teaming type='persistent'/><alias name='ua-backup0'/>")
+    transient = nic(
+        0, "<teaming type='transient' persistent='ua-backup0'/>", kind, "<source network='pool'/>"
+    )
+    said = reasons(domain(standby, transient), only(linuxbridge()[0]))
+    assert len(said) == 1
+    assert "detach it, and the server moves with its standby NIC 'ua-backup0'" in said[0]
+    assert "different MAC" not in said[0]
+
+
+def test_a_passed_through_device_of_a_teaming_pair_is_to_be_detached() -> None:
+    hostdev = "<hostdev mode='subsystem' type='pci'><source/><teaming type='transient' persistent='ua-b'/></hostdev>"
+    said = reasons(domain(nic(0), devices=hostdev), only(linuxbridge()[0]))
+    assert len(said) == 1
+    assert "standby NIC 'ua-b'" in said[0]
+
+
+def test_a_mac_of_single_digits_is_the_same_mac() -> None:
+    short = domain("<interface type='ethernet'><mac address='0:1:2:A:b:C'/></interface>")
+    vif = replace(linuxbridge()[0], mac_address="00:01:02:0a:0b:0c")
+    assert f"dev='{vif.tap_name}'" in rewrite(short, only(vif))

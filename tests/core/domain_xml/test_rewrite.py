@@ -151,3 +151,21 @@ def test_the_layout_stays_where_the_host_side_comes_last() -> None:
     assert there == domain("ethernet", TAP).replace("      <model type='virtio'/>\n", "")
     behind = short.replace(MACVTAP, MACVTAP + "      <target dev='macvtap0'/>\n")
     assert move(behind, macvtap("eth1")[0]) == short
+
+
+BANDWIDTHS = {
+    "<bandwidth><inbound floor='50'/></bandwidth>": "",
+    "<bandwidth><inbound floor='50'/><outbound average='9'/></bandwidth>": (
+        "<bandwidth><outbound average='9'/></bandwidth>"
+    ),
+    "<bandwidth><inbound average='7' floor='50'/></bandwidth>": "<bandwidth><inbound average='7'/></bandwidth>",
+}
+
+
+@pytest.mark.parametrize(("said", "left"), BANDWIDTHS.items())
+def test_of_a_floor_that_only_a_libvirt_network_holds_nothing_stays_that_libvirt_refuses(
+    said: str, left: str
+) -> None:
+    moved = move(domain("network", f"      <source network='default'/>{said}\n"), linuxbridge()[0])
+    assert (left or "model") in moved
+    assert "floor" not in moved and ("bandwidth" in moved) is bool(left)

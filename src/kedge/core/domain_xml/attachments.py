@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from kedge.model.mac import normal_mac
 from kedge.model.network import Vif, VifType
 
 from .parse import parse
@@ -17,12 +18,13 @@ class Attachment:
 
     Attributes:
         kind: the interface's type: `ethernet`, `bridge`, `direct`, `network`, `hostdev` …
-        mac: in lower case.
+        mac: in its normal form, as `kedge.model.mac` says.
         target_dev: the device on the host; a running domain's XML also has the names that libvirt chose.
         source_dev, mode: of a `direct` interface.
         source_bridge: of a `bridge` interface, and of a `network` one while the domain runs.
         interfaceid: the Open vSwitch port's, for a `virtualport` that has one.
         vlan_tags: VLAN ids that libvirt sets on the port.
+        vlan_trunk: whether it gets frames of these VLANs tagged (`trunk='yes'`, a `nativeMode`, or more than one id).
         mtu: in bytes, as the guest is told.
         queues: number of queue pairs.
         trusts_guest: whether the guest may change what it receives; see `rx_filter`.
@@ -40,6 +42,7 @@ class Attachment:
     virtualport_type: str | None = None
     interfaceid: str | None = None
     vlan_tags: tuple[int, ...] = ()
+    vlan_trunk: bool = False
     mtu: int | None = None
     queues: int = 1
     alias: str | None = None
@@ -54,7 +57,7 @@ def attachments(xml: str) -> list[Attachment]:
 def nic_of(vif: Vif, nics: Sequence[Attachment]) -> Attachment | None:
     """The NIC that uses a VIF as Kedge plugs it, if one of these does."""
     for nic in nics:
-        if nic.mac != vif.mac_address.lower():
+        if nic.mac != normal_mac(vif.mac_address):
             continue
         if nic.target_dev == vif.tap_name or (vif.vif_type is VifType.MACVTAP and nic.kind == "direct"):
             return nic
@@ -68,10 +71,9 @@ def interfaces(root: etree._Element) -> list[etree._Element]:
 
 def attachment(interface: etree._Element) -> Attachment:
     """What an `<interface>` element says."""
-    mac = _get(interface, "mac", "address")
     return Attachment(
         kind=interface.get("type", ""),
-        mac=mac.lower() if mac else None,
+        mac=mac_of(interface),
         model=_get(interface, "model", "type"),
         target_dev=_get(interface, "target", "dev"),
         source_dev=_get(interface, "source", "dev"),
@@ -81,10 +83,27 @@ def attachment(interface: etree._Element) -> Attachment:
         virtualport_type=_get(interface, "virtualport", "type"),
         interfaceid=_get(interface, "virtualport/parameters", "interfaceid"),
         vlan_tags=tuple(_number(tag.get("id")) or 0 for tag in interface.findall("vlan/tag")),
+        vlan_trunk=_is_trunk(interface),
         mtu=_number(_get(interface, "mtu", "size")),
         queues=_number(_get(interface, "driver", "queues")) or 1,
         alias=_get(interface, "alias", "name"),
         trusts_guest=trusts_guest(interface),
+    )
+
+
+def mac_of(interface: etree._Element) -> str | None:
+    """The MAC address of an `<interface>`, in its normal form."""
+    address = _get(interface, "mac", "address")
+    return normal_mac(address) if address else None
+
+
+def _is_trunk(interface: etree._Element) -> bool:
+    """libvirt makes a trunk of more than one tag by itself (virNetDevVlanParse); a native VLAN is for a trunk."""
+    tags = interface.findall("vlan/tag")
+    return (
+        _get(interface, "vlan", "trunk") == "yes"
+        or len(tags) > 1
+        or any(tag.get("nativeMode") is not None for tag in tags)
     )
 
 

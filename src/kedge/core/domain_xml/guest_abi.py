@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from lxml import etree
 
-from .attachments import interfaces
+from .attachments import interfaces, mac_of
 from .parse import parse
 
 _ADDRESS_DEFAULTS = {"domain": "0", "bus": "0", "slot": "0", "function": "0"}
@@ -55,7 +55,7 @@ def _attributes(path: str) -> Callable[[etree._Element], str]:
 
 
 def _mac(interface: etree._Element) -> str:
-    return _attribute("mac", "address")(interface).lower()
+    return mac_of(interface) or "not set"
 
 
 def _address(interface: etree._Element) -> str:

@@ -9,6 +9,7 @@ from lxml import etree
 
 from kedge.model.network import Vif, VifType
 
+from .attachments import attachment, mac_of
 from .host_side import HostSide, NotPluggable, host_side, libvirt_plugs
 
 _PASSED_THROUGH = ("hostdev", "vdpa")
@@ -16,8 +17,9 @@ _PASSED_THROUGH = ("hostdev", "vdpa")
 
 def passthrough_obstacles(root: etree._Element) -> list[str]:
     """One reason for each device of the host that is passed through to the guest."""
-    devices = root.findall("devices/hostdev")
-    reasons = [
+    devices = [device for device in root.findall("devices/hostdev") if not is_transient(device)]
+    reasons = [_transient_obstacle(device) for device in root.findall("devices/*") if is_transient(device)]
+    reasons += [
         f"a {device.get('type') or device.get('mode') or 'host'} device of the host is passed through to the guest "
         "(<hostdev>), which can't move; detach it first"
         for device in devices
@@ -26,8 +28,27 @@ def passthrough_obstacles(root: etree._Element) -> list[str]:
         f"NIC {_mac(interface)} is a network device of the host that is passed through "
         f"(<interface type='{interface.get('type')}'>), which can't move; detach it first"
         for interface in root.findall("devices/interface")
-        if interface.get("type") in _PASSED_THROUGH
+        if interface.get("type") in _PASSED_THROUGH and not is_transient(interface)
     ]
+
+
+def is_transient(device: etree._Element) -> bool:
+    """Whether it is the half of a `<teaming>` pair that is to be unplugged before a migration.
+
+    libvirt, "Teaming a virtio/hostdev NIC pair": while it is away the guest uses the persistent one.
+    """
+    teaming = device.find("teaming")
+    return teaming is not None and teaming.get("type") == "transient"
+
+
+def _transient_obstacle(device: etree._Element) -> str:
+    teaming = device.find("teaming")
+    standby = teaming.get("persistent") if teaming is not None else None
+    what = f"NIC {_mac(device)}" if device.tag == "interface" else "a passed-through device (<hostdev>)"
+    return (
+        f"{what} is the transient one of a <teaming> pair; detach it, and the server moves with its standby NIC"
+        f"{f' {standby!r}' if standby else ''}. Attach one of the destination's afterwards"
+    )
 
 
 def nic_obstacles(interface: etree._Element, target: Vif) -> list[str]:
@@ -38,6 +59,8 @@ def nic_obstacles(interface: etree._Element, target: Vif) -> list[str]:
     except NotPluggable as error:
         return [f"{nic}: {error}"]
     found = [
+        _user_obstacle(interface),
+        _trunk_obstacle(interface),
         _filter_obstacle(interface, target),
         _isolation_obstacle(interface),
         _mtu_obstacle(interface, target),
@@ -52,9 +75,43 @@ def drop_what_does_not_fit(interface: etree._Element, side: HostSide) -> list[et
     """
     if side.interface_type == "direct":
         _drop_attribute(interface, "backend", "tap")  # libvirt opens a macvtap device by its own path.
-    for inbound in interface.findall("bandwidth/inbound"):
-        inbound.attrib.pop("floor", "")  # It is a promise of a libvirt <network>, which is left behind.
-    return [] if side.interface_type == "bridge" else interface.findall("coalesce")
+    left = _drop_floor(interface)
+    return left if side.interface_type == "bridge" else left + interface.findall("coalesce")
+
+
+def _drop_floor(interface: etree._Element) -> list[etree._Element]:
+    """Take out the promise of a libvirt <network>, which is left behind; the elements of which nothing stays.
+
+    libvirt refuses an <inbound> that has neither `average` nor `floor` (virNetDevBandwidthParseRate).
+    """
+    empty = []
+    for bandwidth in interface.findall("bandwidth"):
+        for inbound in bandwidth.findall("inbound"):
+            inbound.attrib.pop("floor", "")
+            if inbound.get("average") is None:
+                empty.append(bandwidth if bandwidth.find("outbound") is None else inbound)
+    return empty
+
+
+def _user_obstacle(interface: etree._Element) -> str | None:
+    """Its `<ip>`, `<portForward>` and passt's backend mean nothing on a network, and libvirt refuses them there."""
+    if interface.get("type") != "user":
+        return None
+    return (
+        "is a user-mode NIC (<interface type='user'>), whose addresses and forwarded ports QEMU or passt has on its"
+        " host; no network of Kedge can carry it, so detach it, or define it anew on a network"
+    )
+
+
+def _trunk_obstacle(interface: etree._Element) -> str | None:
+    seen = attachment(interface)
+    if not seen.vlan_trunk:
+        return None
+    vlans = ", ".join(map(str, seen.vlan_tags)) or "all"
+    return (
+        f"is a VLAN trunk (<vlan> with {vlans}), and a port is in one network; make it an access port, or a NIC for"
+        " each VLAN"
+    )
 
 
 def _filter_obstacle(interface: etree._Element, target: Vif) -> str | None:
@@ -110,5 +167,4 @@ def _drop_attribute(interface: etree._Element, tag: str, attribute: str) -> None
 
 
 def _mac(interface: etree._Element) -> str:
-    mac = interface.find("mac")
-    return (mac.get("address", "") if mac is not None else "") or "without MAC"
+    return mac_of(interface) or "without MAC"

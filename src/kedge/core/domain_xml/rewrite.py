@@ -15,7 +15,7 @@ from kedge.model.network import Vif
 from .attachments import interfaces
 from .host_side import HOST_SIDE_TAGS, host_side
 from .match import NicChange, match
-from .obstacles import drop_what_does_not_fit, nic_obstacles, passthrough_obstacles
+from .obstacles import drop_what_does_not_fit, is_transient, nic_obstacles, passthrough_obstacles
 from .parse import parse, serialise
 from .rx_filter import set_trust, trusts_guest
 
@@ -39,7 +39,7 @@ def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
     an interface has something that its target can't carry.
     """
     root = parse(xml)
-    found = match(interfaces(root), changes)
+    found = match([nic for nic in interfaces(root) if not is_transient(nic)], changes)
     reasons = passthrough_obstacles(root) + found.reasons
     for interface, change in found.pairs:
         reasons += nic_obstacles(interface, change.target)
