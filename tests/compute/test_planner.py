@@ -213,6 +213,11 @@ def held_there(world: ComputeWorld, server: Server) -> None:
     world["h3"].place(world["h1"].holds[server.id].xml, DomainState.SHUTOFF)
 
 
+def name_is_taken(world: ComputeWorld, server: Server) -> None:
+    xml = world["h1"].holds[server.id].xml
+    world["h3"].place(xml.replace(server.id, "0b5c7d52-5b0e-4c61-9df1-5a1f3a0c0001"), DomainState.SHUTOFF)
+
+
 def with_a_pci_device(world: ComputeWorld, server: Server) -> None:
     change_xml(world, server, "</devices>", "<hostdev mode='subsystem' type='pci'/></devices>")
 
@@ -264,6 +269,7 @@ IN_THE_WAY: dict[str, tuple[Spoil, str, str]] = {
     "not there": (gone, "h3", "is absent on h1"),
     "migrated with virsh": (migrated_by_hand, "h3", "is migrating server vm already"),
     "destination holds it": (held_there, "h3", "h3 holds a domain with this server's UUID (shutoff)"),
+    "name is taken": (name_is_taken, "h3", "another domain on h3 is named vm (shutoff, UUID 0b5c7d52"),
     "PCI device": (with_a_pci_device, "h3", "passed through to the guest"),
     "network filter": (with_a_filter, "h3", "has the network filter 'clean-traffic'"),
 }

@@ -16,6 +16,7 @@ from kedge.core.domain_xml import (
     without_secrets,
 )
 from kedge.core.guest_macs import guest_macs_obstacle
+from kedge.core.obstacles import name_obstacles
 from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError
@@ -54,6 +55,8 @@ class Planner:
         for port in ports:
             self._think_of_port(port, server.host, destination, thoughts)
         before, after = self._xml(server, destination, thoughts)
+        if before:
+            thoughts.obstacles.extend(self._taken(before, server, destination, thoughts.obstacles))
         if before:
             self._think_of_guests_macs(server, before, thoughts)
         before, after = _shown(before), _shown(after)
@@ -187,6 +190,15 @@ class Planner:
         except KedgeError as error:
             thoughts.obstacles.append(str(error))
         return before, ""
+
+    def _taken(self, xml: str, server: Server, destination: str, known: list[str]) -> list[str]:
+        """What the destination has already of what the domain brings along."""
+        if destination == server.host:
+            return []
+        try:
+            return name_obstacles(xml, destination, self._agents.agent(destination).domains())
+        except KedgeError as error:  # XML that can't be read, or an agent that does not answer
+            return [] if known else [f"destination {destination}: {error}"]
 
     def _there(self, server: Server, destination: str, xml: str, changes: list[NicChange]) -> str:
         """The XML for the destination. Raises CannotMigrate with every reason at once."""
