@@ -9,7 +9,7 @@ _NAMES = (("target", "dev"), ("virtualport/parameters", "interfaceid"))
 
 
 def devices_by_mac(xml: str) -> dict[str, str]:
-    """From MAC address (in its normal form) to the interface's device on this host; an interface without one is left out."""
+    """From MAC address, in its normal form, to the device on this host; an interface without one is left out."""
     found: dict[str, str] = {}
     for interface in _interfaces(xml):
         mac, device = interface.find("mac"), interface.find("target")
