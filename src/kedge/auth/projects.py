@@ -42,10 +42,10 @@ class StoredOwners:
         self._engine = engine
 
     def owner(self, collection: str, resource_id: str) -> str | None:
-        """The project of a resource."""
+        """The project of a resource, whose id may be spelled as the API takes it: in capitals too."""
         row = _ROWS[collection]
         with reading(self._engine) as session:
-            return session.scalar(select(row.project_id).where(row.id == resource_id))
+            return session.scalar(select(row.project_id).where(row.id == resource_id.lower()))
 
 
 def check_owner(owners: Owners, project: str, collection: str, resource_id: str) -> None:
@@ -72,6 +72,6 @@ def owned(owners: Owners, project: str, resource: Mapping[str, Any]) -> dict[str
         if resource.get(name, project) != project:
             raise Forbidden(f"rule:{name} is disallowed by policy (you act for project {project})")
     network_id = resource.get("network_id")
-    if isinstance(network_id, str):
-        check_owner(owners, project, "networks", network_id)
+    if isinstance(network_id, str) and owners.owner("networks", network_id) != project:
+        raise NetworkNotFound(network_id)
     return {**{name: value for name, value in resource.items() if name not in _OWNER}, "project_id": project}

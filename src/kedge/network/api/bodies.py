@@ -24,7 +24,7 @@ def _with_example(schema: dict[str, Any], model: type["Body"]) -> None:
 class Body(BaseModel):
     """A part of a request's body."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra=_with_example)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_with_example)
 
     example: ClassVar[dict[str, Any]] = {}
 
