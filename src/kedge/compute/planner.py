@@ -20,6 +20,7 @@ from kedge.core.obstacles import name_obstacles
 from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError
+from kedge.model.mac import normal_mac
 from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
 from kedge.model.server import Plan, PortPlan, Server
 from kedge.network.service import NetworkService
@@ -57,7 +58,6 @@ class Planner:
         before, after = self._xml(server, destination, thoughts)
         if before:
             thoughts.obstacles.extend(self._taken(before, server, destination, thoughts.obstacles))
-        if before:
             self._think_of_guests_macs(server, before, thoughts)
         before, after = _shown(before), _shown(after)
         return Plan(
@@ -167,7 +167,7 @@ class Planner:
             thoughts.obstacles.append(f"source {server.host}: {error}")
             return
         for change in thoughts.changes:
-            nic = next((nic for nic in nics if nic.mac == change.target.mac_address.lower()), None)
+            nic = next((nic for nic in nics if nic.mac == normal_mac(change.target.mac_address)), None)
             follows = nic is not None and nic.model == "virtio" and nic.trusts_guest
             reason = guest_macs_obstacle(change.target, heard.get(change.target.port_id, ()), follows=follows)
             if reason:
