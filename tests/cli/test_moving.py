@@ -328,6 +328,32 @@ def test_a_control_plane_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyP
         progress.follow(cast(ControlPlane, _Restarted(10**9)), UNDER_WAY, Lines(console(), "vm1"))
 
 
+class _Interrupted(_Restarted):
+    """Ctrl-C comes while Python runs a finaliser, which loses what is raised in it."""
+
+    def get(self, path: str, query: object, *, wait_s: float) -> dict[str, object]:
+        class Finaliser:
+            def __del__(self) -> None:
+                signal.raise_signal(signal.SIGINT)
+
+        if self.away:
+            self.away -= 1
+            Finaliser()
+            return UNDER_WAY
+        return super().get(path, query, wait_s=wait_s)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_is_not_lost_in_a_finaliser() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        progress.follow(
+            cast(ControlPlane, _Interrupted(1)),
+            UNDER_WAY,
+            Lines(console(), "vm1"),
+            abort_on_interrupt=False,
+        )
+
+
 def _wait_until_running(cli: Kedge) -> None:
     ends = time.monotonic() + 30
     while time.monotonic() < ends:

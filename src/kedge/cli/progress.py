@@ -61,6 +61,7 @@ def follow(api: ControlPlane, migration: Json, view: View, *, abort_on_interrupt
     with _Interrupts(tolerated=1 if abort_on_interrupt else 0) as interrupts:
         view.show(migration)
         while migration["finished_at"] is None:
+            interrupts.check()
             if interrupts.count and not asked:
                 asked = _ask_abort(api, migration, view)
             migration = _look_again(api, migration, view)
@@ -82,10 +83,17 @@ class _Interrupts:
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
 
-    def _take(self, _number: int, _frame: FrameType | None) -> None:
-        self.count += 1
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if there was one too many.
+
+        The handler's own gets lost where it comes in the middle of a finaliser: Python ignores what those raise.
+        """
         if self.count > self._tolerated:
             raise KeyboardInterrupt
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self.check()
 
 
 def _ask_abort(api: ControlPlane, migration: Json, view: View) -> bool:
