@@ -14,6 +14,7 @@ import os
 import threading
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
@@ -104,8 +105,14 @@ class AdvisoryLocks:
             self._ask(self._connection, func.pg_advisory_unlock(_key(migration_id)))
 
     def close(self) -> None:
-        """Give everything back by ending the connection."""
+        """Give everything back, and end the connection.
+
+        The server may notice the end of a connection a while after it, so the locks are given back before.
+        """
         with self._lock:
+            if self._connection is not None:
+                with suppress(DBAPIError):
+                    self._ask(self._connection, func.pg_advisory_unlock_all())
             self._forget()
 
     def _opened(self) -> Connection:
