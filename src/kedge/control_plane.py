@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kedge.agent_client import AgentClient
-from kedge.auth import StoredOwners, Strategy, client_tls, guarded, open_strategy, warn_of_plain_text
+from kedge.auth import Strategy, client_tls, guarded, open_strategy, warn_of_plain_text
 from kedge.compute.actor import Tools
 from kedge.compute.agents import Agent, Agents
 from kedge.compute.api import compute_router
@@ -108,7 +108,7 @@ def control_plane(
         network.own,
         conductor,
         Servers(records, network.service, agents),
-        lambda app: guarded(app, strategy, StoredOwners(engine)),
+        lambda app: guarded(app, strategy),
         hosts=HostsWithLeftovers(network.hosts, engine, agents),
         cloud=network.cloud,
         nova=nova is not None,

@@ -13,10 +13,11 @@ from fastapi.testclient import TestClient
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from kedge.auth import IDENTITY, Guard
+from kedge.auth import Guard
 from kedge.auth.http_basic import HttpBasic
 from kedge.auth.passwords import Passwords
 from kedge.auth.users import UsersFile
+from kedge.model.caller import CALLER
 
 USERS = {
     "audit": "reader",
@@ -51,14 +52,6 @@ def basic(name: str, password: str | None = None) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(text.encode()).decode()}"}
 
 
-class OwnersByName:
-    """What is named `demo-…` is of project demo, `other-…` of another, and nothing else is there."""
-
-    def owner(self, collection: str, resource_id: str) -> str | None:
-        owner, _, rest = resource_id.partition("-")
-        return owner if rest else None
-
-
 @dataclass
 class Inner:
     """The application behind the guard: it tells what came through."""
@@ -74,12 +67,12 @@ class Inner:
                 break
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         assert int(headers.get("content-length", 0)) == len(body)
-        caller = scope.get(IDENTITY)
+        caller = CALLER.get()
         self.seen.append(
             {
                 "body": _content(body),
-                "query": scope["query_string"].decode(),
                 "caller": caller.name if caller else None,
+                "project": caller.project if caller and caller.confined else None,
             }
         )
         await JSONResponse({})(scope, receive, send)
@@ -121,7 +114,7 @@ class CountingPasswords(Passwords):
 def make_guarded(directory: Path) -> Guarded:
     file, inner = write_users(directory / "users"), Inner()
     world = Guarded(file, inner, TestClient(inner), 1000.0)
-    guard = Guard(inner, HttpBasic(UsersFile(file), CountingPasswords(world)), OwnersByName())
+    guard = Guard(inner, HttpBasic(UsersFile(file), CountingPasswords(world)))
     world.client = TestClient(guard)
     return world
 

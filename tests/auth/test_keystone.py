@@ -13,7 +13,7 @@ from kedge.auth.keystone import Keystone, identity_of
 from kedge.config import AuthConfig
 from kedge.model.errors import BadRequest
 
-from .conftest import Inner, OwnersByName
+from .conftest import Inner
 from .fake_keystone import FakeKeystone, clouds_yaml, described, fake_keystone
 
 NETWORKS = "/network/v2.0/networks"
@@ -44,7 +44,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         inner = Inner()
         world = World(keystone, clouds, inner, TestClient(inner))
         strategy = Keystone.of_cloud("lab", clock=lambda: world.now)
-        world.client = TestClient(Guard(inner, strategy, OwnersByName()))
+        world.client = TestClient(Guard(inner, strategy))
         yield world
 
 
@@ -53,7 +53,7 @@ def test_a_valid_token_comes_in_and_is_asked_about_once(world: World) -> None:
     for _ in range(3):
         assert world.ask("t1").status_code == 200
     assert world.inner.seen[0]["caller"] == "alice"
-    assert world.inner.seen[0]["query"] == "project_id=demo"
+    assert world.inner.seen[0]["project"] == "demo"
     assert world.keystone.validations == ["t1"]
     assert world.keystone.logins == 1
 
@@ -106,13 +106,13 @@ def test_a_keystone_that_fails_is_not_a_wrong_token(world: World, status: int) -
 
 def test_kedges_own_credentials_are_wrong(world: World) -> None:
     world.clouds.write_text(clouds_yaml(world.keystone, password="old"))
-    world.client = TestClient(Guard(world.inner, Keystone.of_cloud("lab"), OwnersByName()))
+    world.client = TestClient(Guard(world.inner, Keystone.of_cloud("lab")))
     assert world.ask("t").status_code == 503
 
 
 def test_nobody_answers(world: World) -> None:
     world.clouds.write_text(clouds_yaml(FakeKeystone(url="http://127.0.0.1:1")))
-    world.client = TestClient(Guard(world.inner, Keystone.of_cloud("lab"), OwnersByName()))
+    world.client = TestClient(Guard(world.inner, Keystone.of_cloud("lab")))
     answer = world.ask("t")
     assert answer.status_code == 503
     assert answer.json()["NeutronError"]["type"] == "Unreachable"

@@ -17,7 +17,7 @@ from kedge.model.errors import BadRequest
 from kedge.pki import CertificateAuthority, Role
 
 from ..processes import serving
-from .conftest import HASHES, Inner, OwnersByName, basic, write_users
+from .conftest import HASHES, Inner, basic, write_users
 
 ELSEWHERE = "192.0.2.1"
 
@@ -54,7 +54,7 @@ def test_which_addresses_only_this_machine_reaches(address: str, only_here: bool
 
 def test_without_a_strategy_there_is_no_guard() -> None:
     inner = Inner()
-    assert guarded(inner, None, OwnersByName()) is inner
+    assert guarded(inner, None) is inner
 
 
 def test_plain_text_is_warned_of_where_others_see_it() -> None:

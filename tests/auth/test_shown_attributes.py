@@ -8,7 +8,6 @@ from fastapi.testclient import TestClient
 from kedge.auth import Guard
 from kedge.auth.http_basic import HttpBasic
 from kedge.auth.passwords import Passwords
-from kedge.auth.projects import StoredOwners
 from kedge.auth.users import UsersFile
 from kedge.network.api import install_error_handlers, network_router
 
@@ -26,7 +25,7 @@ def test_a_member_sees_all_attributes_of_its_own(tmp_path: Path) -> None:
         install_error_handlers(app)
         app.include_router(network_router(world.service))
         strategy = HttpBasic(UsersFile(write_users(tmp_path / "users")), Passwords())
-        with TestClient(Guard(app, strategy, StoredOwners(world.engine))) as client:
+        with TestClient(Guard(app, strategy)) as client:
             path = "/network/v2.0"
             headers = basic("alice")
             assert ok(client.get(f"{path}/ports/{port['id']}", headers=headers))["port"] == port

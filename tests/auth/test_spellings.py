@@ -1,72 +1,302 @@
-"""A rule holds for what is stored, however the request spells it."""
+"""A rule holds for what is stored, however the request names and spells it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 from kedge.auth import Guard
 from kedge.auth.http_basic import HttpBasic
 from kedge.auth.passwords import Passwords
-from kedge.auth.projects import StoredOwners
 from kedge.auth.users import UsersFile
 from kedge.network.api import install_error_handlers, network_router
+from kedge.network.api.attributes import ATTRIBUTE_RULES
+from kedge.network.api.bodies import (
+    NetworkChanges,
+    NewNetwork,
+    NewPort,
+    NewSubnet,
+    PortChanges,
+    SubnetChanges,
+)
 
 from ..network.network_world import World, make_world
-from ..network.rest_world import make_network, make_port, ok, rest
-from .conftest import basic, write_users
+from ..network.rest_world import SERVER, make_network, make_port, make_subnet, ok, rest
+from .conftest import USERS, basic, write_users
 
 V2 = "/network/v2.0"
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with make_world(tmp_path) as world:
-        yield world
+@dataclass
+class Cloud:
+    """Networks of two projects behind a guard, and a way in that is not guarded."""
+
+    guarded: TestClient
+    root: TestClient
+    things: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What project demo has, and under `other-…` what another has."""
+
+    def ask(self, user: str, method: str, path: str, body: Any = None) -> Any:
+        return self.guarded.request(method, f"{V2}/{path}", json=body, headers=basic(user))
+
+    def state(self) -> dict[str, Any]:
+        return {each: self.root.get(each).json()[each] for each in ("networks", "subnets", "ports")}
 
 
-@pytest.fixture
-def client(world: World, tmp_path: Path) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    directory = tmp_path_factory.mktemp("cloud")
+    with make_world(directory) as world, rest(world) as root, _guarded(world, directory) as guarded:
+        cloud = Cloud(guarded, root)
+        for number, project in enumerate(("demo", "other")):
+            prefix = "" if project == "demo" else "other-"
+            network = make_network(root, 100 + number, project_id=project)
+            subnet = make_subnet(root, network["id"], f"10.{number}.0.0/24", project_id=project)
+            port = make_port(root, network["id"], project_id=project, device_id="", device_owner="")
+            cloud.things |= {f"{prefix}networks": network, f"{prefix}subnets": subnet, f"{prefix}ports": port}
+        yield cloud
+
+
+def _guarded(world: World, directory: Path) -> TestClient:
     app = FastAPI()
     install_error_handlers(app)
     app.include_router(network_router(world.service))
-    strategy = HttpBasic(UsersFile(write_users(tmp_path / "users")), Passwords())
-    with TestClient(Guard(app, strategy, StoredOwners(world.engine)), headers=basic("alice")) as client:
-        yield client
+    return TestClient(Guard(app, HttpBasic(UsersFile(write_users(directory / "users")), Passwords())))
 
 
-@pytest.mark.parametrize("name", ["host_id", "profile", "vnic_type"])
-def test_a_port_has_no_names_beside_neutrons(client: TestClient, world: World, name: str) -> None:
-    with rest(world) as unguarded:
-        network = make_network(unguarded, project_id="demo")
-        port = make_port(unguarded, network["id"], project_id="demo")
-    value = {"host_id": "h1", "profile": {"a": "b"}, "vnic_type": "normal"}[name]
-    changed = client.put(f"{V2}/ports/{port['id']}", json={"port": {name: value}})
-    made = client.post(f"{V2}/ports", json={"port": {"network_id": network["id"], name: value}})
-    for answer in (changed, made):
-        assert answer.status_code == 400, answer.text
-        assert f"Unrecognized attribute(s) '{name}'" in answer.json()["NeutronError"]["message"]
-    with rest(world) as unguarded:
-        assert ok(unguarded.get(f"ports/{port['id']}"))["port"] == port
+BODIES: dict[tuple[str, str], type[BaseModel]] = {
+    ("POST", "networks"): NewNetwork,
+    ("PUT", "networks"): NetworkChanges,
+    ("POST", "subnets"): NewSubnet,
+    ("PUT", "subnets"): SubnetChanges,
+    ("POST", "ports"): NewPort,
+    ("PUT", "ports"): PortChanges,
+}
+VALUES: dict[str, Any] = {
+    "provider:network_type": "vlan",
+    "provider:physical_network": "physnet1",
+    "provider:segmentation_id": 4000,
+    "binding:host_id": "h1",
+    "binding:profile": {"a": "b"},
+    "mac_address": "fa:16:3e:00:00:99",
+    "device_id": SERVER,
+    "device_owner": "compute:nova",
+    "project_id": "other",
+    "tenant_id": "other",
+}
+CHANGE = {("POST", each): f"create_{each}" for each in ("network", "port")} | {
+    ("PUT", each): f"update_{each}" for each in ("network", "port")
+}
 
 
-@pytest.mark.parametrize("name", ["network_type", "physical_network", "segmentation_id", "router_external"])
-def test_a_network_has_no_names_beside_neutrons(client: TestClient, name: str) -> None:
-    answer = client.post(f"{V2}/networks", json={"network": {"name": "n", name: "vlan"}})
-    assert answer.status_code == 400, answer.text
-    assert name in answer.json()["NeutronError"]["message"]
+def _names(body: type[BaseModel]) -> Iterator[tuple[str, bool]]:
+    """Every name that an attribute could be given under, and whether it is the one that Neutron has."""
+    seen = set()
+    for name, about in body.model_fields.items():
+        neutrons = about.alias or name
+        for spelt in (neutrons, name, neutrons.upper(), f" {neutrons}", neutrons.replace(":", "_")):
+            if spelt not in seen:
+                seen.add(spelt)
+                yield spelt, spelt == neutrons
 
 
-@pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title], ids=["lower", "upper", "title"])
-def test_anothers_network_is_not_there_in_any_spelling(
-    client: TestClient, world: World, spelt: type[str]
-) -> None:
-    with rest(world) as unguarded:
-        theirs = spelt(make_network(unguarded, project_id="other")["id"])
-        own = spelt(make_network(unguarded, project_id="demo", **{"provider:segmentation_id": 101})["id"])
-    assert client.post(f"{V2}/ports", json={"port": {"network_id": theirs}}).status_code == 404
-    subnet = {"network_id": theirs, "cidr": "198.51.100.0/24", "ip_version": 4}
-    assert client.post(f"{V2}/subnets", json={"subnet": subnet}).status_code == 404
-    assert client.post(f"{V2}/ports", json={"port": {"network_id": own}}).status_code == 201
+def _refused(user: str, method: str, collection: str, attribute: str) -> bool:
+    """Whether the rules, as they are said in words here once more, forbid it."""
+    role, _, project = USERS[user].partition(":")
+    if role == "reader" or (role == "service" and collection != "ports"):
+        return True
+    if role == "admin":
+        return False
+    if attribute in ("project_id", "tenant_id"):
+        return bool(project)
+    if attribute in ("device_id", "device_owner", "binding:host_id", "binding:profile"):
+        return role == "member"
+    if attribute == "mac_address":
+        return role == "member" and method == "PUT"
+    return attribute.startswith("provider:")
+
+
+CASES = [
+    (method, collection, name, known)
+    for (method, collection), body in BODIES.items()
+    for name, known in _names(body)
+    if (name in VALUES) or not known
+]
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["one", "bulk"])
+@pytest.mark.parametrize("user", USERS)
+def test_every_attribute_in_every_spelling_for_every_role(cloud: Cloud, user: str, bulk: bool) -> None:
+    before, wrong = cloud.state(), []
+    for method, collection, name, known in CASES:
+        if bulk and method == "PUT":
+            continue
+        kind, value = collection.removesuffix("s"), VALUES.get(name.strip().lower(), "x")
+        resource = _minimal(cloud, method, collection) | {name: value}
+        body = {collection: [resource]} if bulk else {kind: resource}
+        path = collection if method == "POST" else f"{collection}/{cloud.things[collection]['id']}"
+        answer = cloud.ask(user, method, path, body)
+        may_write = not _refused(user, method, collection, "name")
+        read_only = method == "PUT" and name in BODIES[method, collection].read_only  # type: ignore[attr-defined]
+        if not may_write:
+            expected = {403}
+        elif not known or read_only:
+            expected = {400}
+        elif any(_refused(user, method, collection, each) for each in resource):
+            expected = {403}
+        else:
+            expected = {200, 201, 409}
+        if answer.status_code not in expected:
+            wrong.append((method, collection, name, answer.status_code, answer.text[:200]))
+        if answer.status_code == 201:
+            for made in answer.json().get(collection) or [answer.json()[kind]]:
+                ok(cloud.root.delete(f"{collection}/{made['id']}"), 204)
+        elif answer.status_code == 200:
+            _put_back(cloud)
+    assert wrong == []
+    assert _without_revisions(cloud.state()) == _without_revisions(before), (
+        "a refused request changed nothing"
+    )
+
+
+def _minimal(cloud: Cloud, method: str, collection: str) -> dict[str, Any]:
+    if method == "PUT":
+        return {}
+    if collection == "networks":
+        names = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+        return dict(zip(names, ("vlan", "physnet1", 3999), strict=True))
+    network_id = cloud.things["networks"]["id"]
+    return {"network_id": network_id} | ({"cidr": "10.99.0.0/24"} if collection == "subnets" else {})
+
+
+def _put_back(cloud: Cloud) -> None:
+    port = cloud.things["ports"]
+    names = ("name", "device_id", "device_owner", "mac_address", "binding:host_id")
+    ok(cloud.root.put(f"ports/{port['id']}", json={"port": {name: port[name] for name in names}}))
+
+
+def _without_revisions(state: dict[str, Any]) -> dict[str, Any]:
+    volatile = {"revision_number", "updated_at", "binding:profile"}
+    return {
+        kind: [{name: value for name, value in each.items() if name not in volatile} for each in things]
+        for kind, things in state.items()
+    }
+
+
+def test_the_generated_cases_hold_every_rule() -> None:
+    cases = {
+        (f"{'create' if m == 'POST' else 'update'}_{c[:-1]}", name) for m, c, name, known in CASES if known
+    }
+    for rule in ATTRIBUTE_RULES:
+        for name in rule.of:
+            body = BODIES["POST" if name.startswith("create") else "PUT", name.partition("_")[2] + "s"]
+            read_only = body.read_only  # type: ignore[attr-defined]
+            assert (name, rule.attribute) in cases or rule.attribute in read_only
+
+
+SPELLINGS = [str.lower, str.upper, str.title, "{{{}}}".format, lambda each: each.replace("-", "")]
+
+
+@pytest.mark.parametrize("spelt", SPELLINGS)
+def test_anothers_network_is_not_there_in_any_spelling(cloud: Cloud, spelt: Any) -> None:
+    theirs, own = spelt(cloud.things["other-networks"]["id"]), spelt(cloud.things["networks"]["id"])
+    before = cloud.state()
+    for body in (
+        {"port": {"network_id": theirs}},
+        {"subnet": {"network_id": theirs, "cidr": "198.51.100.0/24"}},
+    ):
+        (kind,) = body
+        assert cloud.ask("alice", "POST", f"{kind}s", body).status_code in (400, 404)
+        assert cloud.ask("alice", "POST", f"{kind}s", {f"{kind}s": [body[kind]]}).status_code in (400, 404)
+    assert cloud.state() == before
+    answer = cloud.ask("alice", "POST", "ports", {"port": {"network_id": own}})
+    if answer.status_code == 201:
+        assert answer.json()["port"]["network_id"] == cloud.things["networks"]["id"]
+        ok(cloud.root.delete(f"ports/{answer.json()['port']['id']}"), 204)
+
+
+@pytest.mark.parametrize("spelt", SPELLINGS)
+def test_a_servers_ports_are_not_a_members_business(cloud: Cloud, spelt: Any) -> None:
+    port, server = cloud.things["ports"]["id"], spelt(SERVER)
+    network_id = cloud.things["networks"]["id"]
+    assert cloud.ask("alice", "PUT", f"ports/{port}", {"port": {"device_id": server}}).status_code == 403
+    new = {"network_id": network_id, "device_id": server}
+    assert cloud.ask("alice", "POST", "ports", {"port": new}).status_code == 403
+    ok(
+        cloud.ask(
+            "nova", "PUT", f"ports/{port}", {"port": {"device_id": server, "device_owner": "compute:nova"}}
+        )
+    )
+    try:
+        for change in ({"device_id": ""}, {"device_owner": ""}, {"device_id": "x"}):
+            assert cloud.ask("alice", "PUT", f"ports/{port}", {"port": change}).status_code == 403
+        assert cloud.ask("alice", "DELETE", f"ports/{port}").status_code == 403
+        same = {"device_id": server, "device_owner": "compute:nova", "name": "renamed"}
+        assert cloud.ask("alice", "PUT", f"ports/{port}", {"port": same}).status_code == 200
+    finally:
+        _put_back(cloud)
+
+
+def test_a_member_may_label_a_port_that_is_no_servers(cloud: Cloud) -> None:
+    port = cloud.things["ports"]["id"]
+    ok(cloud.ask("alice", "PUT", f"ports/{port}", {"port": {"device_id": "printer", "device_owner": "mine"}}))
+    ok(cloud.ask("alice", "PUT", f"ports/{port}", {"port": {"device_id": "", "device_owner": ""}}))
+
+
+@pytest.mark.parametrize("collection", ["networks", "subnets", "ports"])
+def test_what_is_anothers_is_not_there(cloud: Cloud, collection: str) -> None:
+    kind, theirs = collection[:-1], cloud.things[f"other-{collection}"]["id"]
+    before = cloud.state()
+    for user in ("alice", "bob"):
+        for query in ("", "?project_id=other", "?tenant_id=other", f"?id={theirs}", "?fields=id&limit=10"):
+            shown = ok(cloud.ask(user, "GET", f"{collection}{query}"))[collection]
+            assert theirs not in [each["id"] for each in shown]
+        assert [each["id"] for each in ok(cloud.ask(user, "GET", collection))[collection]] == [
+            cloud.things[collection]["id"]
+        ]
+    for method, path, body in [
+        ("GET", "", None),
+        ("PUT", "", {kind: {"name": "mine"}}),
+        ("DELETE", "", None),
+        ("GET", "/tags", None),
+        ("PUT", "/tags/x", None),
+        ("DELETE", "/tags", None),
+    ]:
+        answer = cloud.ask("alice", method, f"{collection}/{theirs}{path}", body)
+        assert answer.status_code == 404, (method, path)
+        assert answer.json()["NeutronError"]["type"] == f"{kind.title()}NotFound"
+    assert cloud.state() == before
+
+
+def test_what_a_user_of_a_project_makes_is_the_projects(cloud: Cloud) -> None:
+    for owner in ({}, {"project_id": "demo"}, {"tenant_id": "demo"}, {"project_id": ""}):
+        new = {"network_id": cloud.things["networks"]["id"]} | owner
+        made = ok(cloud.ask("alice", "POST", "ports", {"port": new}), 201)["port"]
+        assert made["project_id"] == made["tenant_id"] == "demo"
+        ok(cloud.root.delete(f"ports/{made['id']}"), 204)
+
+
+def test_a_project_confines_neither_admin_nor_service(cloud: Cloud) -> None:
+    for user, (theirs, own) in product(
+        ("root", "nova"), [(cloud.things["other-ports"], cloud.things["ports"])]
+    ):
+        assert ok(cloud.ask(user, "GET", f"ports/{theirs['id']}"))["port"]["id"] == theirs["id"]
+        assert {each["id"] for each in ok(cloud.ask(user, "GET", "ports"))["ports"]} == {
+            own["id"],
+            theirs["id"],
+        }
+
+
+@pytest.mark.parametrize("user", ["alice", "max"])
+def test_a_body_that_might_be_read_in_two_ways_is_refused(cloud: Cloud, user: str) -> None:
+    headers = basic(user) | {"content-type": "application/json"}
+    path = f"{V2}/ports/{cloud.things['ports']['id']}"
+    for body in (b"{", b'{"port": {"name": "x"}, "port": {"binding:host_id": "h1"}}'):
+        answer = cloud.guarded.put(path, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["NeutronError"]["type"]) == (400, "MalformedRequestBody")

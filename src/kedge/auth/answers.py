@@ -5,7 +5,6 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from kedge.model.errors import Forbidden, KedgeError, NotFound
-from kedge.strict_request import RequestRefused
 from kedge.wire import error_body
 
 from .errors import Unauthenticated
@@ -13,14 +12,11 @@ from .errors import Unauthenticated
 _NEUTRON_TYPES = {Forbidden: "PolicyNotAuthorized", NotFound: "HTTPNotFound"}
 
 
-def refusal(error: KedgeError | RequestRefused, path: str, challenge: str) -> JSONResponse:
+def refusal(error: KedgeError, path: str, challenge: str) -> JSONResponse:
     """The answer to a request that was not let through: 401 as Keystone words it, others as Neutron does."""
     if isinstance(error, Unauthenticated):
         content = {"error": {"code": 401, "title": "Unauthorized", "message": str(error)}}
         return JSONResponse(content, 401, {"WWW-Authenticate": challenge})
-    if isinstance(error, RequestRefused):
-        # The network's API alone has bodies that are looked into here.
-        return JSONResponse(_neutrons(error.kind, error.detail), error.status_code)
     if not path.startswith("/network"):
         return JSONResponse(error_body(error), error.status)
     name = _NEUTRON_TYPES.get(type(error), type(error).__name__)

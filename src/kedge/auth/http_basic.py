@@ -8,8 +8,9 @@ import anyio
 import anyio.to_thread
 from starlette.datastructures import Headers
 
+from kedge.model.caller import Identity
+
 from .errors import Unauthenticated
-from .identity import Identity
 from .passwords import Passwords, decoy
 from .users import UsersFile
 

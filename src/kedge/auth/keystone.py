@@ -11,10 +11,10 @@ from keystoneauth1.exceptions import ClientException
 from starlette.datastructures import Headers
 
 from kedge.clouds import Service, service
+from kedge.model.caller import Identity, Role
 from kedge.model.errors import Unreachable
 
 from .errors import Unauthenticated
-from .identity import Identity, Role
 from .remembered import Clock, Remembered
 
 _VALID_S = 300.0

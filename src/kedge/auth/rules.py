@@ -1,4 +1,4 @@
-"""Who may call what: the one table.
+"""Who may call what: the one table. Attributes of bodies have theirs in `kedge.network.api.attributes`.
 
 A route that has no row here is closed, to administrators too. Names and roles are Neutron's own defaults, with
 these differences: an admin may do with bindings what the service role may (Neutron keeps that to the role), and
@@ -8,12 +8,10 @@ A user of a project (see `Identity.confined`) deals with things of PROJECT only 
 project, and not at all with things of SYSTEM, which belong to none.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-from .identity import Role
+from kedge.model.caller import Role
 
 V2 = "/network/v2.0"
 V1 = "/kedge/v1"
@@ -121,33 +119,4 @@ RULES = (
     Rule("GET", f"{V1}/events", "get_event", READ, Of.SYSTEM),
     Rule("GET", f"{V1}/doctor", "examine", READ, Of.SYSTEM),
     Rule("POST", f"{V1}/doctor/repair", "repair", ADMIN, Of.SYSTEM),
-)
-
-
-@dataclass(frozen=True)
-class AttributeRule:
-    """Who may give an attribute in the body of the rules named `of`; a `harmless` value is anybody's."""
-
-    of: frozenset[str]
-    attribute: str
-    roles: frozenset[Role]
-    harmless: Callable[[Any], bool] = lambda _: False
-
-
-def _is_false(value: Any) -> bool:
-    return str(value).lower() == "false"
-
-
-_NETWORK = frozenset({"create_network", "update_network"})
-_PORT = frozenset({"create_port", "update_port"})
-
-ATTRIBUTE_RULES = (
-    AttributeRule(_NETWORK, "provider:network_type", ADMIN),
-    AttributeRule(_NETWORK, "provider:physical_network", ADMIN),
-    AttributeRule(_NETWORK, "provider:segmentation_id", ADMIN),
-    AttributeRule(_NETWORK, "shared", ADMIN, _is_false),
-    AttributeRule(_NETWORK, "router:external", ADMIN, _is_false),
-    AttributeRule(_PORT, "binding:host_id", BIND),
-    AttributeRule(_PORT, "binding:profile", BIND),
-    AttributeRule(frozenset({"update_port"}), "mac_address", BIND),
 )

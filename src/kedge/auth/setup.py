@@ -13,7 +13,6 @@ from kedge.tls import hardened
 
 from .guard import Guard, Strategy
 from .http_basic import HttpBasic
-from .projects import Owners
 from .users import UsersFile
 
 _log = structlog.get_logger()
@@ -70,9 +69,9 @@ def warn_of_plain_text(address: str) -> None:
         )
 
 
-def guarded(app: ASGIApp, strategy: Strategy | None, owners: Owners) -> ASGIApp:
+def guarded(app: ASGIApp, strategy: Strategy | None) -> ASGIApp:
     """`app`, behind a guard if there is a strategy."""
-    return app if strategy is None else Guard(app, strategy, owners)
+    return app if strategy is None else Guard(app, strategy)
 
 
 def is_loopback(address: str) -> bool:

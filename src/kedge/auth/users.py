@@ -17,9 +17,8 @@ from pathlib import Path
 
 import structlog
 
+from kedge.model.caller import Identity, Role
 from kedge.model.errors import BadRequest
-
-from .identity import Identity, Role
 
 _HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 _COST = range(4, 16)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from kedge.model.host import Host
 from kedge.model.network import Binding, Port
-from kedge.model.server import Migration, MigrationOptions, Plan, Server
+from kedge.model.server import UNKNOWN_REFUSED, Migration, MigrationOptions, Plan, Server
 from kedge.strict_request import StrictRoute
 
 from .conductor import Conductor
@@ -20,6 +20,8 @@ POLL_S = 0.05
 @dataclass(frozen=True)
 class AdoptRequest:
     """Adopt the domain of this name or UUID on this host."""
+
+    __pydantic_config__ = UNKNOWN_REFUSED
 
     host: str
     domain: str
@@ -37,12 +39,16 @@ class Adopted:
 class ForcedDown:
     """Whether a host is said to be off."""
 
+    __pydantic_config__ = UNKNOWN_REFUSED
+
     forced_down: bool
 
 
 @dataclass(frozen=True)
 class PlanRequest:
     """Think of moving to this host."""
+
+    __pydantic_config__ = UNKNOWN_REFUSED
 
     host: str
 
@@ -53,6 +59,8 @@ class MoveRequest:
 
     The others are tried in turn when the migration fails. `host` is for the one who has only one in mind.
     """
+
+    __pydantic_config__ = UNKNOWN_REFUSED
 
     host: str | None = None
     hosts: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from kedge.model.agent_api import PlugOrder
 from kedge.model.domain import DomainState, DomainSummary
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.network import Network, Port, Segment, Vif, vif_of
-from kedge.model.server import Server
+from kedge.model.server import UNKNOWN_REFUSED, Server
 from kedge.network.service import NetworkService
 
 from .agents import Agents
@@ -31,6 +31,8 @@ from .server_records import ServerRecords
 @dataclass(frozen=True)
 class NicRequest:
     """A NIC of a new server: a port that is there, or a new one on a network (by id or name)."""
+
+    __pydantic_config__ = UNKNOWN_REFUSED
 
     port: str | None = None
     network: str | None = None
@@ -43,6 +45,8 @@ class NicRequest:
 @dataclass(frozen=True)
 class ServerRequest:
     """A new server: either `xml`, or the options of `kedge.core.domain_xml.DomainSpec`."""
+
+    __pydantic_config__ = UNKNOWN_REFUSED
 
     name: str
     host: str

@@ -6,8 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from pydantic import ConfigDict
+
 from .domain import DomainState
 from .network import Binding
+
+UNKNOWN_REFUSED = ConfigDict(extra="forbid")
+"""For what comes as a request's body: a name that is not known is refused, not ignored."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ class MigrationOptions:
             counts it; None for ever.
         timeout_action: what happens when either time is up.
     """
+
+    __pydantic_config__ = UNKNOWN_REFUSED
 
     downtime_limit_ms: int | None = None
     bandwidth_mib: int = 0

@@ -16,6 +16,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _uuid(value: str) -> str:
+    # In the one form in which it is stored; what else `uuid.UUID` reads (braces, no dashes) Neutron refuses too.
     if not _UUID.fullmatch(value.lower()):
         raise PydanticCustomError("uuid", "'{value}' is not a valid UUID", {"value": value[:64]})
     return value.lower()

@@ -10,6 +10,7 @@ from ..local import LocalNetworkService, networks
 from ..local.work import Work
 from . import render
 from .answers import NetworkAnswer, NetworkList
+from .attributes import judge
 from .bodies import NewNetwork
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import NetworkChangesBody, NewNetworkBody
@@ -67,6 +68,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
         changes = body.network.given("name", "description", "admin_state_up")
         with service.write() as work:
             row = networks.network(work, network_id, lock=True)
+            judge(work, "update_network", body.network)
             require_revision(row, expected)
             networks.update_network(work, row, **changes)
             shown = render.network(row)
@@ -83,6 +85,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
 
 def _made(work: Work, new: NewNetwork) -> NetworkRow:
+    judge(work, "create_network", new)
     segment = Segment(NetworkType(new.network_type), new.physical_network, new.segmentation_id)
-    attributes = new.model_dump(include={"name", "description", "admin_state_up", "project_id", "mtu"})
-    return networks.create_network(work, segment=segment, **attributes)
+    attributes = new.model_dump(include={"name", "description", "admin_state_up", "mtu"})
+    return networks.create_network(work, segment=segment, project_id=work.owner(new.project_id), **attributes)

@@ -13,6 +13,7 @@ from ..local.ports import WantedAddress
 from ..local.work import Work
 from . import render
 from .answers import PortAnswer, PortList
+from .attributes import judge, judge_deletion, judge_device
 from .bodies import NewPort, PortChanges
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import NewPortBody, PortChangesBody
@@ -88,6 +89,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
         with service.write() as work:
             row = ports.port(work, port_id, lock=True)
             require_revision(row, expected)
+            judge_deletion(work, row)
             ports.refuse_in_use(work, row)
             ports.delete_port(work, row)
 
@@ -95,13 +97,15 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
 
 def _made(work: Work, new: NewPort) -> PortRow:
+    judge(work, "create_port", new)
+    judge_device(work, "create_port", None, new)
     row = ports.create_port(
         work,
         new.network_id,
         mac_address=new.mac_address,
         addresses=_wanted(new),
         profile=bindings.merged({}, new.profile or {}),
-        project_id=new.project_id,
+        project_id=work.owner(new.project_id),
         tags=new.tags,
         **new.model_dump(include=set(_PLAIN)),
         **_pairs(new),
@@ -111,6 +115,8 @@ def _made(work: Work, new: NewPort) -> PortRow:
 
 
 def _update(work: Work, row: PortRow, changes: PortChanges) -> None:
+    judge(work, "update_port", changes)
+    judge_device(work, "update_port", row, changes)
     if changes.mac_address is not None:
         ports.set_mac(work, row, changes.mac_address)
     addresses = _wanted(changes)

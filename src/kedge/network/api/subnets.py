@@ -84,7 +84,12 @@ def routes(service: LocalNetworkService) -> APIRouter:
 def _made(work: Work, new: NewSubnet) -> SubnetRow:
     given = {name: value for name, value in _given(new).items() if name == "gateway_ip" or value is not None}
     return subnets.create_subnet(
-        work, new.network_id, new.cidr, ip_version=new.ip_version, project_id=new.project_id, **given
+        work,
+        new.network_id,
+        new.cidr,
+        ip_version=new.ip_version,
+        project_id=work.owner(new.project_id),
+        **given,
     )
 
 

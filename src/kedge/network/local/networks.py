@@ -24,7 +24,7 @@ def network(work: Work, network_id: str, *, lock: bool = False) -> NetworkRow:
     """The network with this id. With `lock`, nobody else changes it meanwhile. Raises NetworkNotFound."""
     query = select(NetworkRow).where(NetworkRow.id == network_id)
     row = work.session.scalar(query.with_for_update() if lock else query)
-    if row is None:
+    if row is None or not work.shows(row.project_id):
         raise NetworkNotFound(network_id)
     return row
 
@@ -32,7 +32,7 @@ def network(work: Work, network_id: str, *, lock: bool = False) -> NetworkRow:
 def all_networks(work: Work) -> list[NetworkRow]:
     """All networks, in the order in which they were made."""
     query = select(NetworkRow).options(selectinload(NetworkRow.subnets)).order_by(NetworkRow.number)
-    return list(work.session.scalars(query))
+    return [row for row in work.session.scalars(query) if work.shows(row.project_id)]
 
 
 def create_network(work: Work, *, segment: Segment, mtu: int = 1500, **attributes: Any) -> NetworkRow:

@@ -52,6 +52,8 @@ def search(work: Work, wanted: Mapping[str, Sequence[str]], part: Part | None = 
     Only for what `compares` is true of.
     """
     query = select(PortRow).where(*(_condition(name, values) for name, values in wanted.items()))
+    if work.project is not None:
+        query = query.where(PortRow.project_id == work.project)
     if part is None:
         rows = work.session.scalars(query.options(*WHOLE).order_by(PortRow.number))
         return list(rows.unique())

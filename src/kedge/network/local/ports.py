@@ -49,7 +49,7 @@ def port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
     if lock and locks_rows(work.session.get_bind()):
         lock_port(work, port_id)  # Read after it is locked, as in `ports`.
     row = work.session.scalars(_ONE, {"id": port_id}).unique().one_or_none()
-    if row is None:
+    if row is None or not work.shows(row.project_id):
         raise PortNotFound(port_id)
     _know_port(row)
     return row

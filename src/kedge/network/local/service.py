@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from kedge.core.adopt import Recognised
 from kedge.model.agent_api import HostDuties, HostReport
+from kedge.model.caller import CALLER
 from kedge.model.errors import Conflict
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
@@ -61,7 +62,7 @@ class LocalNetworkService:
         """A transaction that changes things. A constraint that a rival's transaction broke first is a Conflict."""
         try:
             with transaction(self._engine) as session:
-                yield Work(session, self._clock(), self._dead_after)
+                yield Work(session, self._clock(), self._dead_after, CALLER.get())
         except DBAPIError as error:
             if not _by_a_rival(error):
                 raise
@@ -84,13 +85,13 @@ class LocalNetworkService:
     def read(self) -> Iterator[Work]:
         """A transaction that only looks."""
         with reading(self._engine) as session:
-            yield Work(session, self._clock(), self._dead_after)
+            yield Work(session, self._clock(), self._dead_after, CALLER.get())
 
     @contextmanager
     def read_once(self) -> Iterator[Work]:
         """For one single statement, which sees one state without a transaction around it."""
         with single_statement(self._engine) as session:
-            yield Work(session, self._clock(), self._dead_after)
+            yield Work(session, self._clock(), self._dead_after, CALLER.get())
 
     # The NetworkService protocol; what each call means is said there.
 

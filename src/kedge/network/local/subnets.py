@@ -29,14 +29,15 @@ def subnet(work: Work, subnet_id: str, *, lock: bool = False) -> SubnetRow:
     """The subnet with this id. With `lock`, nobody else changes it meanwhile. Raises SubnetNotFound."""
     query = select(SubnetRow).where(SubnetRow.id == subnet_id)
     row = work.session.scalar(query.with_for_update() if lock else query)
-    if row is None:
+    if row is None or not work.shows(row.project_id):
         raise SubnetNotFound(subnet_id)
     return row
 
 
 def all_subnets(work: Work) -> list[SubnetRow]:
     """All subnets, in the order in which they were made."""
-    return list(work.session.scalars(select(SubnetRow).order_by(SubnetRow.number)))
+    found = work.session.scalars(select(SubnetRow).order_by(SubnetRow.number))
+    return [row for row in found if work.shows(row.project_id)]
 
 
 def ranges(row: SubnetRow) -> list[Pool]:

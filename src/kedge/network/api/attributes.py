@@ -1,0 +1,88 @@
+"""Who may give which attribute: judged of what was parsed, so under one name and in one form each."""
+
+from dataclasses import dataclass
+from typing import NoReturn
+from uuid import UUID
+
+from kedge.model.caller import Role, refusal
+from kedge.model.errors import Forbidden
+from kedge.store.tables import PortRow
+
+from ..local.work import Work
+from .bodies import Body, PortChanges
+
+ADMIN = frozenset({Role.ADMIN})
+BIND = frozenset({Role.SERVICE, Role.ADMIN})
+
+
+@dataclass(frozen=True)
+class AttributeRule:
+    """Only `roles` may give `attribute` in the body of the rules named `of`."""
+
+    of: frozenset[str]
+    attribute: str
+    roles: frozenset[Role]
+
+
+_NETWORK = frozenset({"create_network", "update_network"})
+_PORT = frozenset({"create_port", "update_port"})
+
+ATTRIBUTE_RULES = (
+    AttributeRule(_NETWORK, "provider:network_type", ADMIN),
+    AttributeRule(_NETWORK, "provider:physical_network", ADMIN),
+    AttributeRule(_NETWORK, "provider:segmentation_id", ADMIN),
+    AttributeRule(_PORT, "binding:host_id", BIND),
+    AttributeRule(_PORT, "binding:profile", BIND),
+    AttributeRule(frozenset({"update_port"}), "mac_address", BIND),
+)
+
+
+def judge(work: Work, rule: str, body: Body) -> None:
+    """Raises Forbidden if the caller may not give one of these attributes, not even as null."""
+    if work.caller is None:
+        return
+    fields = type(body).model_fields
+    given = {fields[name].alias or name for name in body.model_fields_set}
+    for each in ATTRIBUTE_RULES:
+        if rule in each.of and each.attribute in given and not each.roles & work.caller.roles:
+            rules = f"(rule:{rule} and rule:{rule}:{each.attribute})"
+            raise Forbidden(refusal(rules, each.roles, work.caller))
+
+
+def judge_device(work: Work, rule: str, port: PortRow | None, body: PortChanges) -> None:
+    """Raises Forbidden if the caller would make the port a server's NIC, or take it from one.
+
+    A server's ports are those whose `device_id` is its UUID. One port too many and it can't be migrated, one too few
+    and a NIC of it stays behind; so whoever runs the servers says which ports they have: an admin, or a service.
+    """
+    if work.trusted:
+        return
+    given = body.given("device_id", "device_owner")
+    was = {"device_id": port.device_id, "device_owner": port.device_owner} if port else {}
+    changed = {name for name in given if given[name] != was.get(name, "")}
+    if not changed:
+        return
+    if names_server(was.get("device_id", "")) or names_server(given.get("device_id", "")):
+        _refuse_device(work, rule, "device_id")
+    if given.get("device_owner", "").startswith(("compute:", "network:")):
+        _refuse_device(work, rule, "device_owner")
+
+
+def judge_deletion(work: Work, port: PortRow) -> None:
+    """Raises Forbidden if the caller would delete a server's port, as `judge_device`."""
+    if not work.trusted and names_server(port.device_id):
+        _refuse_device(work, "delete_port", "device_id")
+
+
+def names_server(device_id: str) -> bool:
+    """Whether a server could have this id: servers' are UUIDs, in whatever spelling."""
+    try:
+        UUID(device_id)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse_device(work: Work, rule: str, attribute: str) -> NoReturn:
+    assert work.caller is not None
+    raise Forbidden(refusal(f"(rule:{rule} and rule:{rule}:{attribute})", BIND, work.caller))
