@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from .rest_world import make_network, make_port, ok
+from .rest_world import make_network, make_port, ok, refused
 
 NAMES = "abcde"
 
@@ -45,7 +45,18 @@ def test_the_links_lead_through_the_whole_list_and_back(api: TestClient) -> None
 
 
 @pytest.mark.usefixtures("five")
-@pytest.mark.parametrize("query", ["", "limit=0", "limit=2&fields=name", "limit=2&name=nobody"])
+@pytest.mark.parametrize("chosen", ["fields=name", "fields=name&fields=id", ""])
+def test_a_list_of_chosen_fields_is_no_shorter(api: TestClient, chosen: str) -> None:
+    seen, url = "", f"ports?limit=2&{chosen}"
+    while url:
+        body = ok(api.get(url))
+        seen += names(body)
+        url = links(body).get("next", "")
+    assert seen == NAMES
+
+
+@pytest.mark.usefixtures("five")
+@pytest.mark.parametrize("query", ["", "limit=0", "limit=2&name=nobody"])
 def test_lists_without_links(api: TestClient, query: str) -> None:
     assert list(ok(api.get(f"ports?{query}"))) == ["ports"]
 
@@ -58,7 +69,13 @@ def test_a_page_that_is_not_full_is_the_last(api: TestClient, limit: str) -> Non
     assert ("next" in links(body)) == (int(limit) == len(NAMES)), "of a full one nobody knows"
 
 
-def test_networks_and_subnets_have_pages_too(api: TestClient, subnet: dict[str, Any]) -> None:
+@pytest.mark.parametrize("way", ["null", "yes", "", "2"])
+def test_a_direction_is_true_or_false(api: TestClient, way: str) -> None:
+    refused(api.get("ports", params={"page_reverse": way}), 400, "HTTPBadRequest", "page_reverse")
+
+
+def test_all_lists_have_pages(api: TestClient, port: dict[str, Any]) -> None:
     make_network(api, 101)
-    for kind in ("networks", "subnets"):
-        assert ok(api.get(kind, params={"limit": 1}))[f"{kind}_links"]
+    for kind in ("networks", "subnets", "ports", "agents", f"ports/{port['id']}/bindings"):
+        body = ok(api.get(kind, params={"limit": 1, "fields": "status"}))
+        assert "marker=" in body[f"{kind.rpartition('/')[2]}_links"][0]["href"]

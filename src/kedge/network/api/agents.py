@@ -11,7 +11,8 @@ from . import render
 from .answers import AgentAnswer, AgentList
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import AgentChangesBody
-from .listing import many, one
+from .listing import one
+from .paging import listed
 from .render import Json
 
 FILTERS = (
@@ -36,7 +37,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
         """List agents."""
         with service.read() as work:
             found = [_rendered(work, row, host) for row, host in hosts.agents(work)]
-        return answer({"agents": many(request, found, FILTERS)})
+        return answer(listed(request, "agents", found, FILTERS))
 
     @router.get("/{agent_id}", **chooses_fields(AgentAnswer))
     def show(agent_id: str, request: Request) -> Response:

@@ -281,6 +281,7 @@ class BindingList(Answer):
     """The bindings of a port."""
 
     bindings: list[Binding]
+    bindings_links: list[Link] = Field(default_factory=list, description="The next and the previous page.")
 
 
 class SwitchAnswer(Answer):
@@ -299,6 +300,7 @@ class AgentList(Answer):
     """Agents."""
 
     agents: list[Agent]
+    agents_links: list[Link] = Field(default_factory=list, description="The next and the previous page.")
 
 
 class TagList(Answer):

@@ -18,7 +18,8 @@ from .answers import Binding, BindingAnswer, BindingList
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import BindingChangesBody, NewBindingBody, Nothing
 from .fields import refuse_long_profile
-from .listing import many, one
+from .listing import one
+from .paging import listed
 
 FILTERS = ("host", "vif_type", "vnic_type", "status")
 _OWNERS = ("compute:", "manila")
@@ -33,7 +34,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
         """List a port's bindings."""
         with service.read() as work:
             found = [render.binding(row) for row in server_port(work, port_id).bindings]
-        return answer({"bindings": many(request, found, FILTERS, identity="host")})
+        return answer(listed(request, "bindings", found, FILTERS, identity="host"))
 
     @router.post("", **shows(BindingAnswer, 201))
     def create(port_id: str, body: NewBindingBody) -> Response:

@@ -21,6 +21,10 @@ _NEUTRONS = {
         "Port Bindings Extended",
         "Expose port bindings of a virtual port to external application",
     ),
+    "ip-substring-filtering": (
+        "IP address substring filtering",
+        "Provides IP address substring filtering when listing ports",
+    ),
     "net-mtu": ("Network MTU", "Provides MTU attribute for a network resource."),
     "pagination": ("Pagination support", "Extension that indicates that pagination is enabled."),
     "project-id": ("project_id field enabled", "Extension that indicates that project_id field is enabled."),

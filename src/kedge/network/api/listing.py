@@ -11,6 +11,7 @@ from fastapi import Request
 from kedge.model.errors import BadRequest
 
 from ..local.port_search import Part
+from .filters import boolean, condition
 from .render import Json
 from .tag_filters import TAG_FILTERS, tags_match
 
@@ -19,13 +20,14 @@ _CONTROLS = {"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"
 
 def one(request: Request, resource: Json) -> Json:
     """A resource, with only the `fields` that the query names, if it names any."""
-    return _with_fields(resource, request.query_params.getlist("fields"))
+    named = set(request.query_params.getlist("fields")) - {""}
+    return {key: value for key, value in resource.items() if not named or key in named}
 
 
-def many(
+def page(
     request: Request, resources: Iterable[Json], attributes: Sequence[str], identity: str = "id"
 ) -> list[Json]:
-    """The resources that the query asks for.
+    """The resources that the query asks for, whole.
 
     `attributes` are those that can be filtered by; several values of one are alternatives. `identity` is the
     attribute that a page's `marker` refers to. Raises BadRequest for unknown attributes and bad page sizes.
@@ -34,21 +36,24 @@ def many(
     unknown = sorted(set(query) - _CONTROLS - set(attributes))
     if unknown:
         raise BadRequest(f"{unknown} is invalid attribute for filtering")
-    wanted = {key: query.getlist(key) for key in query if key not in _CONTROLS and key not in TAG_FILTERS}
-    chosen = [each for each in resources if all(_matches(each.get(key), wanted[key]) for key in wanted)]
+    conditions = {
+        key: condition(key, query.getlist(key))
+        for key in query
+        if key not in _CONTROLS and key not in TAG_FILTERS
+    }
+    chosen = [each for each in resources if all(holds(each.get(key)) for key, holds in conditions.items())]
     if not query.keys().isdisjoint(TAG_FILTERS):
         chosen = [each for each in chosen if tags_match(query, each["tags"])]
-    page = _page(request, _sorted(request, chosen, attributes), identity)
-    return [_with_fields(each, query.getlist("fields")) for each in page]
+    return _page(request, _sorted(request, chosen, attributes), identity)
 
 
 def before_page(
     request: Request, compares: Callable[[str, Sequence[str]], bool]
 ) -> tuple[dict[str, list[str]], Part | None]:
-    """What of a query a database can do before `many`, if it compares these values of these attributes.
+    """What of a query a database can do before `page`, if it compares these values of these attributes.
 
     That are the values to look for, and which part of all that have them holds the page: the marker, which
-    `many` asks for, and as many as fit. It is None if the page depends on more than the database compares.
+    `page` asks for, and as many as fit. It is None if the page depends on more than the database compares.
     """
     query = request.query_params
     wanted = {key: query.getlist(key) for key in query if compares(key, query.getlist(key))}
@@ -56,24 +61,12 @@ def before_page(
     if limit is None or not set(query) <= {*wanted, "fields", "limit", "marker", "page_reverse"}:
         return wanted, None
     marker = query.get("marker") or None
-    return wanted, Part(limit + (marker is not None), marker, query.get("page_reverse", "").lower() == "true")
+    return wanted, Part(limit + (marker is not None), marker, reversed_page(request))
 
 
-def _matches(value: Any, wanted: Sequence[str]) -> bool:
-    if isinstance(value, list):  # fixed_ips=ip_address=10.0.0.5
-        return any(_holds(part, text) for part in value for text in wanted)
-    return any(_as_text(value) == text.lower() for text in wanted)
-
-
-def _holds(part: Any, text: str) -> bool:
-    if not isinstance(part, dict):
-        return _as_text(part) == text.lower()
-    key, _, value = text.partition("=")
-    return key in part and _as_text(part[key]) == value.lower()
-
-
-def _as_text(value: Any) -> str:
-    return "" if value is None else str(value).lower()
+def reversed_page(request: Request) -> bool:
+    """Whether the query asks for what comes before its marker. Raises BadRequest."""
+    return boolean("page_reverse", request.query_params.get("page_reverse", "false"))
 
 
 def _sorted(request: Request, resources: list[Json], attributes: Sequence[str]) -> list[Json]:
@@ -98,7 +91,7 @@ def _sortable(value: Any) -> tuple[bool, float, str]:
 
 def _page(request: Request, resources: list[Json], identity: str) -> list[Json]:
     query = request.query_params
-    backwards = query.get("page_reverse", "").lower() == "true"
+    backwards = reversed_page(request)
     if backwards:
         resources = resources[::-1]
     marker = query.get("marker")
@@ -119,8 +112,3 @@ def _limit(text: str | None) -> int | None:
     if len(text) > 18:  # more than there can be of anything, and than a database takes for a number
         return None
     return int(text) or None
-
-
-def _with_fields(resource: Json, fields: Sequence[str]) -> Json:
-    named = set(fields) - {""}
-    return {key: value for key, value in resource.items() if not named or key in named}

@@ -14,7 +14,7 @@ from .attributes import judge
 from .bodies import NewNetwork
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import NetworkChangesBody, NewNetworkBody
-from .listing import many, one
+from .listing import one
 from .paging import listed
 from .revisions import Expected, require_revision
 from .tag_filters import TAG_FILTERS
@@ -54,7 +54,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
         """List networks."""
         with service.read() as work:
             found = [render.network(row) for row in networks.all_networks(work)]
-        return answer(listed(request, "networks", many(request, found, FILTERS)))
+        return answer(listed(request, "networks", found, FILTERS))
 
     @router.get("/{network_id}", **chooses_fields(NetworkAnswer))
     def show(network_id: str, request: Request) -> Response:

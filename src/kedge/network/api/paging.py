@@ -1,28 +1,37 @@
-"""The links to the next and the previous page of a list, as Neutron's extension `pagination` gives them."""
+"""Lists as bodies of answers, with the links to the next and the previous page (Neutron's extension `pagination`)."""
 
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlencode
 
 from fastapi import Request
 
+from .listing import one, page, reversed_page
 from .render import Json
 
 
-def listed(request: Request, collection: str, page: list[Json]) -> Json:
-    """The body of a list's answer: one page of it and, if the query has a `limit`, where the others are.
+def listed(
+    request: Request,
+    collection: str,
+    resources: Iterable[Json],
+    attributes: Sequence[str],
+    identity: str = "id",
+) -> Json:
+    """What of the resources the query asks for and, if it has a `limit`, where the others are.
 
-    A page that `fields` has left without ids has no links.
+    `attributes` and `identity` are those of `kedge.network.api.listing.page`.
     """
-    body: Json = {collection: page}
+    found = page(request, resources, attributes, identity)
+    body: Json = {collection: [one(request, each) for each in found]}
     limit = request.query_params.get("limit", "").lstrip("0")
-    if not limit or not page or "id" not in page[0]:
+    if not limit or not found:
         return body
-    backwards = request.query_params.get("page_reverse", "").lower() == "true"
-    short = len(page) < int(limit[:18])
+    backwards = reversed_page(request)
+    short = len(found) < int(limit[:18])
     links = []
     if not short or backwards:
-        links.append({"rel": "next", "href": _beside(request, page[-1]["id"])})
+        links.append({"rel": "next", "href": _beside(request, found[-1][identity])})
     if not short or not backwards:
-        links.append({"rel": "previous", "href": _beside(request, page[0]["id"], page_reverse="True")})
+        links.append({"rel": "previous", "href": _beside(request, found[0][identity], page_reverse="True")})
     return body | {f"{collection}_links": links}
 
 

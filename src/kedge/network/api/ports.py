@@ -18,7 +18,7 @@ from .bodies import NewPort, PortChanges
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import NewPortBody, PortChangesBody
 from .fields import refuse_long_profile
-from .listing import before_page, many, one
+from .listing import before_page, one
 from .paging import listed
 from .revisions import Expected, require_revision
 from .tag_filters import TAG_FILTERS
@@ -65,7 +65,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
         wanted, part = before_page(request, compares)
         with service.read_once() as work:
             found = [render.port(row) for row in search(work, wanted, part)]
-        return answer(listed(request, "ports", many(request, found, FILTERS)))
+        return answer(listed(request, "ports", found, FILTERS))
 
     @router.get("/{port_id}", **chooses_fields(PortAnswer))
     def show(port_id: str, request: Request) -> Response:

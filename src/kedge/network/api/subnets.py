@@ -14,7 +14,7 @@ from .answers import SubnetAnswer, SubnetList
 from .bodies import NewSubnet, SubnetChanges
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import NewSubnetBody, SubnetChangesBody
-from .listing import many, one
+from .listing import one
 from .paging import listed
 from .revisions import Expected, require_revision
 from .tag_filters import TAG_FILTERS
@@ -52,7 +52,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
         """List subnets."""
         with service.read() as work:
             found = [render.subnet(row) for row in subnets.all_subnets(work)]
-        return answer(listed(request, "subnets", many(request, found, FILTERS)))
+        return answer(listed(request, "subnets", found, FILTERS))
 
     @router.get("/{subnet_id}", **chooses_fields(SubnetAnswer))
     def show(subnet_id: str, request: Request) -> Response:
