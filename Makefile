@@ -10,8 +10,8 @@ PYTHON ?= $(if $(ROOT),/usr/bin/python3,python3)
 comma  := ,
 EXTRAS := $(if $(ROOT),agent$(comma)dev,dev)
 
-# A file's tests share what they set up, so they stay together.
-PARALLEL := --numprocesses auto --dist loadfile
+# A file's tests share what they set up, so they stay together. The longest files begin first.
+PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-neutron chaos lint bench clean setup system
 

@@ -53,7 +53,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(NoSkips())
 
 
+LONG = (
+    "test_vlan_in_machine.py",
+    "test_schedules.py",
+    "test_decide.py",
+    "test_schema.py",
+    "test_openstack_command.py",
+)
+"""The files that take longest, the longest first: begun first, none of them is waited for at the end."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
     if os.environ.get("KEDGE_NO_SKIPS") or postgres.binaries():
         return
     left_out = [item for item in items if item.get_closest_marker("postgresql")]

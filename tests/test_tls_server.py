@@ -70,11 +70,13 @@ def served(listeners: list[Listener]) -> Iterator[list[Listener]]:
 
 def test_every_socket_answers_and_says_who_calls(served: list[Listener], tmp_path: Path, pki: Pki) -> None:
     _, tcp, tls = served
-    with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(tmp_path / "kedge.sock"))) as client:
+    with httpx2.Client(
+        transport=httpx2.HTTPTransport(uds=str(tmp_path / "kedge.sock")), timeout=20
+    ) as client:
         assert client.get("http://kedge/who").json() == {"peer": None, "listener": "unix"}
-    with httpx2.Client() as client:
+    with httpx2.Client(timeout=20) as client:
         assert client.get(f"http://127.0.0.1:{tcp.port}/who").json() == {"peer": None, "listener": "tcp"}
-    with httpx2.Client(verify=client_context(pki.agent)) as client:
+    with httpx2.Client(verify=client_context(pki.agent), timeout=20) as client:
         answer = client.get(f"https://127.0.0.1:{tls.port}/who").json()
     assert answer == {"peer": {"name": "h1", "role": "agent"}, "listener": "agents"}
 

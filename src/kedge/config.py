@@ -62,11 +62,14 @@ class AuthConfig:
         strategy: `none` is for loopback only. Without one it is `none` on loopback and `http_basic` elsewhere.
         users: the file of users for `http_basic`.
         cloud: the cloud in clouds.yaml whose Keystone checks tokens, for `keystone`.
+        failed_logins: so many wrong passwords an address may try, or anybody for a name, and then one in 6 s. Behind
+            a proxy all callers have its address: allow more.
     """
 
     strategy: Literal["none", "http_basic", "keystone"] | None = None
     users: Path | None = None
     cloud: str | None = None
+    failed_logins: Annotated[int, Field(ge=1, le=10_000)] = 10
 
     def __post_init__(self) -> None:
         if self.strategy == "http_basic" and self.users is None:

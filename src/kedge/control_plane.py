@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kedge.agent_client import AgentClient
-from kedge.auth import Strategy, client_tls, guarded, open_strategy, warn_of_plain_text
+from kedge.auth import Audited, Strategy, Trail, client_tls, guarded, open_strategy, warn_of_plain_text
 from kedge.compute.actor import Tools
 from kedge.compute.agents import Agent, Agents
 from kedge.compute.api import compute_router
@@ -94,6 +94,7 @@ def control_plane(
     """
     engine = open_database(config.database_url)
     upgrade(engine)
+    trail = Trail(config.state_dir / "audit.log")
     network = networking(config.network, engine)
     agents = Agents(network.hosts, lambda host, url: cast(Agent, AgentClient(url, to_agents, host=host)))
     records = ServerRecords(engine)
@@ -108,7 +109,7 @@ def control_plane(
         network.own,
         conductor,
         Servers(records, network.service, agents),
-        lambda app: guarded(app, strategy),
+        lambda app: Audited(guarded(app, strategy), trail),
         hosts=HostsWithLeftovers(network.hosts, engine, agents),
         cloud=network.cloud,
         nova=nova is not None,
@@ -121,6 +122,7 @@ def control_plane(
         teller.stop()
         conductor.stop()
         network.close()
+        trail.close()
         engine.dispose()
 
 

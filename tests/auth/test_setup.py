@@ -90,7 +90,7 @@ def test_a_started_control_plane_asks_over_tls_and_trusts_its_socket(tmp_path: P
     with serving(config, tmp_path) as url:
         assert url.startswith("https://")
         context = ssl.create_default_context(cafile=str(tmp_path / "ca" / "ca.pem"))
-        with httpx2.Client(base_url=url, verify=context, trust_env=False) as client:
+        with httpx2.Client(base_url=url, verify=context, trust_env=False, timeout=20) as client:
             networks = "/network/v2.0/networks"
             assert client.get("/network").status_code == 200
             assert client.get(networks).status_code == 401
@@ -105,7 +105,7 @@ def test_a_started_control_plane_asks_over_tls_and_trusts_its_socket(tmp_path: P
             late = basic("late", "audit's secret")
             assert len(client.get(networks, headers=late).json()["networks"]) == 1
         transport = httpx2.HTTPTransport(uds=str(tmp_path / "k.sock"))
-        with httpx2.Client(transport=transport, base_url="http://kedge") as local:
+        with httpx2.Client(transport=transport, base_url="http://kedge", timeout=20) as local:
             assert len(local.get(networks).json()["networks"]) == 1
 
 

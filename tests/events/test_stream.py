@@ -196,7 +196,7 @@ def test_many_listen_without_a_thread_each(served: Served, monkeypatch: pytest.M
 
 
 def status(url: str) -> int:
-    with httpx2.Client(trust_env=False) as client, client.stream("GET", f"{url}{PATH}") as answer:
+    with httpx2.Client(trust_env=False, timeout=20) as client, client.stream("GET", f"{url}{PATH}") as answer:
         return answer.status_code
 
 
@@ -204,7 +204,7 @@ def test_the_server_ends_in_spite_of_listeners(tmp_path: Path, ports: Ports) -> 
     app = FastAPI()
     app.include_router(events_router(ports.world.service))
     listener = Listener.tcp("127.0.0.1", 0)
-    with httpx2.Client(base_url=f"http://127.0.0.1:{listener.port}", trust_env=False) as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{listener.port}", trust_env=False, timeout=20) as client:
         with running(app, [listener]):
             answer = client.send(client.build_request("GET", PATH), stream=True)
             assert answer.status_code == 200

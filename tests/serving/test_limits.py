@@ -282,12 +282,12 @@ def test_whoever_holds_a_certificate_is_served_while_others_only_connect(
 ) -> None:
     url = "https://127.0.0.1"
     with served(SMALL, tls=server_context(pki[0])) as listener, ExitStack() as stack:
-        with httpx2.Client(verify=client_context(pki[1])) as client:
+        with httpx2.Client(verify=client_context(pki[1]), timeout=PATIENCE_S) as client:
             assert client.get(f"{url}:{listener.port}/ok").text == "ok"
             for number in range(40):
                 stack.enter_context(connect(listener.port, f"127.0.1.{1 + number // 4}"))
             assert client.get(f"{url}:{listener.port}/ok").text == "ok"  # on the connection it has
-        with httpx2.Client(verify=client_context(pki[1])) as client:
+        with httpx2.Client(verify=client_context(pki[1]), timeout=PATIENCE_S) as client:
             assert client.get(f"{url}:{listener.port}/ok").text == "ok"
 
 

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 from kedge.model.errors import Forbidden, KedgeError, NotFound
 from kedge.wire import error_body
 
-from .errors import Unauthenticated
+from .errors import TooManyLogins, Unauthenticated
 
 _NEUTRON_TYPES = {Forbidden: "PolicyNotAuthorized", NotFound: "HTTPNotFound"}
 
@@ -17,6 +17,9 @@ def refusal(error: KedgeError, path: str, challenge: str) -> JSONResponse:
     if isinstance(error, Unauthenticated):
         content = {"error": {"code": 401, "title": "Unauthorized", "message": str(error)}}
         return JSONResponse(content, 401, {"WWW-Authenticate": challenge})
+    if isinstance(error, TooManyLogins):
+        content = {"error": {"code": 429, "title": "Too Many Requests", "message": str(error)}}
+        return JSONResponse(content, 429, {"Retry-After": str(error.retry_after_s)})
     if not path.startswith("/network"):
         return JSONResponse(error_body(error), error.status)
     name = _NEUTRON_TYPES.get(type(error), type(error).__name__)

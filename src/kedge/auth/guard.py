@@ -11,8 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kedge.model.caller import CALLER, Identity
 from kedge.model.errors import KedgeError, NotFound
+from kedge.serving.peers import peer_of
 
 from .answers import refusal
+from .audit import note
+from .errors import Unauthenticated
 from .policy import Policy
 from .rules import ANYBODY
 
@@ -26,8 +29,11 @@ class Strategy(Protocol):
     challenge: str
     """What WWW-Authenticate says to those who are not known."""
 
-    async def identify(self, headers: Headers) -> Identity:
-        """The caller by a request's headers. Raises Unauthenticated, or Unreachable if that can't be found out."""
+    async def identify(self, headers: Headers, address: str) -> Identity:
+        """The caller by a request's headers, and the address it comes from.
+
+        Raises Unauthenticated, TooManyLogins, or Unreachable if that can't be found out.
+        """
         ...
 
 
@@ -50,6 +56,7 @@ class Guard:
         try:
             caller = await self._admit(scope)
         except KedgeError as error:
+            _note_refusal(scope, error)
             await refusal(error, scope["path"], self._strategy.challenge)(scope, receive, send)
             return
         known = CALLER.set(caller)
@@ -63,8 +70,17 @@ class Guard:
         found = self._policy.rule_for(scope.get("method", ""), scope["path"])
         if found and found.roles is ANYBODY:
             return None
-        caller = await self._strategy.identify(Headers(scope=scope))
+        client = scope.get("client")
+        caller = await self._strategy.identify(Headers(scope=scope), peer_of(client[0]) if client else "")
+        note(scope, who=caller.name)
         if found is None:
             raise NotFound("The resource could not be found.")
         self._policy.check(found, caller)
         return caller
+
+
+def _note_refusal(scope: Scope, error: KedgeError) -> None:
+    if not isinstance(error, Unauthenticated):
+        note(scope, why=str(error))
+    elif error.name is not None:
+        note(scope, who=error.name, why="not who it says it is")

@@ -4,14 +4,14 @@ import binascii
 import os
 from base64 import b64decode
 
-import anyio
-import anyio.to_thread
 from starlette.datastructures import Headers
 
 from kedge.model.caller import Identity
 
+from .attempts import Attempts
 from .errors import Unauthenticated
 from .passwords import Passwords, decoy
+from .turns import Turns
 from .users import UsersFile
 
 _WRONG = "Incorrect username or password."
@@ -23,25 +23,37 @@ class HttpBasic:
 
     challenge = 'Basic realm="Kedge", charset="UTF-8"'
 
-    def __init__(self, file: UsersFile, passwords: Passwords | None = None) -> None:
+    def __init__(
+        self, file: UsersFile, passwords: Passwords | None = None, attempts: Attempts | None = None
+    ) -> None:
         self._file = file
         self._passwords = passwords or Passwords()
+        self._attempts = attempts or Attempts()
         # A flood of wrong passwords is not to take all processors, nor the threads that requests run in.
-        self._turns = anyio.CapacityLimiter(max(1, (os.cpu_count() or 1) // 2))
+        self._turns = Turns[bool](max(1, (os.cpu_count() or 1) // 2))
 
-    async def identify(self, headers: Headers) -> Identity:
-        """The user of these credentials. Raises Unauthenticated."""
+    async def identify(self, headers: Headers, address: str) -> Identity:
+        """The user of these credentials. Raises Unauthenticated, and TooManyLogins."""
         name, password = credentials(headers)
         users = self._file.users()
         user = users.get(name)
         if user and self._passwords.remembered(user.password, password):
             return user.identity
         stored = user.password if user else decoy(next(iter(users.values())).password)
-        right = await anyio.to_thread.run_sync(
-            self._passwords.is_right, stored, password, limiter=self._turns
-        )
+        known = self._attempts.known(address, name)
+
+        def check() -> bool:
+            return self._passwords.is_right(stored, password)
+
+        secret = b"\0".join((stored.encode(), name.encode(), password))
+        first = not self._turns.under_way(secret)
+        if first:  # the same attempt of many at once counts once
+            self._attempts.begin(address, name)
+        right = await self._turns.take(secret, address, check, known=known)
         if user is None or not right:
-            raise Unauthenticated(_WRONG)
+            raise Unauthenticated(_WRONG, name=name)
+        if first:
+            self._attempts.succeeded(address, name)
         return user.identity
 
 

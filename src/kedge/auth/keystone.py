@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import anyio
-import anyio.to_thread
 from keystoneauth1.exceptions import ClientException
 from starlette.datastructures import Headers
 
@@ -16,6 +14,7 @@ from kedge.model.errors import Unreachable
 
 from .errors import Unauthenticated
 from .remembered import Clock, Remembered
+from .turns import Turns
 
 _VALID_S = 300.0
 """A token that was revoked is accepted for so long at most; keystonemiddleware's default."""
@@ -23,6 +22,7 @@ _VALID_S = 300.0
 _INVALID_S = 10.0
 _LONGEST = 8192
 _AT_ONCE = 8
+_WAITING = 256
 _UNKNOWN = "The request you have made requires authentication."
 
 
@@ -35,7 +35,7 @@ class Keystone:
         self._valid = Remembered[Identity](clock=clock)
         # Kept apart, so that a flood of wrong tokens doesn't push out the right ones.
         self._invalid = Remembered[bool](clock=clock)
-        self._turns = anyio.CapacityLimiter(_AT_ONCE)
+        self._turns = Turns[Identity | None](_AT_ONCE, waiting=_WAITING)
 
     @classmethod
     def of_cloud(cls, cloud: str, *, clock: Clock = time.monotonic) -> "Keystone":
@@ -43,17 +43,21 @@ class Keystone:
         client, auth_url = service(cloud, "identity", version="3")
         return cls(client, auth_url, clock=clock)
 
-    async def identify(self, headers: Headers) -> Identity:
-        """The holder of the token. Raises Unauthenticated, and Unreachable if Keystone can't be asked."""
+    async def identify(self, headers: Headers, address: str) -> Identity:
+        """The holder of the token.
+
+        Raises Unauthenticated, Unreachable if Keystone can't be asked, and TooManyLogins.
+        """
         given = headers.getlist("x-auth-token")
         if len(given) != 1 or not given[0] or len(given[0]) > _LONGEST:
             raise Unauthenticated(_UNKNOWN)
         secret = given[0].encode()
         known = self._valid.get(secret)
         if known is None and not self._invalid.get(secret):
-            known = await anyio.to_thread.run_sync(self._ask, given[0], limiter=self._turns)
+            token = given[0]
+            known = await self._turns.take(secret, address, lambda: self._ask(token))
         if known is None:
-            raise Unauthenticated(_UNKNOWN)
+            raise Unauthenticated(_UNKNOWN, name="a token that Keystone does not know")
         return known
 
     def _ask(self, token: str) -> Identity | None:

@@ -11,6 +11,7 @@ from kedge.config import AuthConfig
 from kedge.model.errors import BadRequest
 from kedge.tls import hardened
 
+from .attempts import Attempts
 from .guard import Guard, Strategy
 from .http_basic import HttpBasic
 from .users import UsersFile
@@ -40,7 +41,7 @@ def open_strategy(config: AuthConfig, address: str | None) -> Strategy | None:
                 " users with `kedge users add NAME --role admin --file FILE`, and name it as users in [auth];"
                 " or listen on loopback, 127.0.0.1."
             )
-        return HttpBasic(UsersFile(config.users))
+        return HttpBasic(UsersFile(config.users), attempts=Attempts(burst=config.failed_logins))
     from .keystone import Keystone  # noqa: PLC0415 - needs OpenStack's libraries
 
     return Keystone.of_cloud(config.cloud or "")

@@ -1,0 +1,151 @@
+"""The audit log: who changed what, from where, and with which result; and who was refused.
+
+One JSON object a line, in a file that only its owner reads and in the process's log, so in the journal as well. Reading
+is not in it, nor is what bodies hold: they may hold secrets.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kedge.model.errors import BadRequest
+
+MAX_BYTES = 64 << 20
+"""A file that is larger makes way for a new one; one old file (`….1`) is kept."""
+
+_TEXT_MAX = 300
+_QUIET_S = 60.0
+_SCOPE = "kedge.audit"
+
+_log = structlog.get_logger("kedge.audit")
+
+
+@dataclass
+class Entry:
+    """A line: `who` (None: nobody knows) from `source` asked for `what`; `result` is the status, `why` a refusal."""
+
+    at: str
+    source: str
+    what: str
+    who: str | None = None
+    result: int = 0
+    why: str | None = None
+
+
+class Trail:
+    """The audit log. Several processes may write to the same file."""
+
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        """Raises BadRequest if the file can't be written."""
+        self._path, self._max_bytes = path, max_bytes
+        try:
+            self._file = self._opened()
+        except OSError as error:
+            raise BadRequest(f"The audit log {path} can't be written: {error.strerror}.") from error
+
+    def write(self, entry: Entry) -> None:
+        """Add a line. A full disk keeps no request from its answer: what is missing is then in the process's log."""
+        shown = {name: value for name, value in asdict(entry).items() if value is not None}
+        line = json.dumps({"from" if name == "source" else name: value for name, value in shown.items()})
+        _log.info("audit", entry=line)
+        try:
+            self._rotate()
+            self._file.write(line.encode() + b"\n")
+        except OSError as error:
+            _log.error("the audit log can't be written", path=str(self._path), reason=error.strerror)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _opened(self) -> IO[bytes]:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.fchmod(descriptor, 0o600)
+        return open(descriptor, "ab", buffering=0)  # noqa: PTH123 - it is a descriptor
+
+    def _rotate(self) -> None:
+        if self._is_current() and os.fstat(self._file.fileno()).st_size < self._max_bytes:
+            return
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # until it is closed
+        if self._is_current():
+            self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+        self._file.close()
+        self._file = self._opened()
+
+    def _is_current(self) -> bool:
+        """Whether another process, or a person, has not put another file in its place."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+
+class Audited:
+    """An ASGI middleware, around the guard and all behind it."""
+
+    def __init__(self, app: ASGIApp, trail: Trail, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app, self._trail, self._clock = app, trail, clock
+        self._said: dict[str, float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        entry = scope[_SCOPE] = _entry(scope)
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                entry.result = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except BaseException:
+            entry.result = entry.result or 500
+            raise
+        finally:
+            if self._matters(entry, scope["method"]):
+                self._trail.write(entry)
+
+    def _matters(self, entry: Entry, method: str) -> bool:
+        if entry.result == 401:
+            return (
+                entry.why is not None
+            )  # not the first request of each client, which only asks how to say who it is
+        if entry.result == 429:  # a flood of them is one line a minute
+            now = self._clock()
+            if now - self._said.get(entry.source, float("-inf")) < _QUIET_S:
+                return False
+            self._said = {each: at for each, at in self._said.items() if now - at < _QUIET_S}
+            if len(self._said) < 1024:
+                self._said[entry.source] = now
+            return True
+        return entry.result == 403 or method not in ("GET", "HEAD", "OPTIONS")
+
+
+def _entry(scope: Scope) -> Entry:
+    local = scope.get("kedge.listener") == "unix"
+    client = scope.get("client")
+    source = "the local socket" if local else client[0] if client else "?"
+    what = f"{scope['method']} {scope['path']}"[:_TEXT_MAX]
+    return Entry(
+        datetime.now(UTC).isoformat(timespec="milliseconds"), source, what, "root" if local else None
+    )
+
+
+def note(scope: Scope, *, who: str | None = None, why: str | None = None) -> None:
+    """Say of the request in work who makes it, or why it is refused."""
+    entry = scope.get(_SCOPE)
+    if isinstance(entry, Entry):
+        entry.who = who[:_TEXT_MAX] if who is not None else entry.who
+        entry.why = why[:_TEXT_MAX] if why is not None else entry.why
