@@ -17,6 +17,7 @@ from kedge.model.agent_api import (
     VifReport,
 )
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
+from kedge.model.host_facts import FactsRequest, HostFacts
 from kedge.model.host_network import HostNetwork
 from kedge.wire import Peer
 
@@ -41,6 +42,10 @@ class AgentClient:
     def host(self) -> HostReport:
         """What the host has."""
         return self._peer.ask(HostReport, "GET", "/v1/host", timeout_s=_LOOK_S)
+
+    def facts(self, request: FactsRequest) -> HostFacts:
+        """What the host can do, and what is at these paths."""
+        return self._peer.ask(HostFacts, "POST", "/v1/facts", body=request, timeout_s=_LOOK_S)
 
     def domains(self) -> list[DomainSummary]:
         """Every domain on the host."""

@@ -26,6 +26,7 @@ from kedge.model.domain import (
 )
 from kedge.model.errors import HostFailure, NotFound, Unreachable
 from kedge.model.host import HostBackend
+from kedge.model.host_facts import FactsRequest, FileFacts, HostFacts
 from kedge.model.host_network import HostNetwork, VlanDevice
 
 MIB = 2**20
@@ -79,6 +80,7 @@ class Fleet:
     fails: str | None = None
     silent_frames: bool = False
     refuse_plugs: set[str] = field(default_factory=set)
+    missing: dict[str, set[str]] = field(default_factory=dict)
     ignores_aborts: bool = False
 
     def agent(self, host: str) -> "FakeAgent":
@@ -115,6 +117,10 @@ class FakeAgent:
 
     def host(self) -> HostReport:
         return report_of(self._host)
+
+    def facts(self, request: FactsRequest) -> HostFacts:
+        files = dict.fromkeys(self._fleet.missing.get(self._host, ()), FileFacts())
+        return HostFacts(machine=self._host, files=files)
 
     def domains(self) -> list[DomainSummary]:
         return [DomainSummary(uuid, f"dom-{uuid[:4]}", DomainState.RUNNING, True) for uuid in self._domains]

@@ -63,6 +63,24 @@ def test_an_impossible_plan_says_why(cli: Kedge) -> None:
     assert "agent of dead is dead" in cli("plan", "vm1", "--to", "dead", exits=3).out
 
 
+def test_an_obstacle_has_a_code_and_a_remedy(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.missing["h2"] = {"/boot/vmlinuz"}
+    said = cli("plan", "vm1", "--to", "h2", exits=3).out
+    assert (
+        "  - kernel: is /boot/vmlinuz, which is not there on h2 (boot-file-missing)\n    Remedy: copy it"
+        in said
+    )
+    assert re.search(r"Note: the guest's memory crosses the network .* in clear", said)
+    plan = cli.json("plan", "vm1", "--to", "h2", exits=3)
+    (obstacle,) = plan["obstacle_details"]
+    assert set(obstacle) == {"code", "thing", "problem", "remedy"} and obstacle["code"] == "boot-file-missing"
+    assert plan["obstacles"] == [f"kernel: {obstacle['problem']}; {obstacle['remedy']}"]
+    candidate = next(each for each in cli.json("plan", "vm1") if each["host"] == "h2")
+    assert candidate["obstacle_details"] == [obstacle] and candidate["notes"] == plan["notes"]
+    assert "which is not there on h2" in cli("migrate", "vm1", "--to", "h2", exits=3).err
+
+
 def test_unknown_servers_and_hosts(cli: Kedge) -> None:
     cli.server()
     for command in ("plan", "migrate"):

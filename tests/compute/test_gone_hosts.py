@@ -169,4 +169,4 @@ def test_nothing_is_asked_of_a_host_that_is_off_and_nothing_moves_there(world: C
     with pytest.raises(Unreachable, match="kedge hosts up h3"):
         world.agents.agent("h3")
     plan = world.tools.planner.plan(server, "h3")
-    assert "h3 is forced down; `kedge hosts up h3` once it is back" in plan.obstacles
+    assert "destination h3: is forced down; `kedge hosts up h3` once it is back" in plan.obstacles

@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from kedge.core.domain_xml import rewrite
+from kedge.core.obstacles import CODES
 from kedge.model.domain import DomainState
 from kedge.model.errors import CannotMigrate, HostFailure, NotFound
 from kedge.model.host import HostBackend
+from kedge.model.host_facts import FileFacts
 from kedge.model.server import MigrationOptions, Server
 from kedge.testing.simulated import FIVE_HOSTS
 
@@ -240,6 +242,12 @@ def libvirtd_is_away(world: ComputeWorld, server: Server) -> None:
         )
 
 
+def an_image_is_missing(world: ComputeWorld, server: Server) -> None:
+    drive = "<disk type='file' device='cdrom'><source file='/iso'/><target dev='sda'/><readonly/></disk></devices>"
+    change_xml(world, server, "</devices>", drive)
+    world["h3"].facts = replace(world["h3"].facts, files={"/iso": FileFacts()})
+
+
 IN_THE_WAY: dict[str, tuple[Spoil, str, str]] = {
     "target is the source": (nothing, "h1", "is on h1 already; choose another host"),
     "physical network is missing": (without_physnet2, "h3", "'physnet2' is not mapped on this host"),
@@ -270,6 +278,7 @@ IN_THE_WAY: dict[str, tuple[Spoil, str, str]] = {
     "migrated with virsh": (migrated_by_hand, "h3", "is migrating server vm already"),
     "destination holds it": (held_there, "h3", "h3 holds a domain with this server's UUID (shutoff)"),
     "name is taken": (name_is_taken, "h3", "another domain on h3 is named vm (shutoff, UUID 0b5c7d52"),
+    "image is missing": (an_image_is_missing, "h3", "cdrom sda: holds /iso, which is not there on h3"),
     "PCI device": (with_a_pci_device, "h3", "passed through to the guest"),
     "network filter": (with_a_filter, "h3", "has the network filter 'clean-traffic'"),
 }
@@ -284,6 +293,8 @@ def test_what_is_in_the_way_is_said_and_nothing_is_made(world: ComputeWorld, nam
     plan = world.tools.planner.plan(server, destination)
     assert not plan.possible
     assert said in "\n".join(plan.obstacles)
+    assert plan.obstacles == tuple(str(each) for each in plan.obstacle_details)
+    assert {each.code for each in plan.obstacle_details} <= CODES.keys()
     with pytest.raises(CannotMigrate) as refused:
         world.conductor(world.tools).migrate(server, [destination], MigrationOptions())
     assert refused.value.reasons == plan.obstacles
@@ -301,6 +312,26 @@ def test_an_obstacle_names_its_nic(world: ComputeWorld) -> None:
     assert obstacle.startswith(f"NIC {tagged.mac_address}: ")
     assert "add it to the agent's mappings" in obstacle
     assert [port.obstacle is None for port in plan.ports] == [True, False]
+
+
+@pytest.mark.parametrize("host", ["h1", "h3"])
+def test_an_agent_that_can_not_tell_is_named_in_a_note(world: ComputeWorld, host: str) -> None:
+    """It is older than the control plane, or something holds it: a plan without its facts is better than none."""
+    server = world.server("h1")
+    assert len(world.tools.planner.plan(server, "h3").notes) == 1
+    fault = HostFailure(f"the agent of {host} answered HTTP 404")
+    world[host].agent.faults.fail("facts", fault, times=None)
+    plan = world.tools.planner.plan(server, "h3")
+    assert plan.possible
+    in_clear, note = plan.notes
+    assert "in clear" in in_clear
+    assert note.startswith(f"{host} could not be asked") and "HTTP 404" in note
+
+
+def test_what_an_agent_could_not_look_at_is_in_a_note(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    world["h3"].facts = replace(world["h3"].facts, troubles=("/d could not be looked at",))
+    assert "h3: /d could not be looked at" in world.tools.planner.plan(server, "h3").notes
 
 
 def test_all_obstacles_are_told_at_once(world: ComputeWorld) -> None:

@@ -8,6 +8,7 @@ from kedge.agent.connection import Connection
 from kedge.agent.epochs import Epochs
 from kedge.agent.events import Events
 from kedge.agent.frame_watches import FrameWatches
+from kedge.agent.host_facts import FactsOfHost
 from kedge.agent.hypervisor import Hypervisor
 from kedge.agent.journal import Journal
 from kedge.agent.left_domains import LeftDomains
@@ -30,6 +31,7 @@ class Agent:
         self.connection = Connection(config.libvirt_local_uri, self.events)
         self.epochs = Epochs(config.state_dir / "epochs.json")
         self.hypervisor = Hypervisor(self.connection, Journal(config.state_dir / "half-made.json"))
+        self.facts = FactsOfHost(self.connection, self.hypervisor)
         self.transfers = Transfers(
             self.connection,
             self.hypervisor,

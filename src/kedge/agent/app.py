@@ -25,6 +25,7 @@ from kedge.model.agent_api import (
 )
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
 from kedge.model.errors import BadRequest, Forbidden, HostFailure, KedgeError
+from kedge.model.host_facts import FactsRequest, HostFacts
 from kedge.model.host_network import HostNetwork
 from kedge.pki import Role
 from kedge.wire import error_body
@@ -77,6 +78,10 @@ def _domains(app: FastAPI, agent: Agent) -> None:
     @app.get("/v1/host")
     def host() -> HostReport:
         return agent.reports.build()
+
+    @app.post("/v1/facts")
+    def facts(request: FactsRequest) -> HostFacts:
+        return agent.facts.look(request)
 
     @app.get("/v1/domains")
     def domains() -> list[DomainSummary]:

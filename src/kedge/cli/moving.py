@@ -140,8 +140,12 @@ def _conclude(found: Json) -> None:
     if found["obstacles"]:
         out = console()
         out.print(f"It can't move to {found['destination']}:", style="bold red")
-        for obstacle in found["obstacles"]:
-            out.print(f"  - {obstacle}", style="red")
+        for each in found["obstacle_details"]:
+            out.print(Text(f"  - {each['thing']}: {each['problem']} ({each['code']})", "red"))
+            if each["remedy"]:
+                out.print(Text(f"    Remedy: {each['remedy']}"))
     else:
         say(f"It can move to {found['destination']}.", "green")
+    for note in found["notes"]:
+        say(f"Note: {note}", "yellow")
     say("Nothing was stored or plugged.")

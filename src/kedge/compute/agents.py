@@ -16,6 +16,7 @@ from kedge.model.agent_api import (
 from kedge.model.domain import DomainSummary, HostView, TransferOrder
 from kedge.model.errors import Conflict, KedgeError, Unreachable
 from kedge.model.host import Host
+from kedge.model.host_facts import FactsRequest, HostFacts
 from kedge.model.host_network import HostNetwork
 from kedge.network.service import HostRegistry
 
@@ -25,6 +26,10 @@ class Agent(Protocol):
 
     def host(self) -> HostReport:
         """What the agent says of its host."""
+        ...
+
+    def facts(self, request: FactsRequest) -> HostFacts:
+        """What the host can do, and what is at these paths."""
         ...
 
     def domains(self) -> list[DomainSummary]:

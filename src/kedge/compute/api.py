@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from kedge.model.host import Host
 from kedge.model.network import Binding, Port
+from kedge.model.obstacle import Obstacle
 from kedge.model.server import UNKNOWN_REFUSED, Migration, MigrationOptions, Plan, Server
 from kedge.strict_request import StrictRoute
 
@@ -74,6 +75,8 @@ class Candidate:
     host: str
     possible: bool
     obstacles: tuple[str, ...]
+    obstacle_details: tuple[Obstacle, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,10 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     def list_candidates(server: str) -> list[Candidate]:
         """The other hosts, and whether the server could move there."""
         plans = conductor.plans(tools.servers.find(server), ())
-        return [Candidate(each.destination, each.possible, each.obstacles) for each in plans]
+        return [
+            Candidate(each.destination, each.possible, each.obstacles, each.obstacle_details, each.notes)
+            for each in plans
+        ]
 
     @router.get("/migrations", tags=["migrations"])
     def list_migrations(server: str | None = None) -> list[Migration]:

@@ -16,16 +16,23 @@ from kedge.core.domain_xml import (
     without_secrets,
 )
 from kedge.core.guest_macs import guest_macs_obstacle
-from kedge.core.obstacles import name_obstacles
+from kedge.core.obstacles import find_obstacles
 from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError
 from kedge.model.mac import normal_mac
 from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
+from kedge.model.obstacle import Obstacle
 from kedge.model.server import Plan, PortPlan, Server
 from kedge.network.service import NetworkService
 
 from .agents import Agents
+from .host_facts import gather
+
+IN_CLEAR = "the guest's memory crosses the network between the hosts in clear; keep that network to yourself"
+"""Said of every move until migrations are encrypted."""
+
+_SILENT = ("source-failed", "destination-failed", "forced-down", "agent-dead")
 
 
 @dataclass
@@ -34,7 +41,14 @@ class _Thoughts:
 
     ports: list[PortPlan]
     changes: list[NicChange]
-    obstacles: list[str]
+    obstacles: list[Obstacle]
+    notes: list[str]
+
+    def add(self, code: str, thing: str, problem: str, remedy: str = "") -> None:
+        """Take note of an obstacle, once."""
+        obstacle = Obstacle(code, thing, problem, remedy)
+        if obstacle not in self.obstacles:
+            self.obstacles.append(obstacle)
 
 
 class Planner:
@@ -47,17 +61,21 @@ class Planner:
     def plan(self, server: Server, destination: str) -> Plan:
         """What would happen. Obstacles are collected, all at once; raises NotFound for an unknown host."""
         self._agents.host(destination)
-        thoughts = _Thoughts([], [], self._host_obstacles(server, destination))
+        thoughts = _Thoughts([], [], [], [IN_CLEAR])
+        self._think_of_hosts(server, destination, thoughts)
         ports = self._network.ports_of(server.id)
         if not ports:
-            thoughts.obstacles.append(
-                f"server {server.name} has no ports, so there is no network to carry; migrate it with virsh"
+            thoughts.add(
+                "no-ports",
+                f"server {server.name}",
+                "has no ports, so there is no network to carry",
+                "migrate it with virsh",
             )
         for port in ports:
             self._think_of_port(port, server.host, destination, thoughts)
         before, after = self._xml(server, destination, thoughts)
         if before:
-            thoughts.obstacles.extend(self._taken(before, server, destination, thoughts.obstacles))
+            self._think_of_facts(server, destination, before, thoughts)
             self._think_of_guests_macs(server, before, thoughts)
         before, after = _shown(before), _shown(after)
         return Plan(
@@ -65,7 +83,9 @@ class Planner:
             source=server.host,
             destination=destination,
             ports=tuple(thoughts.ports),
-            obstacles=tuple(thoughts.obstacles),
+            obstacles=tuple(str(obstacle) for obstacle in thoughts.obstacles),
+            obstacle_details=tuple(thoughts.obstacles),
+            notes=tuple(thoughts.notes),
             xml_before=before,
             xml_after=after,
             xml_diff=unified_diff(before, after, server.host, destination) if after else "",
@@ -88,40 +108,51 @@ class Planner:
         xml = self._agents.agent(server.host).domain_xml(server.id, migratable=True)
         return self._there(server, destination, xml, changes)
 
-    def _host_obstacles(self, server: Server, destination: str) -> list[str]:
+    def _think_of_hosts(self, server: Server, destination: str, thoughts: _Thoughts) -> None:
+        """Whether the server can leave, and whether the destination can take anything at all."""
+        this = f"server {server.name}"
         if destination == server.host:
-            return [f"server {server.name} is on {destination} already; choose another host"]
-        obstacles = []
+            thoughts.add("same-host", this, f"is on {destination} already", "choose another host")
+            return
         try:
             here = self._agents.agent(server.host).observe(server.id, ObserveRequest())
             if here.domain is not DomainState.RUNNING:
-                obstacles.append(
-                    f"server {server.name} is {here.domain} on {server.host}; only a running one can move live"
-                )
+                problem = f"is {here.domain} on {server.host}"
+                thoughts.add("not-running", this, problem, "only a running one can move live")
             elif here.job:
-                obstacles.append(
-                    f"libvirt on {server.host} is migrating server {server.name} already; wait until that has ended"
-                )
+                problem = f"libvirt on {server.host} is migrating server {server.name} already"
+                thoughts.add("job-running", this, problem, "wait until that has ended")
         except KedgeError as error:
-            obstacles.append(f"source {server.host}: {error}")
+            thoughts.add("source-failed", f"source {server.host}", str(error))
         host = self._agents.host(destination)
+        that = f"destination {destination}"
         if host.forced_down:
-            obstacles.append(f"{destination} is forced down; `kedge hosts up {destination}` once it is back")
-            return obstacles
-        if not host.alive:
-            obstacles.append(
-                f"the agent of {destination} is dead (no report lately); start `kedge agent` there, or choose another"
+            thoughts.add(
+                "forced-down", that, "is forced down", f"`kedge hosts up {destination}` once it is back"
             )
-            return obstacles
+            return
+        if not host.alive:
+            problem = f"the agent of {destination} is dead (no report lately)"
+            thoughts.add("agent-dead", that, problem, "start `kedge agent` there, or choose another")
+            return
         try:
             there = self._agents.agent(destination).observe(server.id, ObserveRequest())
             if there.domain is not DomainState.ABSENT:
-                obstacles.append(
-                    f"{destination} holds a domain with this server's UUID ({there.domain}); see to that first"
-                )
+                problem = f"{destination} holds a domain with this server's UUID ({there.domain})"
+                thoughts.add("uuid-taken", this, problem, "see to that first")
         except KedgeError as error:
-            obstacles.append(f"destination {destination}: {error}")
-        return obstacles
+            thoughts.add("destination-failed", that, str(error))
+
+    def _think_of_facts(self, server: Server, destination: str, xml: str, thoughts: _Thoughts) -> None:
+        """What libvirt and QEMU on both hosts would refuse. Who can't be asked at all has been named before."""
+        if destination == server.host or any(each.code in _SILENT for each in thoughts.obstacles):
+            return
+        try:
+            asked, notes = gather(self._agents, xml, server.host, destination)
+        except BadRequest:
+            return  # Who rewrites it says so.
+        thoughts.notes += notes
+        thoughts.obstacles += find_obstacles(asked)
 
     def _think_of_port(self, port: Port, source: str, destination: str, thoughts: _Thoughts) -> None:
         network = self._network.network(port.network_id)
@@ -140,7 +171,8 @@ class Planner:
         if target is not None:
             thoughts.changes.append(NicChange(vif_of(port, network, here) if here else None, target))
         if obstacle:
-            thoughts.obstacles.append(f"NIC {port.mac_address}: {obstacle}")
+            code = "nic-not-bound" if here is None else "nic-cannot-bind"
+            thoughts.add(code, f"NIC {port.mac_address}", obstacle)
         thoughts.ports.append(
             PortPlan(
                 port_id=port.id,
@@ -164,41 +196,32 @@ class Planner:
         try:
             heard = self._agents.agent(server.host).observe(server.id, request).macs
         except KedgeError as error:
-            thoughts.obstacles.append(f"source {server.host}: {error}")
+            thoughts.add("source-failed", f"source {server.host}", str(error))
             return
         for change in thoughts.changes:
             nic = next((nic for nic in nics if nic.mac == normal_mac(change.target.mac_address)), None)
             follows = nic is not None and nic.model == "virtio" and nic.trusts_guest
             reason = guest_macs_obstacle(change.target, heard.get(change.target.port_id, ()), follows=follows)
             if reason:
-                thoughts.obstacles.append(f"NIC {change.target.mac_address}: {reason}")
+                thoughts.add("nic-guest-macs", f"NIC {change.target.mac_address}", reason)
 
     def _xml(self, server: Server, destination: str, thoughts: _Thoughts) -> tuple[str, str]:
         """The domain XML before and after; what is in its way joins the obstacles."""
         try:
             before = self._agents.agent(server.host).domain_xml(server.id, migratable=True)
         except KedgeError as error:
-            if not any(str(error) in obstacle for obstacle in thoughts.obstacles):
-                thoughts.obstacles.append(f"source {server.host}: {error}")
+            thoughts.add("source-failed", f"source {server.host}", str(error))
             return "", ""
         if any(port.destination_binding is None for port in thoughts.ports):
             return before, ""
         try:
             return before, self._there(server, destination, before, thoughts.changes)
         except CannotMigrate as error:
-            thoughts.obstacles.extend(error.reasons or (str(error),))
+            for reason in error.reasons or (str(error),):
+                thoughts.add("domain-xml", "domain XML", reason)
         except KedgeError as error:
-            thoughts.obstacles.append(str(error))
+            thoughts.add("domain-xml", "domain XML", str(error))
         return before, ""
-
-    def _taken(self, xml: str, server: Server, destination: str, known: list[str]) -> list[str]:
-        """What the destination has already of what the domain brings along."""
-        if destination == server.host:
-            return []
-        try:
-            return name_obstacles(xml, destination, self._agents.agent(destination).domains())
-        except KedgeError as error:  # XML that can't be read, or an agent that does not answer
-            return [] if known else [f"destination {destination}: {error}"]
 
     def _there(self, server: Server, destination: str, xml: str, changes: list[NicChange]) -> str:
         """The XML for the destination. Raises CannotMigrate with every reason at once."""

@@ -3,6 +3,7 @@
 Control plane to agent (the agent serves; mutual TLS; only a `control` certificate is let in):
 
     GET    /v1/host                          -> HostReport
+    POST   /v1/facts                         FactsRequest -> HostFacts   asked when a migration is planned
     GET    /v1/domains                       -> [DomainSummary]
     GET    /v1/network                       -> HostNetwork           how its devices hang together
     GET    /v1/domains/{uuid}/xml            -> {"xml": …}           ?migratable=1 for the text that migrates

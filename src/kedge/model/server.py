@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 
 from .domain import DomainState
 from .network import Binding
+from .obstacle import Obstacle
 
 UNKNOWN_REFUSED = ConfigDict(extra="forbid")
 """For what comes as a request's body: a name that is not known is refused, not ignored."""
@@ -172,13 +173,21 @@ class PortPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A migration that was thought through and not made: nothing is stored or plugged for it."""
+    """A migration that was thought through and not made: nothing is stored or plugged for it.
+
+    Attributes:
+        obstacles: what is in the way, as sentences.
+        obstacle_details: the same, in the same order, for programs.
+        notes: what somebody should know of the move although it keeps nothing from moving.
+    """
 
     server: Server
     source: str
     destination: str
     ports: tuple[PortPlan, ...]
     obstacles: tuple[str, ...]
+    obstacle_details: tuple[Obstacle, ...] = ()
+    notes: tuple[str, ...] = ()
     xml_before: str = ""
     xml_after: str = ""
     xml_diff: str = ""

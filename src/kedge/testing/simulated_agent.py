@@ -21,6 +21,7 @@ from kedge.model.agent_api import (
 )
 from kedge.model.domain import DomainState, DomainSummary, HostView, TransferOrder, TransferState
 from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch, Unreachable
+from kedge.model.host_facts import FactsRequest, FileFacts, FileKind, HostFacts
 from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
 from kedge.wire import seen
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 TICK_MS = 50
 """The time that one tick of the fabric stands for, for somebody who waits."""
+
+SHARED_FILE = FileFacts(FileKind.FILE, "nfs4", "0:50", 4711, 1 << 30)
+"""A file that every simulated host mounts from the same file server."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,6 +137,15 @@ class SimulatedAgent:
     def host(self) -> HostReport:
         """What the agent says of its host."""
         return self._report()
+
+    @_call
+    def facts(self, request: FactsRequest) -> HostFacts:
+        """What the host can do; unless a test says otherwise, all of the fleet shares every file."""
+        facts = self._host.facts
+        files = {path: facts.files.get(path, SHARED_FILE) for path in request.paths}
+        domains = (each for each in self._host.holds.values() if each.name == request.name)
+        summaries = (DomainSummary(each.uuid, each.name, each.state, each.persistent) for each in domains)
+        return replace(facts, files=files, namesake=next(summaries, None))
 
     @_call
     def domains(self) -> list[DomainSummary]:

@@ -14,6 +14,7 @@ from kedge.model.agent_api import VifReport
 from kedge.model.domain import DomainState, FrameTimes, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
+from kedge.model.host_facts import HostFacts
 from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif, VifType
 
@@ -36,6 +37,7 @@ class SimulatedHost:
         jobs: domains with a migration job.
         plugged: the VIFs that Kedge plugged, by port.
         network: how its devices hang together, for adopting.
+        facts: what it answers to a plan; files that are not in it are shared by all hosts.
         migratable: the text that migrates, by UUID, where it is another than the live one.
         graphics_address: where VMs' consoles listen.
         macs: the MACs that guests send as, by port, where another than the NIC's own.
@@ -53,6 +55,7 @@ class SimulatedHost:
         self.jobs: set[str] = set()
         self.plugged: dict[str, Vif] = {}
         self.network = HostNetwork()
+        self.facts = HostFacts(machine=f"boot of {name}")
         self.migratable: dict[str, str] = {}
         self.graphics_address = f"{name}.example"
         self.macs: dict[str, tuple[str, ...]] = {}

@@ -1,0 +1,101 @@
+"""What is at a path on this host: the file, its file system, and what tells a block device apart anywhere."""
+
+import os
+import stat
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from kedge.model.host_facts import FileFacts, FileKind
+
+PATIENCE_S = 3.0
+"""A file server that does not answer holds whoever looks, for hours; so long a plan waits for it."""
+
+
+class HostFiles:
+    """Looks at paths, in one thread at a time: one that hangs keeps the others waiting, and holds no more threads."""
+
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
+        self._free = threading.Lock()
+
+    def look(self, paths: Sequence[str]) -> dict[str, FileFacts]:
+        """What is at these absolute paths; those that could not be looked at in time are left out."""
+        if not paths or not self._free.acquire(timeout=self._patience_s):
+            return {}
+        found: dict[str, FileFacts] = {}
+        looking = threading.Thread(target=self._look, args=(paths, found), name="host-files", daemon=True)
+        looking.start()
+        looking.join(self._patience_s)
+        return dict(found)
+
+    def _look(self, paths: Sequence[str], found: dict[str, FileFacts]) -> None:
+        try:
+            filesystems = _filesystems()
+            for path in paths:
+                found[path] = _file(path, filesystems)
+        finally:
+            self._free.release()
+
+
+def _file(path: str, filesystems: dict[str, str]) -> FileFacts:
+    try:
+        found = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return FileFacts()
+    except OSError:
+        # It may be there: a file server may not let root in, or the path is another namespace's. QEMU will tell.
+        return FileFacts(FileKind.OTHER)
+    if stat.S_ISBLK(found.st_mode):
+        device = _number(found.st_rdev)
+        return FileFacts(FileKind.BLOCK, device=device, size=_block_size(device), serial=_serial(device))
+    kind = FileKind.OTHER
+    if stat.S_ISREG(found.st_mode):
+        kind = FileKind.FILE
+    elif stat.S_ISDIR(found.st_mode):
+        kind = FileKind.DIRECTORY
+    device = _number(found.st_dev)
+    return FileFacts(kind, _filesystem_of(path, device, filesystems), device, found.st_ino, found.st_size)
+
+
+def _filesystem_of(path: str, device: str, filesystems: dict[str, str]) -> str:
+    """By the device's number; btrfs and some overlays show another one in mountinfo, so then by the mount point."""
+    if device in filesystems:
+        return filesystems[device]
+    real = Path(os.path.realpath(path))
+    return next((filesystems[str(at)] for at in (real, *real.parents) if str(at) in filesystems), "")
+
+
+def _filesystems() -> dict[str, str]:
+    """The types of all mounted file systems, by `major:minor` and by mount point (proc(5), mountinfo)."""
+    found: dict[str, str] = {}
+    for line in text_of(Path("/proc/self/mountinfo")).splitlines():
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(), after.split()
+        if len(fields) > 4 and kind:
+            found[fields[2]] = found[fields[4]] = kind[0]
+    return found
+
+
+def _number(device: int) -> str:
+    return f"{os.major(device)}:{os.minor(device)}"
+
+
+def _block_size(device: str) -> int:
+    sectors = text_of(Path(f"/sys/dev/block/{device}/size"))
+    return int(sectors) * 512 if sectors.isdigit() else 0
+
+
+def _serial(device: str) -> str:
+    """The WWID of a disk, or the device mapper's UUID of a volume; both are the same on every host."""
+    of_device = Path(f"/sys/dev/block/{device}")
+    names = ("dm/uuid", "wwid", "device/wwid")
+    return next((text for name in names if (text := text_of(of_device / name))), "")
+
+
+def text_of(path: Path) -> str:
+    """What the kernel has in a file of its own; "" where there is no such file."""
+    with suppress(OSError, UnicodeDecodeError):
+        return path.read_text().strip()
+    return ""

@@ -1,0 +1,86 @@
+"""What an agent says of its host when a migration is planned."""
+
+import os
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from kedge.agent import host_files
+from kedge.agent.host_files import HostFiles
+from kedge.model.errors import BadRequest
+from kedge.model.host_facts import LONGEST_PATH, MOST_FILES, FactsRequest, FileFacts, FileKind
+
+from .agent_stand_ins import Running
+from .test_app import xml_of
+
+
+def test_what_is_at_a_path(tmp_path: Path) -> None:
+    file, link = tmp_path / "disk", tmp_path / "link"
+    file.write_bytes(b"12345")
+    link.symlink_to(file)
+    paths = [str(each) for each in (file, link, tmp_path, tmp_path / "none", file / "below", "/dev/null")]
+    found = HostFiles().look(paths)
+    kinds = [
+        FileKind.FILE,
+        FileKind.FILE,
+        FileKind.DIRECTORY,
+        FileKind.MISSING,
+        FileKind.MISSING,
+        FileKind.OTHER,
+    ]
+    assert [found[path].kind for path in paths] == kinds
+    assert found[str(file)] == found[str(link)]
+    assert (found[str(file)].inode, found[str(file)].size) == (file.stat().st_ino, 5)
+    device = file.stat().st_dev
+    assert found[str(file)].device == f"{os.major(device)}:{os.minor(device)}"
+    assert HostFiles().look(["/proc/version"])["/proc/version"].filesystem == "proc"
+
+
+def test_storage_that_hangs_holds_one_look_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, real = threading.Event(), host_files._file
+
+    def hangs(path: str, filesystems: dict[str, str]) -> FileFacts:
+        if path == "/hangs":
+            answers.wait(20)
+        return real(path, filesystems)
+
+    monkeypatch.setattr(host_files, "_file", hangs)
+    files, before = HostFiles(patience_s=0.1), threading.active_count()
+    assert set(files.look(["/", "/hangs", "/proc"])) == {"/"}
+    for _ in range(3):
+        assert files.look(["/"]) == {}
+    assert threading.active_count() == before + 1
+    answers.set()
+    while threading.active_count() > before:
+        pass
+    assert set(files.look(["/", "/proc"])) == {"/", "/proc"}
+
+
+def test_an_agent_tells_its_hosts_facts(running_agent: Running) -> None:
+    uuid = str(uuid4())
+    running_agent.client.create_domain(uuid, xml_of(uuid))
+    facts = running_agent.client.facts(FactsRequest(f"vm-{uuid}", ("/", "/none")))
+    assert facts.machine == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert {path: each.kind for path, each in facts.files.items()} == {
+        "/": FileKind.DIRECTORY,
+        "/none": FileKind.MISSING,
+    }
+    assert facts.namesake and facts.namesake.uuid == uuid
+    assert facts.pools == ("default-pool",)
+    assert 0 < facts.memory_available < facts.memory_total
+    assert facts.libvirt_version >= 9_000_000
+    assert facts.troubles == ()
+    assert running_agent.client.facts(FactsRequest("nobody")).namesake is None
+    running_agent.client.delete_domain(uuid)
+
+
+@pytest.mark.parametrize(
+    "paths", [("relative",), ("/with\0null",), ("/" + "x" * LONGEST_PATH,), ("/x",) * (MOST_FILES + 1)]
+)
+def test_what_is_no_path_is_refused(running_agent: Running, paths: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"paths are too many|not an absolute path"):
+        FactsRequest(paths=paths)
+    with pytest.raises(BadRequest, match=r"paths are too many|not an absolute path"):
+        running_agent.client._peer.call("POST", "/v1/facts", body={"paths": list(paths)})
