@@ -71,7 +71,7 @@ def _plain(path: str) -> str:
 
 
 def _routes() -> list[tuple[str, str]]:
-    nothing = cast(Any, SimpleNamespace(tools=None))
+    nothing = cast(Any, SimpleNamespace(tools=SimpleNamespace(migrations=None)))
     app = clients_app(nothing, nothing, nothing)
     return [
         (method, _plain(route.path or "?"))
@@ -175,7 +175,7 @@ def _open_schemas(schema: Any, parts: dict[str, Any], seen: set[str]) -> list[st
 
 
 def test_no_body_takes_names_that_it_does_not_know() -> None:
-    nothing = cast(Any, SimpleNamespace(tools=None))
+    nothing = cast(Any, SimpleNamespace(tools=SimpleNamespace(migrations=None)))
     described = clients_app(nothing, nothing, nothing).openapi()
     parts, bodies = described["components"]["schemas"], 0
     for path, methods in described["paths"].items():

@@ -175,6 +175,7 @@ def test_what_is_no_number(served: Served, query: str) -> None:
 
 
 def test_many_listen_without_a_thread_each(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_OF_ONE_CALLER", 60)
     port = served.ports.make()
     listeners = [served.listening() for _ in range(60)]
     streams = []
@@ -185,6 +186,10 @@ def test_many_listen_without_a_thread_each(served: Served, monkeypatch: pytest.M
         assert threading.active_count() < 50, "sixty clients, and far fewer threads"
         served.ports.report("h1", port)
         assert all(following(events, 1) == [("plugged", port.id)] for events in streams)
+        answer = httpx2.get(f"{served.url}{PATH}", trust_env=False)
+        assert answer.status_code == 429
+        assert "127.0.0.1 listens to 60 streams of events already" in answer.json()["error"]["message"]
+        monkeypatch.setattr(stream_module, "_OF_ONE_CALLER", 61)
         monkeypatch.setattr(stream_module, "_STREAMS", 60)
         answer = httpx2.get(f"{served.url}{PATH}", trust_env=False)
         assert answer.status_code == 503

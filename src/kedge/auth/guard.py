@@ -17,7 +17,8 @@ from .answers import refusal
 from .audit import note
 from .errors import Unauthenticated
 from .policy import Policy
-from .rules import ANYBODY
+from .rules import ANYBODY, Rule
+from .shares import Shares
 
 _LISTENER = "kedge.listener"
 _LOCAL = "unix"
@@ -47,6 +48,7 @@ class Guard:
         self._app = app
         self._strategy = strategy
         self._policy = policy or Policy()
+        self._shares = Shares()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -54,29 +56,33 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            caller = await self._admit(scope)
+            rule, caller = await self._admit(scope)
         except KedgeError as error:
             _note_refusal(scope, error)
             await refusal(error, scope["path"], self._strategy.challenge)(scope, receive, send)
             return
         known = CALLER.set(caller)
         try:
-            await self._app(scope, receive, send)
+            if caller is None or rule.waits:
+                await self._app(scope, receive, send)
+            else:
+                async with self._shares.place(caller.name):
+                    await self._app(scope, receive, send)
         finally:
             CALLER.reset(known)
 
-    async def _admit(self, scope: Scope) -> Identity | None:
-        """Who calls; None for what is anybody's."""
+    async def _admit(self, scope: Scope) -> tuple[Rule, Identity | None]:
+        """The rule that the request falls under and who calls; None for what is anybody's."""
         found = self._policy.rule_for(scope.get("method", ""), scope["path"])
         if found and found.roles is ANYBODY:
-            return None
+            return found, None
         client = scope.get("client")
         caller = await self._strategy.identify(Headers(scope=scope), peer_of(client[0]) if client else "")
         note(scope, who=caller.name)
         if found is None:
             raise NotFound("The resource could not be found.")
         self._policy.check(found, caller)
-        return caller
+        return found, caller
 
 
 def _note_refusal(scope: Scope, error: KedgeError) -> None:

@@ -42,6 +42,8 @@ class Rule:
     name: str
     roles: frozenset[Role]
     of: Of
+    waits: bool = False
+    """Whether an answer may take long, and holds no thread meanwhile."""
 
 
 def _tags(collection: str, writers: frozenset[Role]) -> tuple[Rule, ...]:
@@ -114,9 +116,9 @@ RULES = (
     Rule("GET", f"{V1}/servers/{{server}}/candidates", "plan_migration", READ, Of.SYSTEM),
     Rule("POST", f"{V1}/servers/{{server}}/migrate", "migrate_server", ADMIN, Of.SYSTEM),
     Rule("GET", f"{V1}/migrations", "get_migration", READ, Of.SYSTEM),
-    Rule("GET", f"{V1}/migrations/{{id}}", "get_migration", READ, Of.SYSTEM),
+    Rule("GET", f"{V1}/migrations/{{id}}", "get_migration", READ, Of.SYSTEM, waits=True),
     Rule("DELETE", f"{V1}/migrations/{{id}}", "abort_migration", ADMIN, Of.SYSTEM),
-    Rule("GET", f"{V1}/events", "get_event", READ, Of.SYSTEM),
+    Rule("GET", f"{V1}/events", "get_event", READ, Of.SYSTEM, waits=True),
     Rule("GET", f"{V1}/doctor", "examine", READ, Of.SYSTEM),
     Rule("POST", f"{V1}/doctor/repair", "repair", ADMIN, Of.SYSTEM),
 )

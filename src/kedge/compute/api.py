@@ -1,10 +1,10 @@
 """REST under /kedge/v1: hosts, servers, plans and migrations."""
 
-import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
 
 from kedge.model.host import Host
 from kedge.model.network import Binding, Port
@@ -14,8 +14,7 @@ from kedge.strict_request import StrictRoute
 
 from .conductor import Conductor
 from .servers import ServerRequest, Servers
-
-POLL_S = 0.05
+from .waits import Waits
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ _ERRORS = {
     404: "There is no such thing.",
     409: "Its state, or a rival, forbids it now; or the server can't move (with the reasons).",
     413: "The body is too large.",
+    429: "The caller waits for enough already.",
     502: "A host could not do what it was told.",
     503: "A host's agent, or the database, does not answer.",
 }
@@ -127,6 +127,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     """The routes of Kedge's own API."""
     tools = conductor.tools
+    waits = Waits(tools.migrations)
     router = APIRouter(prefix="/kedge/v1", route_class=StrictRoute, responses=ERRORS)
 
     @router.get("/hosts", tags=["hosts"])
@@ -200,16 +201,12 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
         return tools.migrations.all(tools.servers.find(server).id if server else None)
 
     @router.get("/migrations/{migration_id}", tags=["migrations"])
-    def show_migration(migration_id: str, wait_ms: Annotated[int, Query(ge=0, le=30_000)] = 0) -> Migration:
+    async def show_migration(
+        request: Request, migration_id: str, wait_ms: Annotated[int, Query(ge=0, le=30_000)] = 0
+    ) -> Migration:
         """A migration. With `wait_ms`, it answers when something of it changes, or after that time."""
-        found = tools.migrations.find(migration_id)
-        ends = time.monotonic() + wait_ms / 1000
-        began_with = tools.migrations.changed_at(found.id)
-        while found.finished_at is None and time.monotonic() < ends:
-            time.sleep(POLL_S)
-            if tools.migrations.changed_at(found.id) != began_with:
-                return tools.migrations.find(found.id)
-        return found
+        found = await to_thread.run_sync(tools.migrations.find, migration_id)
+        return await waits.for_news(request, found.id, wait_ms / 1000) if wait_ms else found
 
     @router.delete("/migrations/{migration_id}", tags=["migrations"], status_code=202)
     def abort_migration(migration_id: str) -> Migration:

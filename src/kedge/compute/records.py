@@ -5,7 +5,7 @@ epoch; writes with an older one raise StaleEpoch, so that a replaced conductor c
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -96,10 +96,11 @@ class MigrationRecords:
                 raise NotFound(f"There is no migration {migration_id!r}; `kedge migrations list` shows them.")
             return _migration(rows[0])
 
-    def changed_at(self, migration_id: str) -> datetime | None:
-        """When the migration was written to last: cheap, for those who wait for news of it."""
+    def changes(self, migration_ids: Collection[str]) -> dict[str, datetime]:
+        """When each of these was written to last: cheap, for those who wait for news of them."""
+        query = select(MigrationRow.id, MigrationRow.updated_at).where(MigrationRow.id.in_(migration_ids))
         with reading(self._engine) as session:
-            return session.scalar(select(MigrationRow.updated_at).where(MigrationRow.id == migration_id))
+            return {row.id: row.updated_at for row in session.execute(query)}
 
     def all(self, server_id: str | None = None) -> list[Migration]:
         """All migrations, the newest first."""

@@ -1,9 +1,10 @@
 """Who calls, and where that is known while a request is worked on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Role(StrEnum):
@@ -42,6 +43,17 @@ class Identity:
 
 CALLER: ContextVar[Identity | None] = ContextVar("kedge_caller", default=None)
 """Who made the request that is worked on; None for Kedge itself, for root's socket and where nobody is asked."""
+
+
+def counted_as(scope: Mapping[str, Any]) -> str | None:
+    """Whom limits count the request of this ASGI scope for: the user, or the address of one whom nobody asked.
+
+    None for root on the Unix socket, who has no limits.
+    """
+    if scope.get("kedge.listener") == "unix":
+        return None
+    caller, client = CALLER.get(), scope.get("client")
+    return caller.name if caller else str(client[0]) if client else "a caller"
 
 
 def refusal(rules: str, needed: Iterable[Role], caller: Identity) -> str:

@@ -8,6 +8,7 @@ read from the database as fast as the client takes it.
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
+from kedge.model.caller import counted_as
 from kedge.model.errors import KedgeError
 from kedge.store import outbox
 from kedge.store.outbox import Event
@@ -28,6 +30,7 @@ HEARTBEAT_S = 15.0
 
 _PAGE = 200
 _STREAMS = 200
+_OF_ONE_CALLER = 50
 _CLOSING = "kedge.closing"
 _RETRY_MS = 1000
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -44,6 +47,12 @@ class TooManyStreams(KedgeError):
     """More clients listen than this process serves."""
 
     status = 503
+
+
+class TooManyOfOneCaller(KedgeError):
+    """The caller listens often enough already."""
+
+    status = 429
 
 
 @dataclass(frozen=True)
@@ -67,17 +76,27 @@ class Streams:
         self._looking = asyncio.Lock()
         self._tip = 0
         self._looked_at = float("-inf")
-        self._open = 0
+        self._open = Counter[str | None]()
 
-    def check_room(self) -> None:
-        """Raises TooManyStreams."""
-        if self._open >= _STREAMS:
+    def check_room(self, caller: str | None) -> None:
+        """Raises TooManyStreams, and TooManyOfOneCaller. Root (None) is always let in."""
+        if caller is None:
+            return
+        if self._open[caller] >= _OF_ONE_CALLER:
+            raise TooManyOfOneCaller(
+                f"{caller} listens to {_OF_ONE_CALLER} streams of events already; end one, or ask one for more."
+            )
+        if self._open.total() >= _STREAMS:
             raise TooManyStreams(f"{_STREAMS} clients listen to events already; try again later.")
 
-    async def lines(self, wanted: Wanted, closing: asyncio.Event, first: "Start") -> AsyncIterator[str]:
+    async def lines(
+        self, wanted: Wanted, closing: asyncio.Event, first: "Start", caller: str | None
+    ) -> AsyncIterator[str]:
         """The stream of one client, until it goes away or `closing` is set."""
-        self._open += 1
+        self._open[caller] += 1
         try:
+            if caller is not None and self._open[caller] > _OF_ONE_CALLER:
+                return  # of many that asked at once
             yield f"retry: {_RETRY_MS}\n\n"
             if first.lost:
                 yield f"event: reset\ndata: {json.dumps({'oldest': first.oldest})}\n\n"
@@ -95,7 +114,8 @@ class Streams:
                     spoke = time.monotonic()
                 await _sleep(self._poll_s, closing)
         finally:
-            self._open -= 1
+            self._open[caller] -= 1
+            self._open += Counter()  # those with nothing are forgotten
 
     def start(self, since: int | None) -> "Start":
         """Where a stream begins: after `since`, or with what happens from now on."""
@@ -170,13 +190,14 @@ def events_router(
 
         An event `reset` comes first if events that the client missed are not kept any more.
         """
-        streams.check_room()
+        caller = counted_as(request.scope)
+        streams.check_room(caller)
         wanted = Wanted(since if last_event_id is None else last_event_id, server or (), port or ())
         closing: Any = request.scope.get(_CLOSING) or asyncio.Event()
         # Here, and not in the stream: what goes wrong now can still be said with a status.
         first = await to_thread.run_sync(streams.start, wanted.since)
         return StreamingResponse(
-            streams.lines(wanted, closing, first), media_type="text/event-stream", headers=_HEADERS
+            streams.lines(wanted, closing, first, caller), media_type="text/event-stream", headers=_HEADERS
         )
 
     return router

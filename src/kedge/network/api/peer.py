@@ -8,7 +8,7 @@ SCOPE_KEY = "kedge.peer"
 AGENT_ROLE = "agent"
 
 
-def peer_name(request: Request) -> str | None:
+async def peer_name(request: Request) -> str | None:
     """The host that the peer's verified certificate names (see `kedge.tls_server`); None without one.
 
     A certificate of another role than an agent's names no host.
