@@ -11,7 +11,7 @@ from .graphics import listens_on_its_host, with_graphics_moved
 from .guest_abi import guest_visible_differences
 from .match import NicChange
 from .parse import parse
-from .rewrite import rewrite
+from .rewrite import left_behind, rewrite
 from .secrets import without_secrets
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "attachments",
     "build",
     "guest_visible_differences",
+    "left_behind",
     "listens_on_its_host",
     "nic_of",
     "parse",

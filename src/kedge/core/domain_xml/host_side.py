@@ -12,9 +12,13 @@ from lxml import etree
 
 from kedge.model.network import Vif, VifType
 
-#: The children of `<interface>` that say how it is attached to its host, in the order in which libvirt prints
-#: them (virDomainNetDefFormat). Only these, and the attribute `type`, differ from host to host.
-HOST_SIDE_TAGS = ("source", "vlan", "virtualport", "script", "downscript", "target")
+from .interface_rules import Fate, Target
+from .interface_table import ELEMENTS, rule_of
+
+#: The children of `<interface>` that say how it is attached to its host, in libvirt's order.
+HOST_SIDE_TAGS = tuple(
+    tag for tag in ELEMENTS if (rule := rule_of(tag)) is not None and rule.fate is Fate.TRANSLATED
+)
 
 
 class NotPluggable(Exception):
@@ -47,19 +51,26 @@ class HostSide:
 
 def host_side(vif: Vif) -> HostSide:
     """The host side of an interface that is attached as `vif` says. Raises NotPluggable."""
-    form = _FORMS.get(vif.vif_type)
-    if form is None:
-        raise NotPluggable(
-            f"its binding there has vif_type {str(vif.vif_type)!r}; bind the port on that host first"
-        )
-    return form(vif)
+    return _FORMS[target_of(vif)](vif)
 
 
-def libvirt_plugs(vif: Vif) -> bool:
-    """Whether it is an Open vSwitch port that libvirt makes, not the agent (`ovs_create_tap` is False)."""
-    if vif.vif_type != VifType.OVS or vif.vif_details.get("ovs_hybrid_plug"):
-        return False
-    return vif.vif_details.get("ovs_create_tap") is False
+def target_of(vif: Vif) -> Target:
+    """What an interface becomes that is attached as `vif` says. Raises NotPluggable."""
+    details = vif.vif_details
+    match vif.vif_type:
+        case VifType.MACVTAP:
+            return Target.MACVTAP
+        case VifType.BRIDGE:
+            return Target.LINUX_BRIDGE
+        case VifType.OVS if details.get("ovs_hybrid_plug"):
+            return Target.LINUX_BRIDGE
+        case VifType.OVS if details.get("ovs_create_tap") is False:
+            return Target.OPENVSWITCH_BY_LIBVIRT
+        case VifType.OVS:
+            return Target.OPENVSWITCH
+    raise NotPluggable(
+        f"its binding there has vif_type {str(vif.vif_type)!r}; bind the port on that host first"
+    )
 
 
 def _tap(vif: Vif) -> HostSide:
@@ -67,9 +78,7 @@ def _tap(vif: Vif) -> HostSide:
 
 
 def _openvswitch(vif: Vif) -> HostSide:
-    if libvirt_plugs(vif):
-        return HostSide("bridge", source={"bridge": _detail(vif, "bridge_name")}, interfaceid=vif.port_id)
-    return _tap(vif)
+    return HostSide("bridge", source={"bridge": _detail(vif, "bridge_name")}, interfaceid=vif.port_id)
 
 
 def _macvtap(vif: Vif) -> HostSide:
@@ -77,10 +86,11 @@ def _macvtap(vif: Vif) -> HostSide:
     return HostSide("direct", source=source)
 
 
-_FORMS: Mapping[VifType, Callable[[Vif], HostSide]] = {
-    VifType.OVS: _openvswitch,
-    VifType.BRIDGE: _tap,
-    VifType.MACVTAP: _macvtap,
+_FORMS: Mapping[Target, Callable[[Vif], HostSide]] = {
+    Target.LINUX_BRIDGE: _tap,
+    Target.OPENVSWITCH: _tap,
+    Target.OPENVSWITCH_BY_LIBVIRT: _openvswitch,
+    Target.MACVTAP: _macvtap,
 }
 
 

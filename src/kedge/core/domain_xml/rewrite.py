@@ -1,8 +1,8 @@
 """Rewriting a domain XML for another host: the host side of each interface changes, and nothing else.
 
-The guest side of an interface is the VM's hardware. libvirt refuses a migration that would change it, and
-the guest would notice what libvirt overlooks, so everything that is not named in `HOST_SIDE_TAGS`
-passes as it is, known or not, and so does the order of all elements.
+What the host side is, what is left out and what stands in the way, `interface_table` says. The rest is the VM's
+hardware: libvirt refuses a migration that would change it, and the guest would notice what libvirt overlooks, so it
+passes as it is, and so does the order of all elements.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,15 @@ from lxml import etree
 from kedge.model.errors import CannotMigrate
 from kedge.model.network import Vif
 
-from .attachments import interfaces
+from .attachments import interfaces, mac_of
 from .host_side import HOST_SIDE_TAGS, host_side
-from .match import NicChange, match
-from .obstacles import drop_what_does_not_fit, is_transient, nic_obstacles, passthrough_obstacles
+from .interface_rules import Fate
+from .interface_table import ELEMENTS
+from .match import Matching, NicChange, match
+from .obstacles import is_transient, nic_obstacles, nic_verdicts, passthrough_obstacles
 from .parse import parse, serialise
 from .rx_filter import set_trust, trusts_guest
-
-# Where libvirt prints the host side's elements among those that stand before, between or behind them.
-_BEFORE = {
-    "source": ("mac",),
-    "vlan": ("mac", "source"),
-    "virtualport": ("mac", "source", "vlan"),
-    "target": ("mac", "source", "vlan", "virtualport", "bandwidth", "port", "ip", "route", "backenddomain"),
-}
+from .verdicts import Verdict, losses
 
 
 def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
@@ -39,7 +34,7 @@ def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
     an interface has something that its target can't carry.
     """
     root = parse(xml)
-    found = match([nic for nic in interfaces(root) if not is_transient(nic)], changes)
+    found = _matched(root, changes)
     reasons = passthrough_obstacles(root) + found.reasons
     for interface, change in found.pairs:
         reasons += nic_obstacles(interface, change.target)
@@ -50,14 +45,31 @@ def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
     return serialise(root)
 
 
+def left_behind(xml: str, changes: Sequence[NicChange]) -> list[str]:
+    """A sentence for each thing that `rewrite` leaves out, with its NIC and why; for people, before they agree.
+
+    Raises BadRequest for a bad XML.
+    """
+    return [
+        f"NIC {mac_of(interface)} {loss}"
+        for interface, change in _matched(parse(xml), changes).pairs
+        for loss in losses(nic_verdicts(interface, change.target))
+    ]
+
+
+def _matched(root: etree._Element, changes: Sequence[NicChange]) -> Matching:
+    return match([nic for nic in interfaces(root) if not is_transient(nic)], changes)
+
+
 def _attach(interface: etree._Element, target: Vif) -> None:
     side = host_side(target)
     wanted = side.elements()
     trusts = trusts_guest(interface)
+    for verdict in nic_verdicts(interface, target):
+        if verdict.fate is Fate.DROPPED:
+            _drop(verdict)
     interface.set("type", side.interface_type)
     set_trust(interface, trusts)
-    for element in drop_what_does_not_fit(interface, side):
-        _remove(element)
     for tag in HOST_SIDE_TAGS:
         present = interface.findall(tag)
         for superfluous in present[1:] if tag in wanted else present:
@@ -68,6 +80,25 @@ def _attach(interface: etree._Element, target: Vif) -> None:
             _replace(present[0], wanted[tag])
         else:
             _insert(interface, wanted[tag])
+
+
+def _drop(verdict: Verdict) -> None:
+    """Take out what the verdict is about, and what is nothing without it."""
+    empty: etree._Element | None = verdict.element
+    if verdict.attribute is not None:
+        del verdict.element.attrib[verdict.attribute]
+        empty = verdict.element if _is_empty(verdict.element) else None
+    while empty is not None:
+        parent = empty.getparent()
+        _remove(empty)
+        empty = parent if parent is not None and _is_empty(parent) else None
+
+
+def _is_empty(element: etree._Element) -> bool:
+    """libvirt refuses an <inbound> that has neither `average` nor `floor` (virNetDevBandwidthParseRate)."""
+    if element.tag == "inbound":
+        return element.get("average") is None
+    return not element.attrib and not len(element)
 
 
 def _replace(old: etree._Element, new: etree._Element) -> None:
@@ -82,7 +113,7 @@ def _replace(old: etree._Element, new: etree._Element) -> None:
 def _insert(interface: etree._Element, new: etree._Element) -> None:
     """Put the element where libvirt prints it, indented like its neighbours."""
     _indent_children(new, interface)
-    previous = _last(interface, _BEFORE[new.tag])
+    previous = _last(interface, ELEMENTS[: ELEMENTS.index(new.tag)])
     if previous is None:
         new.tail = interface.text
         interface.insert(0, new)
