@@ -476,6 +476,14 @@ def test_nics_and_ports() -> None:
     assert found(WELL, host("a", domain(nics=None)), b) == {}
 
 
+@pytest.mark.parametrize("mac", ["FA:16:3E:00:00:01", "fa:16:3e:0:0:1"])
+def test_a_ports_mac_is_its_nics_however_it_is_written(mac: str) -> None:
+    written = server(binding("a"))
+    port = replace(written.ports[0], port=Port(PORT, "n1", mac, device_id=ID))
+    nic = replace(NIC, target_dev="vnet0")
+    assert found(replace(written, ports=(port,)), host("a", domain(nics=(nic,))), host("b")) == {}
+
+
 def test_two_nics_of_one_mac_are_told_apart_by_name() -> None:
     twin = BoundPort(
         Port("55555555-ffff", "n2", MAC, device_id=ID),

@@ -49,7 +49,7 @@ class FrameWatches:
         with self._lock:
             for vif in vifs:
                 if self._of(vif, migration_id) is None:
-                    self._start(vif, migration_id, targets.get(vif.mac_address.lower()))
+                    self._start(vif, migration_id, targets.get(vif.mac_address))
 
     def times(self, vifs: Sequence[Vif], migration_id: str | None) -> Mapping[str, FrameTimes]:
         """When frames were seen, by port, of those that are watched for this migration."""

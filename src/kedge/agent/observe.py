@@ -84,7 +84,7 @@ class Observer:
         # Those of an adopted server were not plugged by Kedge, and have the names that its XML says.
         targets = self._targets(uuid, look)
         for vif in strange:
-            target = targets.get(vif.mac_address.lower())
+            target = targets.get(vif.mac_address)
             if target is not None:
                 states[vif.port_id] = self._vifs.state(vif, target)
         return states
@@ -92,8 +92,7 @@ class Observer:
     def _macs(self, uuid: str, look: Look, vifs: Sequence[Vif]) -> dict[str, tuple[str, ...]]:
         targets = self._targets(uuid, look)
         return {
-            vif.port_id: tuple(sorted(self._vifs.heard(vif, targets.get(vif.mac_address.lower()))))
-            for vif in vifs
+            vif.port_id: tuple(sorted(self._vifs.heard(vif, targets.get(vif.mac_address)))) for vif in vifs
         }
 
     def _targets(self, uuid: str, look: Look) -> dict[str, str]:

@@ -100,7 +100,7 @@ class Reports:
             vif.port_id: VifState.UP
             for vif in vifs
             for mac, device in devices
-            if mac == vif.mac_address.lower() and self._vifs.state(vif, device) is VifState.UP
+            if mac == vif.mac_address and self._vifs.state(vif, device) is VifState.UP
         }
 
 

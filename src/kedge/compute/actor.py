@@ -113,7 +113,7 @@ class Actor:
         vifs = self._looker.vifs(Role.DESTINATION)
         agent = self._tools.agents.agent(self._migration.destination)
         queues = self._queues()
-        orders = [PlugOrder(vif, self._epoch, queues.get(vif.mac_address.lower(), 1)) for vif in vifs]
+        orders = [PlugOrder(vif, self._epoch, queues.get(vif.mac_address, 1)) for vif in vifs]
         try:
             _all_at_once(agent.plug, orders)
         except (Unreachable, StaleEpoch):

@@ -20,7 +20,6 @@ from kedge.core.obstacles import find_obstacles
 from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError
-from kedge.model.mac import normal_mac
 from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
 from kedge.model.obstacle import Obstacle
 from kedge.model.server import Plan, PortPlan, Server
@@ -199,7 +198,7 @@ class Planner:
             thoughts.add("source-failed", f"source {server.host}", str(error))
             return
         for change in thoughts.changes:
-            nic = next((nic for nic in nics if nic.mac == normal_mac(change.target.mac_address)), None)
+            nic = next((nic for nic in nics if nic.mac == change.target.mac_address), None)
             follows = nic is not None and nic.model == "virtio" and nic.trusts_guest
             reason = guest_macs_obstacle(change.target, heard.get(change.target.port_id, ()), follows=follows)
             if reason:

@@ -164,7 +164,7 @@ class Repairer:
             binding = next((each for each in bindings if each.host == repair.host), None)
             if port.id == repair.port_id and binding is not None:
                 vif = vif_of(port, self._tools.network.network(port.network_id), binding)
-                agent.plug(PlugOrder(vif, epoch, queues.get(vif.mac_address.lower(), 1)))
+                agent.plug(PlugOrder(vif, epoch, queues.get(vif.mac_address, 1)))
 
     def _unplug(self, repair: Repair, epoch: int) -> None:
         try:

@@ -93,7 +93,7 @@ class Servers:
             queues = {nic.mac: nic.queues for nic in attachments(xml)}
             for vif in vifs:
                 undo.callback(agent.unplug, vif.port_id)
-                agent.plug(PlugOrder(vif, queues=queues.get(vif.mac_address.lower(), 1)))
+                agent.plug(PlugOrder(vif, queues=queues.get(vif.mac_address, 1)))
             undo.callback(agent.delete_domain, server_id)
             agent.create_domain(server_id, xml)
             undo.pop_all()

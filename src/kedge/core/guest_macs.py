@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from kedge.model.mac import normal_mac
 from kedge.model.network import Vif, VifType
 
 
@@ -17,7 +16,7 @@ def guest_macs_obstacle(target: Vif, heard: Collection[str], *, follows: bool) -
         heard: the MACs that the switch of its host has heard behind the NIC.
         follows: whether libvirt gives a macvtap the guest's new MAC.
     """
-    own = normal_mac(target.mac_address)
+    own = target.mac_address
     others = sorted(set(heard) - {own})
     if target.vif_type is not VifType.MACVTAP or not others:
         return None

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from .mac import normal_mac
+
 
 class NetworkType(StrEnum):
     """How a segment's frames look on the physical network."""
@@ -63,7 +65,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Port:
-    """A NIC of a server, as the network service knows it. `device_id` is the server's UUID."""
+    """A NIC of a server, as the network service knows it. `device_id` is the server's UUID.
+
+    `mac_address` is in its normal form, however it was given, as an interface's is when its XML is read.
+    """
 
     id: str
     network_id: str
@@ -74,6 +79,9 @@ class Port:
     fixed_ips: tuple[str, ...] = ()
     status: PortStatus = PortStatus.DOWN
     vnic_type: str = "normal"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mac_address", normal_mac(self.mac_address))
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,8 @@ class Binding:
 class Vif:
     """All that a host needs to plug one port: the port, its network, and this host's own binding.
 
-    It is always built from the binding of the host it is for, never from the other side's.
+    It is always built from the binding of the host it is for, never from the other side's. `mac_address` is in its
+    normal form, as a port's.
     """
 
     port_id: str
@@ -109,6 +118,9 @@ class Vif:
     vif_details: Mapping[str, Any] = field(default_factory=dict)
     mtu: int = 1500
     fixed_ips: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mac_address", normal_mac(self.mac_address))
 
     @property
     def tap_name(self) -> str:

@@ -148,7 +148,7 @@ class SimulatedHost:
     def user_of(self, vif: Vif) -> Attachment | None:
         """The NIC of a live domain here that uses this VIF."""
         nics = [nic for domain in self.holds.values() if domain.live for nic in domain.nics()]
-        return next((nic for nic in nics if nic.mac == vif.mac_address.lower()), None)
+        return next((nic for nic in nics if nic.mac == vif.mac_address), None)
 
     def _fits(self, vif: Vif, backend: HostBackend) -> bool:
         carrier = backend.mappings.get(vif.segment.physical_network)
@@ -164,7 +164,7 @@ class SimulatedHost:
         """Announce a VM from here."""
         running = {DomainState.RUNNING, DomainState.POSTCOPY_DESTINATION}
         runs = [each for each in self.holds.values() if each.state in running]
-        if not any(nic.mac == vif.mac_address.lower() for domain in runs for nic in domain.nics()):
+        if not any(nic.mac == vif.mac_address for domain in runs for nic in domain.nics()):
             self.violated(f"port {vif.port_id} was announced where its VM does not run")
         self.announced.append(vif.port_id)
 

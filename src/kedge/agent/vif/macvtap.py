@@ -143,7 +143,7 @@ def _source(vif: Vif) -> str | None:
 
 
 def _mark(port_id: str, mac: str) -> str:
-    return f"{MACVTAP_MARK}{port_id}-{mac.lower().replace(':', '')}"
+    return f"{MACVTAP_MARK}{port_id}-{mac.replace(':', '')}"
 
 
 def _macvtap(
@@ -153,7 +153,7 @@ def _macvtap(
     above = [link for link in links if link.kind == "macvtap" and link.parent == parent.index]
     marked = [link for link in above if port_of(link.alias, VifType.MACVTAP) == port_id]
     named = [link for link in above if not link.alias and name in (link.name, *link.altnames)]
-    alike = [link for link in above if not link.alias and link.mac == mac.lower()]
+    alike = [link for link in above if not link.alias and link.mac == mac]
     return next(iter(marked or named or alike), None)
 
 

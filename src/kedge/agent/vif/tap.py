@@ -40,5 +40,5 @@ def host_side_mac(mac: str) -> str:
     The two ends of the same wire must differ, or the bridge takes the guest's address for one of its own. A high
     first byte also keeps a bridge, which takes the lowest address of its members, from changing its own.
     """
-    first = "fa" if mac.lower().startswith("fe:") else "fe"
-    return first + mac.lower()[2:]
+    first = "fa" if mac.startswith("fe:") else "fe"
+    return first + mac[2:]

@@ -38,7 +38,7 @@ def nic_findings(server: Whereabouts) -> Iterator[Finding]:
 
 def _same_mac(port: BoundPort, nics: list[Attachment]) -> Attachment | None:
     """The NIC with the port's MAC; where several have it, the one that bears the port's name."""
-    same = [nic for nic in nics if nic.mac == port.port.mac_address.lower()]
+    same = [nic for nic in nics if nic.mac == port.port.mac_address]
     return next((nic for nic in same if _named_after(port, nic)), same[0] if same else None)
 
 

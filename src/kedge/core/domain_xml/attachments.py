@@ -57,7 +57,7 @@ def attachments(xml: str) -> list[Attachment]:
 def nic_of(vif: Vif, nics: Sequence[Attachment]) -> Attachment | None:
     """The NIC that uses a VIF as Kedge plugs it, if one of these does."""
     for nic in nics:
-        if nic.mac != normal_mac(vif.mac_address):
+        if nic.mac != vif.mac_address:
             continue
         if nic.target_dev == vif.tap_name or (vif.vif_type is VifType.MACVTAP and nic.kind == "direct"):
             return nic

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from kedge.model.mac import normal_mac
 from kedge.model.network import Vif, VifType
 
 from .attachments import Attachment, attachment
@@ -158,7 +157,7 @@ def _places(vif: Vif | None) -> set[_Mark]:
 
 
 def _mac(change: NicChange) -> str:
-    return normal_mac(change.target.mac_address)
+    return change.target.mac_address
 
 
 def _repeated_ports(changes: Sequence[NicChange]) -> list[str]:
