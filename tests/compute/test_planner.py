@@ -334,6 +334,15 @@ def test_what_an_agent_could_not_look_at_is_in_a_note(world: ComputeWorld) -> No
     assert "h3: /d could not be looked at" in world.tools.planner.plan(server, "h3").notes
 
 
+def test_what_a_nic_loses_is_in_a_note(world: ComputeWorld) -> None:
+    server = world.server("h3")
+    tuned = "<model type='virtio'/><coalesce><rx><frames max='7'/></rx></coalesce>"
+    change_xml(world, server, "<model type='virtio'/>", tuned)
+    _, note = world.tools.planner.plan(server, "h1").notes
+    flat, _ = world.ports(server)
+    assert note.startswith(f"NIC {flat.mac_address} loses how it gathers interrupts (<coalesce>)")
+
+
 def test_all_obstacles_are_told_at_once(world: ComputeWorld) -> None:
     server = world.server("h1")
     state(DomainState.PAUSED)(world, server)

@@ -7,6 +7,7 @@ from kedge.core.domain_xml import (
     NicChange,
     attachments,
     guest_visible_differences,
+    left_behind,
     listens_on_its_host,
     rewrite,
     unified_diff,
@@ -105,7 +106,7 @@ class Planner:
             source = bindings.get(server.host)
             changes.append(NicChange(vif_of(port, network, source) if source else None, target))
         xml = self._agents.agent(server.host).domain_xml(server.id, migratable=True)
-        return self._there(server, destination, xml, changes)
+        return self._there(server, destination, self._whole(server, xml), changes)
 
     def _think_of_hosts(self, server: Server, destination: str, thoughts: _Thoughts) -> None:
         """Whether the server can leave, and whether the destination can take anything at all."""
@@ -214,7 +215,9 @@ class Planner:
         if any(port.destination_binding is None for port in thoughts.ports):
             return before, ""
         try:
-            return before, self._there(server, destination, before, thoughts.changes)
+            whole = self._whole(server, before)
+            thoughts.notes += left_behind(whole, thoughts.changes)
+            return before, self._there(server, destination, whole, thoughts.changes)
         except CannotMigrate as error:
             for reason in error.reasons or (str(error),):
                 thoughts.add("domain-xml", "domain XML", reason)
@@ -222,11 +225,15 @@ class Planner:
             thoughts.add("domain-xml", "domain XML", str(error))
         return before, ""
 
+    def _whole(self, server: Server, xml: str) -> str:
+        """The migratable XML, with what its interfaces have from libvirt networks."""
+        if not uses_networks(xml):
+            return xml
+        return with_what_networks_gave(xml, self._agents.agent(server.host).domain_xml(server.id))
+
     def _there(self, server: Server, destination: str, xml: str, changes: list[NicChange]) -> str:
         """The XML for the destination. Raises CannotMigrate with every reason at once."""
         here = self._agents.agent(server.host)
-        if uses_networks(xml):
-            xml = with_what_networks_gave(xml, here.domain_xml(server.id))
         reasons: list[str] = []
         if listens_on_its_host(xml):
             there = self._agents.agent(destination)

@@ -43,10 +43,25 @@ def test_a_bandwidth_goes_along_and_isolation_is_refused() -> None:
     assert any("isolated" in reason for reason in refused.value.reasons)
 
 
-def test_what_the_interface_says_itself_stands() -> None:
-    own = domain(nic("network", "      <source network='corp'/>\n" + BANDWIDTH))
-    other = domain(nic("bridge", SOURCE + BANDWIDTH.replace("100", "7")))
-    assert with_what_networks_gave(own, other) == own
+def test_what_is_in_force_counts() -> None:
+    """An interface's own limit goes before its network's, and libvirt shows the one that holds."""
+    source = "      <source network='corp'/>\n"
+    own = domain(nic("network", source + BANDWIDTH))
+    assert with_what_networks_gave(own, domain(nic("bridge", SOURCE))) == own
+    slower = BANDWIDTH.replace("100", "7")
+    assert with_what_networks_gave(own, domain(nic("bridge", SOURCE + slower))) == domain(
+        nic("network", source + slower)
+    )
+
+
+def test_a_virtual_port_that_is_the_networks_is_not_lost() -> None:
+    """An interface may leave its type to the network."""
+    own = "      <virtualport>\n        <parameters profileid='gold'/>\n      </virtualport>\n"
+    for said in ("", own):
+        live = domain(nic("bridge", SOURCE + own.replace("<virtualport>", "<virtualport type='midonet'>")))
+        stored = domain(nic("network", "      <source network='corp'/>\n" + said))
+        with pytest.raises(CannotMigrate, match="'midonet'"):
+            rewrite(with_what_networks_gave(stored, live), [NicChange(None, BACKENDS["linuxbridge"][0])])
 
 
 def test_a_macvtap_of_a_network_trusts_its_guest_only_if_it_did() -> None:

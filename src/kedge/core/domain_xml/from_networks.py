@@ -1,9 +1,10 @@
 """What an interface has from its libvirt `<network>` or portgroup, and would lose with it.
 
 libvirt resolves a network when the domain starts. The live XML shows the result (`type='bridge'` with the `<vlan>`,
-`<bandwidth>` and `<port isolated>` of the network or portgroup); the migratable XML has the network's name alone,
-for the destination is to resolve it anew (virDomainNetDefFormat, VIR_DOMAIN_DEF_FORMAT_ACTUAL_NET). Kedge attaches the
-interface without the network, so what that gave must stand in the interface itself before it is rewritten.
+`<virtualport>`, `<bandwidth>` and `<port isolated>` in which network, portgroup and interface are merged); the
+migratable XML has what the interface says and the network's name, for the destination is to resolve it anew
+(virDomainNetDefFormat, VIR_DOMAIN_DEF_FORMAT_ACTUAL_NET). Kedge attaches the interface without the network, so what
+is in force must stand in the interface itself before it is rewritten.
 """
 
 from lxml import etree
@@ -15,7 +16,7 @@ from .parse import parse, serialise
 from .rx_filter import set_trust, trusts_guest
 
 # In the order in which libvirt prints them, behind <source>.
-_GIVEN = ("vlan", "bandwidth", "port")
+_GIVEN = ("vlan", "virtualport", "bandwidth", "port")
 
 
 def uses_networks(migratable: str) -> bool:
@@ -42,7 +43,10 @@ def _take_over(interface: etree._Element, actual: etree._Element) -> None:
     previous = interface.find("source")
     for tag in _GIVEN:
         own, given = interface.find(tag), actual.find(tag)
-        if own is None and given is not None:
+        if own is not None and given is not None:
+            given.tail = own.tail
+            interface.replace(own, given)
+        elif given is not None:
             given.tail = interface.text
             if previous is None:
                 interface.insert(0, given)
