@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kedge.core.adopt import Recognised, recognise
+from kedge.core.adopt import Recognised, recognise, recognise_all
 from kedge.core.domain_xml import Attachment
 from kedge.model.host import HostBackend
 from kedge.model.host_network import HostNetwork, SwitchPort, VlanDevice
@@ -230,9 +230,6 @@ def test_what_can_be_told(
             id="integration bridge",
         ),
         pytest.param(
-            replace(VIRTUALPORT, vlan_tags=(101, 102)), [OVS], "VLAN trunk (101, 102)", id="VLAN trunk"
-        ),
-        pytest.param(
             replace(BRIDGED, source_bridge="br2"),
             [BRIDGE],
             "no physical network of the host is in bridge br2",
@@ -253,9 +250,6 @@ def test_what_can_be_told(
             "tap99 is in no bridge of the host",
             id="tap in no bridge",
         ),
-        pytest.param(Attachment("user"), [BRIDGE], "type 'user' can't be adopted", id="user-mode network"),
-        pytest.param(Attachment("hostdev"), [BRIDGE], "type 'hostdev' can't be adopted", id="passed through"),
-        pytest.param(Attachment("vhostuser"), [OVS], "type 'vhostuser' can't be adopted", id="vhost-user"),
     ],
 )
 def test_what_can_not_be_told(nic: Attachment, backends: list[HostBackend], reason: str) -> None:
@@ -277,15 +271,46 @@ def test_the_second_backend_is_asked_too() -> None:
             replace(BRIDGED, vlan_tags=(7,)), "<vlan> 7 on a Linux bridge", id="VLAN on a Linux bridge"
         ),
         pytest.param(replace(DIRECT, vlan_tags=(7,)), "<vlan> 7 on a macvtap", id="VLAN on a macvtap"),
-        pytest.param(
-            replace(VIRTUALPORT, vlan_tags=(7,), vlan_trunk=True), "VLAN trunk (7)", id="trunk of one VLAN"
-        ),
-        pytest.param(replace(BRIDGED, virtualport_type="midonet"), "'midonet', whose switch", id="midonet"),
-        pytest.param(replace(DIRECT, virtualport_type="802.1Qbg"), "'802.1Qbg', whose switch", id="802.1Qbg"),
-        pytest.param(replace(DIRECT, virtualport_type="802.1Qbh"), "'802.1Qbh', whose switch", id="802.1Qbh"),
     ],
 )
 def test_what_a_plain_port_would_lose_is_refused(nic: Attachment, reason: str) -> None:
     answer = recognise(nic, [MACVTAP, OVS, BRIDGE], NETWORK)
     assert isinstance(answer, str)
     assert reason in answer
+
+
+@pytest.mark.parametrize(
+    ("interface", "reason"),
+    [
+        ("<interface type='user'/>", "it is a user-mode NIC"),
+        ("<interface type='hostdev'/>", "it is a network device of the host (<interface type='hostdev'>)"),
+        ("<interface type='vhostuser'/>", "(<interface type='vhostuser'>)"),
+        ("<vlan><tag id='101'/><tag id='102'/></vlan>", "it is a VLAN trunk (<vlan> with 101, 102)"),
+        ("<vlan trunk='yes'><tag id='7'/></vlan>", "VLAN trunk (<vlan> with 7)"),
+        ("<vlan><tag id='7' nativeMode='untagged'/></vlan>", "VLAN trunk (<vlan> with 7)"),
+        *(
+            (f"<virtualport type='{kind}'/>", f"it has a virtual port of type '{kind}'")
+            for kind in ("midonet", "802.1Qbg", "802.1Qbh")
+        ),
+        ("<source><ip address='192.0.2.1'/></source>", "addresses or routes of the host's end"),
+    ],
+)
+def test_what_says_of_itself_that_it_is_no_port_is_not_adopted(interface: str, reason: str) -> None:
+    nic = (
+        interface
+        if interface.startswith("<interface")
+        else f"<interface type='bridge'>{interface}</interface>"
+    )
+    ((_, answer),) = recognise_all(
+        f"<domain><devices>{nic}</devices></domain>", [MACVTAP, OVS, BRIDGE], NETWORK
+    )
+    assert isinstance(answer, str)
+    assert reason in answer
+
+
+def test_each_nic_of_a_domain_is_told_in_its_order() -> None:
+    tap = "<interface type='ethernet'><target dev='tap7'/></interface>"
+    xml = f"<domain><devices>{tap}<interface type='user'/></devices></domain>"
+    (_, known), (_, unknown) = recognise_all(xml, [BRIDGE], NETWORK)
+    assert known == Recognised(FLAT, VifType.BRIDGE, in_bridge("br0"))
+    assert isinstance(unknown, str)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from kedge.core.adopt import Recognised, recognise
+from kedge.core.adopt import Recognised, recognise_all
 from kedge.core.domain_xml import (
     Attachment,
     DiskSpec,
@@ -110,11 +110,11 @@ class Servers:
         agent = self._agents.agent(host.name)
         found = _find_domain(agent.domains(), domain, host.name)
         network = agent.network()
-        nics = attachments(agent.domain_xml(found.uuid))
+        xml = agent.domain_xml(found.uuid)
+        nics = recognise_all(xml, host.backends, network)
         recognised: list[tuple[Attachment, Recognised]] = []
         reasons = []
-        for nic in nics:
-            answer = recognise(nic, host.backends, network)
+        for nic, answer in nics:
             if isinstance(answer, str):
                 reasons.append(f"NIC {nic.mac}: {answer}")
             else:
@@ -124,7 +124,7 @@ class Servers:
             raise BadRequest(f"Domain {found.name} on {host.name} can't be adopted: {why}.")
         server = Server(found.uuid, found.name, host.name, "ACTIVE")
         with ExitStack() as undo:
-            self._records.add(server, agent.domain_xml(found.uuid))
+            self._records.add(server, xml)
             undo.callback(self._records.delete, server.id)
             ports = [self._adopt_nic(server, nic, answer, undo) for nic, answer in recognised]
             undo.pop_all()

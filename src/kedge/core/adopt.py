@@ -8,7 +8,7 @@ from kedge.model.host import HostBackend
 from kedge.model.host_network import HostNetwork, SwitchPort
 from kedge.model.network import NetworkType, Segment, VifType
 
-from .domain_xml import Attachment
+from .domain_xml import Attachment, attachments, strange_nics
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,30 @@ class Recognised:
     vif_details: Mapping[str, Any] = field(default_factory=dict)
 
 
+def recognise_all(
+    xml: str, backends: Sequence[HostBackend], network: HostNetwork
+) -> list[tuple[Attachment, Recognised | str]]:
+    """Each NIC of a running domain's XML, with what it is attached to or the reason why that can't be told.
+
+    Raises BadRequest for a bad XML.
+    """
+    return [
+        (nic, f"it {' and it '.join(strange)}" if strange else recognise(nic, backends, network))
+        for nic, strange in zip(attachments(xml), strange_nics(xml), strict=True)
+    ]
+
+
 def recognise(nic: Attachment, backends: Sequence[HostBackend], network: HostNetwork) -> Recognised | str:
     """What a domain's interface is attached to, or the reason why that can't be told.
 
     `backends` say which device carries which physical network; `network` is what the host's kernel and Open vSwitch
-    say, which counts more than what the interface says of a bridge or of tags.
+    say, which counts more than what the interface says of a bridge or of tags. Of an interface that says of itself that
+    it is no port of one network, `recognise_all` tells that first.
     """
-    unlike = _not_a_port(nic)
-    if unlike:
-        return unlike
+    if nic.kind == "direct" and nic.vlan_tags:
+        return (
+            f"it has <vlan> {nic.vlan_tags[0]} on a macvtap; attach it to a VLAN device of the host instead"
+        )
     if nic.kind == "direct" and nic.source_dev:
         return _macvtap(nic, nic.source_dev, backends, network)
     port = network.switch_ports.get(nic.target_dev or "")
@@ -46,22 +61,6 @@ def recognise(nic: Attachment, backends: Sequence[HostBackend], network: HostNet
     if nic.kind == "ethernet" and nic.target_dev:
         return f"its tap {nic.target_dev} is in no bridge of the host, neither Linux's nor Open vSwitch's"
     return f"an interface of type {nic.kind!r} can't be adopted"
-
-
-def _not_a_port(nic: Attachment) -> str | None:
-    """Why the interface says that it is no port of one network, wherever it is."""
-    if nic.virtualport_type not in (None, "openvswitch"):
-        return (
-            f"its virtualport is of type {nic.virtualport_type!r}, whose switch Kedge does not know;"
-            " only Open vSwitch's can be adopted"
-        )
-    if nic.vlan_trunk or len(nic.vlan_tags) > 1:
-        return _trunk(nic.vlan_tags)
-    if nic.kind == "direct" and nic.vlan_tags:
-        return (
-            f"it has <vlan> {nic.vlan_tags[0]} on a macvtap; attach it to a VLAN device of the host instead"
-        )
-    return None
 
 
 def _bridge_vlan(nic: Attachment) -> str:

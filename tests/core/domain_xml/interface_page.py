@@ -20,7 +20,7 @@ the NIC becomes one of these:
 
 *Kept*: it stays as it is. *Translated*: it says the same of the next host, in other words. *Dropped*: it is left out,
 and the plan says so. *Refused*: the server can't move with it, and the plan says why and what to do. What is not in
-this table is refused.
+this table is refused. *Adopted* says whether a running server whose NIC has it can be adopted.
 
 The table is `src/kedge/core/domain_xml/interface_table.py`, by which a domain is rewritten. This page is made from it
 with `.venv/bin/python -m tests.core.domain_xml.interface_page`; a test compares the two, one holds the table against
@@ -37,7 +37,10 @@ _COLUMNS = {
 
 def page() -> str:
     """The page's text."""
-    lines = [_line("Element or attribute", *_COLUMNS, "Why"), _line(*["---"] * (len(_COLUMNS) + 2))]
+    lines = [
+        _line("Element or attribute", *_COLUMNS, "Adopted", "Why"),
+        _line(*["---"] * (len(_COLUMNS) + 3)),
+    ]
     lines += [_row(rule) for rule in TABLE]
     return _HEAD + "\n".join(lines) + "\n"
 
@@ -47,7 +50,7 @@ def _row(rule: Rule) -> str:
     if rule.values:
         names += f" = {', '.join(f'`{value}`' for value in rule.values)}"
     fates = [str(rule.fate_on(target)) for target in _COLUMNS.values()]
-    return _line(names, *fates, rule.why.replace("{target}", "the others"))
+    return _line(names, *fates, "yes" if rule.adopted else "no", rule.why.replace("{target}", "the others"))
 
 
 def _line(*cells: str) -> str:

@@ -12,7 +12,7 @@ MAC = "<mac address='FA:16:3E:11:22:33'/>"
         (
             "<interface type='bridge'>"
             + MAC
-            + "<source bridge='br-int'/><vlan trunk='yes'><tag id='5'/><tag id='6'/></vlan>"
+            + "<source bridge='br-int'/><vlan><tag id='5'/><tag id='6'/></vlan>"
             "<virtualport type='openvswitch'><parameters interfaceid='abc'/></virtualport>"
             "<target dev='vnet3'/></interface>",
             Attachment(
@@ -20,7 +20,6 @@ MAC = "<mac address='FA:16:3E:11:22:33'/>"
                 mac="fa:16:3e:11:22:33",
                 source_bridge="br-int",
                 vlan_tags=(5, 6),
-                vlan_trunk=True,
                 virtualport_type="openvswitch",
                 interfaceid="abc",
                 target_dev="vnet3",

@@ -6,11 +6,13 @@ import libvirt
 import pytest
 from lxml import etree
 
-from kedge.core.domain_xml import NicChange, left_behind, rewrite
+from kedge.core.adopt import recognise_all
+from kedge.core.domain_xml import NicChange, left_behind, rewrite, strange_nics
 from kedge.core.domain_xml.host_side import HOST_SIDE_TAGS, host_side, target_of
 from kedge.core.domain_xml.interface_rules import Fate, Rule, Target
 from kedge.core.domain_xml.interface_table import TABLE, rule_of
 from kedge.model.errors import CannotMigrate
+from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
 
 from . import interface_page
@@ -117,6 +119,17 @@ def test_rewriting_does_what_the_table_says(sample: str, target: Target) -> None
         tag: etree.tostring(element) for tag, element in host_side(VIFS[target]).elements().items()
     }
     defined(after)
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_nic_is_adopted_if_the_table_says_so(sample: str) -> None:
+    ((_, answer),) = recognise_all(domain(sample), [], HostNetwork())
+    foreign = [rule for _, _, rule in rules_of(sample) if not rule.adopted]
+    assert isinstance(answer, str)
+    of_type = [rule for rule in foreign if rule.names == "@type"]
+    assert _unnamed(of_type or foreign, [answer]) == []
+    if not foreign:
+        assert strange_nics(domain(sample)) == [[]]
 
 
 @pytest.mark.parametrize("sample", OF_OTHER_TYPES)

@@ -3,7 +3,7 @@
 Pure functions from text to text. `rewrite` is the heart; the others make a domain, look at one, or compare two.
 """
 
-from .attachments import Attachment, attachments, nic_of
+from .attachments import Attachment, attachments, nic_of, strange_nics
 from .build import DiskSpec, DomainSpec, NicSpec, build
 from .diff import unified_diff
 from .from_networks import uses_networks, with_what_networks_gave
@@ -28,6 +28,7 @@ __all__ = [
     "nic_of",
     "parse",
     "rewrite",
+    "strange_nics",
     "unified_diff",
     "uses_networks",
     "with_graphics_moved",

@@ -10,6 +10,7 @@ from kedge.model.network import Vif, VifType
 
 from .parse import parse
 from .rx_filter import trusts_guest
+from .verdicts import strangeness
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,6 @@ class Attachment:
         source_bridge: of a `bridge` interface, and of a `network` one while the domain runs.
         interfaceid: the Open vSwitch port's, for a `virtualport` that has one.
         vlan_tags: VLAN ids that libvirt sets on the port.
-        vlan_trunk: whether it gets frames of these VLANs tagged (`trunk='yes'`, a `nativeMode`, or more than one id).
         mtu: in bytes, as the guest is told.
         queues: number of queue pairs.
         trusts_guest: whether the guest may change what it receives; see `rx_filter`.
@@ -42,7 +42,6 @@ class Attachment:
     virtualport_type: str | None = None
     interfaceid: str | None = None
     vlan_tags: tuple[int, ...] = ()
-    vlan_trunk: bool = False
     mtu: int | None = None
     queues: int = 1
     alias: str | None = None
@@ -52,6 +51,13 @@ class Attachment:
 def attachments(xml: str) -> list[Attachment]:
     """One entry for each interface of a domain XML, in its order. Raises BadRequest for a bad XML."""
     return [attachment(interface) for interface in interfaces(parse(xml))]
+
+
+def strange_nics(xml: str) -> list[list[str]]:
+    """For each interface, in its order, what says that it is no port of a network that Kedge knows: clauses from the
+    verb on. Raises BadRequest for a bad XML.
+    """
+    return [strangeness(interface) for interface in interfaces(parse(xml))]
 
 
 def nic_of(vif: Vif, nics: Sequence[Attachment]) -> Attachment | None:
@@ -83,7 +89,6 @@ def attachment(interface: etree._Element) -> Attachment:
         virtualport_type=_get(interface, "virtualport", "type"),
         interfaceid=_get(interface, "virtualport/parameters", "interfaceid"),
         vlan_tags=tuple(_number(tag.get("id")) or 0 for tag in interface.findall("vlan/tag")),
-        vlan_trunk=_is_trunk(interface),
         mtu=_number(_get(interface, "mtu", "size")),
         queues=_number(_get(interface, "driver", "queues")) or 1,
         alias=_get(interface, "alias", "name"),
@@ -95,16 +100,6 @@ def mac_of(interface: etree._Element) -> str | None:
     """The MAC address of an `<interface>`, in its normal form."""
     address = _get(interface, "mac", "address")
     return normal_mac(address) if address else None
-
-
-def _is_trunk(interface: etree._Element) -> bool:
-    """libvirt makes a trunk of more than one tag by itself (virNetDevVlanParse); a native VLAN is for a trunk."""
-    tags = interface.findall("vlan/tag")
-    return (
-        _get(interface, "vlan", "trunk") == "yes"
-        or len(tags) > 1
-        or any(tag.get("nativeMode") is not None for tag in tags)
-    )
 
 
 def _get(interface: etree._Element, path: str, attribute: str) -> str | None:

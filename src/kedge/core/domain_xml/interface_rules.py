@@ -38,6 +38,8 @@ class Rule:
             element, `{target}` the target, `{vlans}` the VLAN ids.
         remedy: what to do about it, if it is refused.
         values: of attributes; the rule holds for these only. The first rule that holds counts.
+        adopted: whether a server whose NIC has it can be adopted. It can't where this says that the NIC is no port of
+            a network that Kedge knows.
         on: the targets for which the fate is this one; on the others it is kept.
     """
 
@@ -47,6 +49,7 @@ class Rule:
     what: str = ""
     remedy: str = ""
     values: tuple[str, ...] = ()
+    adopted: bool = True
     on: frozenset[Target] = EVERYWHERE
 
     def fate_on(self, target: Target) -> Fate:

@@ -30,8 +30,9 @@ TABLE: tuple[Rule, ...] = (
         "is a network device of the host (<interface type='{type}'>)",
         _DETACH,
         values=("hostdev", "vdpa"),
+        adopted=False,
     ),
-    Rule("@managed", Fate.REFUSED, _PASSED_THROUGH, "has managed='{managed}'", _DETACH),
+    Rule("@managed", Fate.REFUSED, _PASSED_THROUGH, "has managed='{managed}'", _DETACH, adopted=False),
     Rule(
         "@type",
         Fate.REFUSED,
@@ -39,6 +40,7 @@ TABLE: tuple[Rule, ...] = (
         "is a user-mode NIC (<interface type='user'>)",
         "detach it, or define it anew on a network",
         values=("user",),
+        adopted=False,
     ),
     Rule(
         "@type",
@@ -47,6 +49,7 @@ TABLE: tuple[Rule, ...] = (
         "is a NIC of another kind (<interface type='{type}'>)",
         "detach it, or define it anew on a network",
         values=("vhostuser", "internal", "mcast", "client", "server", "udp", "null", "vds"),
+        adopted=False,
     ),
     Rule(
         "@trustGuestRxFilters",
@@ -66,6 +69,7 @@ TABLE: tuple[Rule, ...] = (
         "the host routes to the guest then, and a port is in a network",
         "has addresses or routes of the host's end (<source> with <ip> or <route>)",
         "define it anew on a network",
+        adopted=False,
     ),
     Rule(
         "source/@name,address,port,type,path,missing,switchid,portgroupid,connectionid"
@@ -76,6 +80,7 @@ TABLE: tuple[Rule, ...] = (
         "belongs to a type of interface that is refused",
         "has a <source> of another kind",
         "define it anew on a network",
+        adopted=False,
     ),
     Rule(
         _TRUNK,
@@ -83,6 +88,7 @@ TABLE: tuple[Rule, ...] = (
         "a port is in one network",
         "is a VLAN trunk (<vlan> with {vlans})",
         "make it an access port, or a NIC for each VLAN",
+        adopted=False,
     ),
     Rule("vlan vlan/tag vlan/tag/@id", Fate.TRANSLATED, "the VLAN follows from the port's network"),
     Rule(
@@ -98,6 +104,7 @@ TABLE: tuple[Rule, ...] = (
         "has a virtual port of type {type!r} (<virtualport>)",
         "define it anew on a network",
         values=("802.1Qbg", "802.1Qbh", "midonet"),
+        adopted=False,
     ),
     Rule(
         "virtualport virtualport/parameters virtualport/parameters/@interfaceid",
@@ -116,6 +123,7 @@ TABLE: tuple[Rule, ...] = (
         "only Open vSwitch is a switch that Kedge knows",
         "has parameters of an 802.1Qbg switch (<virtualport>)",
         "define it anew on a network",
+        adopted=False,
     ),
     Rule(
         "bandwidth/@classID bandwidth/inbound/@floor bandwidth/outbound/@floor",
@@ -146,6 +154,7 @@ TABLE: tuple[Rule, ...] = (
         "libvirt gives these to a user-mode NIC only",
         "has addresses or forwarded ports of its own (<ip>, <route> or <portForward>)",
         "remove them first",
+        adopted=False,
     ),
     Rule(
         "script script/@path downscript downscript/@path",
@@ -166,6 +175,7 @@ TABLE: tuple[Rule, ...] = (
         "has the driver {name!r} of a device that is passed through (<driver>)",
         _DETACH,
         values=("vfio", "kvm", "xen"),
+        adopted=False,
     ),
     Rule(
         "driver driver/@name,queues,rx_queue_size,tx_queue_size,txmode,ioeventfd,event_idx"

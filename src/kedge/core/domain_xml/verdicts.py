@@ -19,12 +19,16 @@ _UNKNOWN = Rule(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of an element, or of one of its attributes; `sentence` names it and says why."""
+    """What becomes of an element, or of one of its attributes; `sentence` names it and says why.
+
+    `adopted` as in `Rule`.
+    """
 
     fate: Fate
     sentence: str
     element: etree._Element
     attribute: str | None = None
+    adopted: bool = True
 
 
 def verdicts(interface: etree._Element, target: Target) -> list[Verdict]:
@@ -52,6 +56,12 @@ def teaming_verdict(device: etree._Element) -> Verdict | None:
 def reasons(found: list[Verdict]) -> list[str]:
     """The sentences of what is refused, each once."""
     return _sentences(found, Fate.REFUSED)
+
+
+def strangeness(interface: etree._Element) -> list[str]:
+    """The sentences of what says that the interface is no port of a network that Kedge knows, wherever it goes."""
+    found = verdicts(interface, Target.LINUX_BRIDGE)
+    return reasons([verdict for verdict in found if not verdict.adopted])
 
 
 def losses(found: list[Verdict]) -> list[str]:
@@ -95,7 +105,7 @@ def _verdict(element: etree._Element, path: str, target: Target, attribute: str 
         vlans=_vlans(element),
         piece=f"{attribute}={value!r} in its <{tag}>" if attribute else f"an element <{tag}>",
     )
-    return Verdict(fate, _sentence(rule, fate, words), element, attribute)
+    return Verdict(fate, _sentence(rule, fate, words), element, attribute, rule.adopted)
 
 
 def _sentence(rule: Rule, fate: Fate, words: "_Words") -> str:
