@@ -107,6 +107,7 @@ class ControlPlaneConfig:
         workers: how many processes serve the API.
         certificate: for clients, with its chain; with one, `listen` speaks HTTPS.
         key: the certificate's.
+        keep_migrations_days: a migration is deleted so long after its end; each server's newest stays.
     """
 
     state_dir: Path = Path("/var/lib/kedge")
@@ -118,6 +119,7 @@ class ControlPlaneConfig:
     workers: Annotated[int, Field(ge=1)] = 1
     certificate: Path | None = None
     key: Path | None = None
+    keep_migrations_days: Annotated[float, Field(gt=0, le=36_500)] = 90
     network: NetworkConfig = field(default_factory=NetworkConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     events: EventsConfig = field(default_factory=EventsConfig)

@@ -25,6 +25,7 @@ from kedge.compute.doctor_api import doctor_router
 from kedge.compute.leftovers import HostsWithLeftovers
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
+from kedge.compute.retention import Retention
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.config import ControlPlaneConfig
@@ -101,7 +102,8 @@ def control_plane(
     planner = Planner(network.service, agents)
     tools = Tools(records, MigrationRecords(engine), network.service, agents, planner)
     claims = claims_in(engine)
-    conductor = Conductor(tools, claims)
+    retention = Retention(engine, config.keep_migrations_days)
+    conductor = Conductor(tools, claims, tidy=retention.prune_now_and_then)
     teller = NovaEvents(
         engine, nova, lambda: bool(claims.claim({_OUTBOX})), interval_s=config.events.interval_s
     )

@@ -10,16 +10,22 @@ from .lookup import KEDGE_API
 from .options import AsJson, MigrationId, OfServer
 from .render import ms, print_json, row, say, short, show, status, table
 
+LIMIT_MAX = 1000
+
 app = typer.Typer(no_args_is_help=True, help="Migrations, those under way and those that have ended.")
 
 
 @app.command("list")
-def list_migrations(context: typer.Context, server: OfServer = None, as_json: AsJson = False) -> None:
+def list_migrations(
+    context: typer.Context,
+    server: OfServer = None,
+    limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Show so many at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
     """List the migrations, the newest first."""
+    wanted: dict[str, str | int] = {"limit": limit} | ({"server": server} if server is not None else {})
     with connect(context) as api:
-        found: list[Json] = api.get(
-            f"{KEDGE_API}/migrations", {"server": server} if server is not None else {}
-        )
+        found: list[Json] = api.get(f"{KEDGE_API}/migrations", wanted)
         if as_json:
             print_json(found)
             return
@@ -42,6 +48,8 @@ def list_migrations(context: typer.Context, server: OfServer = None, as_json: As
             ms(migration["network_blackout_ms"]) if ended else None,
         )
     show(made, none="There is no migration yet.")
+    if len(found) == limit < LIMIT_MAX:
+        say(f"There may be older ones: --limit {min(LIMIT_MAX, 10 * limit)} shows more.")
 
 
 @app.command("show")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from kedge.model.host import Host
 from kedge.model.network import Binding, Port
@@ -196,9 +196,20 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
         ]
 
     @router.get("/migrations", tags=["migrations"])
-    def list_migrations(server: str | None = None) -> list[Migration]:
-        """All migrations, the newest first; of one server if it is named."""
-        return tools.migrations.all(tools.servers.find(server).id if server else None)
+    def list_migrations(
+        request: Request,
+        response: Response,
+        server: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        marker: Annotated[str | None, Query(description="The id of the last one of the page before.")] = None,
+    ) -> list[Migration]:
+        """Migrations, the newest first; of one server if it is named. A Link header (RFC 8288) leads to older ones."""
+        of_server = tools.servers.find(server).id if server else None
+        found = tools.migrations.all(of_server, limit=limit + 1, marker=marker)
+        if len(found) > limit:
+            older = request.url.include_query_params(marker=found[limit - 1].id)
+            response.headers["Link"] = f'<{older}>; rel="next"'
+        return found[:limit]
 
     @router.get("/migrations/{migration_id}", tags=["migrations"])
     async def show_migration(

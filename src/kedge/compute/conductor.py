@@ -7,7 +7,7 @@ again, so a conductor may die at any instant and another, or the same one after 
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import structlog
@@ -47,10 +47,19 @@ class Conductor:
         tools: what migrations are done with.
         claims: which migrations are this conductor's.
         poll_s: how often it looks for migrations that nobody drives.
+        tidy: called so often, for what is done now and then.
     """
 
-    def __init__(self, tools: Tools, claims: Claims, *, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        claims: Claims,
+        *,
+        poll_s: float = POLL_S,
+        tidy: Callable[[], None] = lambda: None,
+    ) -> None:
         self.tools = tools
+        self._tidy = tidy
         self._claims = claims
         self._poll_s = poll_s
         self._stopping = threading.Event()
@@ -105,6 +114,7 @@ class Conductor:
                 for migration_id in self._claims.claim(self.tools.migrations.unfinished()):
                     if migration_id not in self._threads:
                         self._spawn(migration_id)
+                self._tidy()
             except Exception as error:
                 # Whatever is wrong with the database, the conductor must be there when it is back.
                 log.warning("can't look for migrations, will look again", error=in_words(error))

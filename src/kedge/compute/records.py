@@ -102,12 +102,19 @@ class MigrationRecords:
         with reading(self._engine) as session:
             return {row.id: row.updated_at for row in session.execute(query)}
 
-    def all(self, server_id: str | None = None) -> list[Migration]:
-        """All migrations, the newest first."""
-        wanted = select(MigrationRow).order_by(MigrationRow.number.desc())
+    def all(
+        self, server_id: str | None = None, *, limit: int | None = None, marker: str | None = None
+    ) -> list[Migration]:
+        """The migrations, the newest first: at most `limit`, and those begun before the one named by `marker`.
+
+        Raises NotFound for a marker that is no migration, or none any more.
+        """
+        wanted = select(MigrationRow).order_by(MigrationRow.number.desc()).limit(limit)
         if server_id is not None:
             wanted = wanted.where(MigrationRow.server_id == server_id)
         with reading(self._engine) as session:
+            if marker is not None:
+                wanted = wanted.where(MigrationRow.number < _row(session, marker).number)
             return [_migration(row) for row in session.scalars(wanted)]
 
     def unfinished(self) -> list[str]:
