@@ -39,6 +39,7 @@ from kedge.network.nova import Nova
 from kedge.network.nova_events import NovaEvents, nova_of
 from kedge.network.service import HostRegistry
 from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
+from kedge.private_files import private_directory
 from kedge.serving import Limits, fitted
 from kedge.store import open_database, upgrade
 from kedge.tls_server import Listener, serve
@@ -47,6 +48,9 @@ from kedge.workers import keep_working
 
 AGENTS = "agents"
 
+_STATE = ("kedge.db*", "audit.log*", "pki", "*.sock", "*.toml", "*.pem", "*.key", "users")
+"""What people and Kedge keep in its state directory."""
+
 _OUTBOX = "00000000-0000-0000-0000-000000000001"
 """Claimed like a migration, by the process that tells Nova of events."""
 
@@ -54,7 +58,7 @@ _OUTBOX = "00000000-0000-0000-0000-000000000001"
 def run(config: ControlPlaneConfig) -> None:
     """Serve until SIGTERM or SIGINT. Migrations that are under way go on when it is started again."""
     log_to_stderr()
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    private_directory(config.state_dir, _STATE)
     own = _own_certificate(config)
     strategy = open_strategy(config.auth, _split(config.listen)[0] if config.listen else None)
     nova = nova_of(config.events)

@@ -109,10 +109,28 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0003.*Install that version again"):
+    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0004.*Install that version again"):
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
+
+
+def test_secrets_that_an_earlier_kedge_stored_are_gone(engine: Engine) -> None:
+    graphics = "<devices><graphics type='vnc' passwd='{}'/></devices>"
+    kept = {
+        "vm1": f"<domain>{graphics.format('secret')}</domain>",
+        "vm2": "<domain><name>x</name></domain>",
+        "vm3": "?",
+    }
+    for name, xml in kept.items():
+        add(engine, ServerRow(id=name, name=name, host="h1", status="ACTIVE", xml=xml, **MADE))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    upgrade(engine)
+    with reading(engine) as session:
+        found = {row.name: row.xml for row in session.scalars(select(ServerRow))}
+    assert "secret" not in str(found) and "passwd" in str(found["vm1"])
+    assert (found["vm2"], found["vm3"]) == (kept["vm2"], kept["vm3"])
 
 
 def test_two_active_bindings_of_a_port_are_refused(engine: Engine) -> None:

@@ -10,8 +10,12 @@ from kedge.agent.config import load
 from kedge.agent.vif import Pluggers
 from kedge.logs import log_to_stderr
 from kedge.pki import server_context
+from kedge.private_files import private_directory
 from kedge.serving import fitted
 from kedge.tls_server import Listener, serve
+
+_STATE = ("epochs.json*", "half-made.json*", "transfers.json*", "*.toml", "*.pem", "*.key", "*.crt")
+"""What people and Kedge keep in its state directory."""
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +24,7 @@ def run(config_path: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises KedgeError when the agent can't start."""
     log_to_stderr()
     config = load(config_path)
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    private_directory(config.state_dir, _STATE)
     tls = server_context(config.credentials)
     agent = Agent(config, Pluggers(config.backends()))
     (limits,) = fitted([config.limits])

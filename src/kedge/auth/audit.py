@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kedge import private_files
 from kedge.model.errors import BadRequest
 
 MAX_BYTES = 64 << 20
@@ -47,8 +47,9 @@ class Trail:
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         """Raises BadRequest if the file can't be written."""
         self._path, self._max_bytes = path, max_bytes
+        private_files.close_files([path, path.with_name(f"{path.name}.1")])
         try:
-            self._file = self._opened()
+            self._file = private_files.opened(path)
         except OSError as error:
             raise BadRequest(f"The audit log {path} can't be written: {error.strerror}.") from error
 
@@ -67,11 +68,6 @@ class Trail:
         """Close the file."""
         self._file.close()
 
-    def _opened(self) -> IO[bytes]:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.fchmod(descriptor, 0o600)
-        return open(descriptor, "ab", buffering=0)  # noqa: PTH123 - it is a descriptor
-
     def _rotate(self) -> None:
         if self._is_current() and os.fstat(self._file.fileno()).st_size < self._max_bytes:
             return
@@ -79,7 +75,7 @@ class Trail:
         if self._is_current():
             self._path.replace(self._path.with_name(f"{self._path.name}.1"))
         self._file.close()
-        self._file = self._opened()
+        self._file = private_files.opened(self._path)
 
     def _is_current(self) -> bool:
         """Whether another process, or a person, has not put another file in its place."""

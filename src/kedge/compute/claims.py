@@ -22,6 +22,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, NullPool, create_engin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from kedge import private_files
+
 _NOTICE_DEATH = (
     "SET tcp_keepalives_idle = 3",
     "SET tcp_keepalives_interval = 1",
@@ -176,7 +178,7 @@ def _beside(engine: Engine) -> Path:
 
 def _locked(path: Path, how: int = fcntl.LOCK_EX) -> IO[bytes] | None:
     """The file, locked for as long as it is open; None if another has the lock."""
-    file = path.open("ab")
+    file = private_files.opened(path)
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Select, create_engine, event, make_ur
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.orm import Session
 
+from kedge import private_files
 from kedge.model.errors import BadRequest
 
 BUSY_TIMEOUT_S = 30
@@ -39,10 +40,20 @@ def open_database(url: str) -> Engine:
         raise BadRequest(
             "An in-memory SQLite database can't be shared by threads; name a file: sqlite:////path/kedge.db"
         )
+    _keep_private(Path(parsed.database or ""))
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, **_POOL)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _keep_private(database: Path) -> None:
+    """Make the file, which SQLite would make readable for all; the files beside it get the same mode as it has."""
+    if database.parent.is_dir():  # or else SQLite says what is wrong
+        private_files.opened(database).close()
+    private_files.close_files(
+        [Path(f"{database}{each}") for each in ("", "-wal", "-shm", "-journal", ".turn", ".conductor")]
+    )
 
 
 def _refuse_broken(connection: Any, _record: Any, _proxy: Any) -> None:
@@ -84,7 +95,7 @@ def _turn(engine: Engine) -> Iterator[None]:
     if engine.dialect.name != "sqlite":
         yield
         return
-    with Path(f"{engine.url.database}.turn").open("ab") as file:
+    with private_files.opened(Path(f"{engine.url.database}.turn")) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
