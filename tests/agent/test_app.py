@@ -3,10 +3,14 @@
 import threading
 import time
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import pytest
 
+from kedge.agent.agent import Agent
+from kedge.agent.config import AgentConfig
+from kedge.agent.vif import Pluggers
 from kedge.agent_client import AgentClient
 from kedge.model.agent_api import (
     AnnounceOrder,
@@ -21,7 +25,7 @@ from kedge.model.errors import BadRequest, Conflict, Forbidden, HostFailure, Not
 from kedge.model.network import NetworkType, Segment, Vif, VifType
 from kedge.pki import CertificateAuthority, Role, client_context
 
-from .agent_stand_ins import Running
+from .agent_stand_ins import NotedVifs, Running
 
 MAC = "fa:16:3e:00:00:01"
 
@@ -73,6 +77,25 @@ def test_a_domain_that_can_not_be_is_refused(running_agent: Running, uuid: str) 
     with pytest.raises(HostFailure, match="could not start"):
         client.create_domain(uuid, f"<domain type='test'><uuid>{uuid}</uuid></domain>")
     assert client.observe(uuid, ObserveRequest()).domain is DomainState.ABSENT
+
+
+def test_a_domain_has_files_only_from_where_the_host_allows(
+    config: AgentConfig, vifs: NotedVifs, tmp_path: Path, uuid: str
+) -> None:
+    limited = config.model_copy(update={"files": (tmp_path / "images",)})
+    agent = Agent(limited, cast(Pluggers, vifs))
+    agent.connection.start()
+    disk = "<disk type='file'><source file='{}'/><target dev='vda'/></disk>"
+    try:
+        with pytest.raises(BadRequest, match="names '/etc/shadow'"):
+            agent.create(uuid, xml_of(uuid).replace("<devices>", "<devices>" + disk.format("/etc/shadow")))
+        assert agent.hypervisor.look(uuid).state is DomainState.ABSENT
+        image = tmp_path / "images" / "a.img"
+        agent.create(uuid, xml_of(uuid).replace("<devices>", "<devices>" + disk.format(image)))
+        assert agent.hypervisor.look(uuid).state is DomainState.RUNNING
+    finally:
+        agent.hypervisor.delete(uuid)
+        agent.close()
 
 
 def test_a_domain_is_discarded_only_in_the_states_that_were_said(running_agent: Running, uuid: str) -> None:

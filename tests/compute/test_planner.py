@@ -496,3 +496,9 @@ def test_a_servers_record_keeps_no_secret(world: ComputeWorld) -> None:
     with world.engine.connect() as connection:
         (stored,) = connection.execute(text("SELECT xml FROM servers WHERE name = 'vm7'")).one()
     assert "hunter2" not in stored
+
+
+def test_every_plan_says_that_guest_memory_is_in_clear(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    for host in ("h2", "h3", "h4", "h5"):
+        assert "the guest's memory crosses the network" in world.tools.planner.plan(server, host).notes[0]

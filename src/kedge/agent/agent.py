@@ -1,5 +1,6 @@
 """The parts of an agent, put together."""
 
+from kedge.agent.allowed_files import check_files
 from kedge.agent.announce import Announcer
 from kedge.agent.care import Care
 from kedge.agent.collect import Collector
@@ -27,6 +28,7 @@ class Agent:
     """One host's agent; `start` before serving, `close` at the end."""
 
     def __init__(self, config: AgentConfig, pluggers: Pluggers) -> None:
+        self._files = config.files
         self.events = Events()
         self.connection = Connection(config.libvirt_local_uri, self.events)
         self.epochs = Epochs(config.state_dir / "epochs.json")
@@ -74,6 +76,12 @@ class Agent:
         self.announcer.close()
         self.frames.close()
         self.connection.close()
+
+    def create(self, uuid: str, xml: str) -> None:
+        """Define and start a domain; see `Hypervisor.create`. Raises BadRequest for files that it may not have."""
+        if self._files is not None:
+            check_files(xml, self._files)
+        self.hypervisor.create(uuid, xml)
 
     def announce(self, order: AnnounceOrder) -> None:
         """Announce a VM from this host; see `Announcer.announce`."""

@@ -99,7 +99,7 @@ def _domains(app: FastAPI, agent: Agent) -> None:
     def create(uuid: str, body: dict[str, str]) -> None:
         if "xml" not in body:
             raise BadRequest('the body must be {"xml": "<domain>…"}')
-        agent.hypervisor.create(uuid, body["xml"])
+        agent.create(uuid, body["xml"])
 
     @app.delete("/v1/domains/{uuid}", **NOTHING)
     def delete(uuid: str) -> None:

@@ -11,6 +11,7 @@ libvirt_local_uri = "qemu:///system"         # how this agent connects to libvir
 libvirt_uri = "qemu+tls://192.0.2.11/system" # how other hosts' libvirtds do
 migrate_uri = "tcp://192.0.2.11"             # where QEMU's migration stream comes in
 graphics_address = "192.0.2.11"              # where VMs' consoles listen on this host; without: the address of `listen`
+files = ["/var/lib/libvirt/images", "/srv/vms"]  # where a new domain's files may be; without: wherever libvirtd allows
 
 [[backend]]
 driver = "openvswitch"
@@ -124,11 +125,14 @@ class AgentConfig(BaseModel):
     migrate_uri: Uri
     graphics_address: IpAddress | None = None
     url: Https | None = None  # how the control plane reaches this agent, where that is not `listen`
+    files: tuple[Path, ...] | None = None
     limits: AgentLimits = Field(default_factory=AgentLimits)
     backend: Annotated[tuple[BackendConfig, ...], AfterValidator(_not_none)]
 
     @model_validator(mode="after")
     def _reachable(self) -> "AgentConfig":
+        if any(not each.is_absolute() for each in self.files or ()):
+            raise ValueError("files: must be absolute paths of directories")
         if self.url is None and ipaddress.ip_address(self.address).is_unspecified:
             raise ValueError("listen: an agent that listens on every address needs `url`, its own address")
         return self
