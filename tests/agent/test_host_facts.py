@@ -1,16 +1,18 @@
 """What an agent says of its host when a migration is planned."""
 
 import os
+import socket
 import threading
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from kedge.agent import host_files
+from kedge.agent import host_files, host_memory
 from kedge.agent.host_files import HostFiles
+from kedge.agent.hypervisor_facts import HypervisorLooks
 from kedge.model.errors import BadRequest
-from kedge.model.host_facts import LONGEST_PATH, MOST_FILES, FactsRequest, FileFacts, FileKind
+from kedge.model.host_facts import LONGEST_PATH, MOST_FILES, FactsRequest, FileFacts, FileKind, Volume
 
 from .agent_stand_ins import Running
 from .test_app import xml_of
@@ -61,7 +63,7 @@ def test_storage_that_hangs_holds_one_look_and_no_more(monkeypatch: pytest.Monke
 def test_an_agent_tells_its_hosts_facts(running_agent: Running) -> None:
     uuid = str(uuid4())
     running_agent.client.create_domain(uuid, xml_of(uuid))
-    facts = running_agent.client.facts(FactsRequest(f"vm-{uuid}", ("/", "/none")))
+    facts = running_agent.client.facts(FactsRequest(name=f"vm-{uuid}", paths=("/", "/none")))
     assert facts.machine == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert {path: each.kind for path, each in facts.files.items()} == {
         "/": FileKind.DIRECTORY,
@@ -69,10 +71,10 @@ def test_an_agent_tells_its_hosts_facts(running_agent: Running) -> None:
     }
     assert facts.namesake and facts.namesake.uuid == uuid
     assert facts.pools == ("default-pool",)
-    assert 0 < facts.memory_available < facts.memory_total
-    assert facts.libvirt_version >= 9_000_000
+    assert 0 < facts.memory.available < facts.memory.total
+    assert facts.hypervisor.libvirt_version >= 9_000_000
     assert facts.troubles == ()
-    assert running_agent.client.facts(FactsRequest("nobody")).namesake is None
+    assert running_agent.client.facts(FactsRequest(name="nobody")).namesake is None
     running_agent.client.delete_domain(uuid)
 
 
@@ -84,3 +86,38 @@ def test_what_is_no_path_is_refused(running_agent: Running, paths: tuple[str, ..
         FactsRequest(paths=paths)
     with pytest.raises(BadRequest, match=r"paths are too many|not an absolute path"):
         running_agent.client._peer.call("POST", "/v1/facts", body={"paths": list(paths)})
+
+
+def test_a_libvirt_that_does_not_answer_is_given_up(running_agent: Running) -> None:
+    """One that refuses says so at once; one that is silent holds a look for as long as somebody waits, no longer."""
+    refused = running_agent.client.facts(FactsRequest(connect_to="qemu+tcp://127.0.0.1:9/system"))
+    assert "refused" in refused.hypervisor.connect_problem
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"qemu+tcp://127.0.0.1:{silent.getsockname()[1]}/system"
+        looks = HypervisorLooks(patience_s=0.2)
+        with running_agent.agent.connection.speaking("look") as connection:
+            facts = looks.look(connection, FactsRequest(connect_to=uri))
+    assert facts.connect_problem == f"no answer from {uri.split('/')[2]} within 0.2 s"
+    assert (
+        running_agent.client.facts(FactsRequest(connect_to="test:///default")).hypervisor.connect_problem
+        == ""
+    )
+
+
+def test_the_memory_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = tmp_path / "hugepages-2048kB"
+    pool.mkdir()
+    (pool / "free_hugepages").write_text("3\n")
+    monkeypatch.setattr(host_memory, "_HUGE_PAGES", tmp_path)
+    found = host_memory.memory(7)
+    assert found.huge_pages == {2 << 20: 3} and found.promised == 7
+    assert 0 < found.available < found.total
+
+
+def test_a_volume_is_looked_at_where_its_pool_has_it(running_agent: Running, tmp_path: Path) -> None:
+    pool = running_agent.agent.connection.get().storagePoolLookupByName("default-pool")
+    pool.createXML("<volume><name>v</name><capacity>1</capacity></volume>")
+    volumes = (Volume("default-pool", "v"), Volume("default-pool", "none"), Volume("no-pool", "v"))
+    files = running_agent.client.facts(FactsRequest(volumes=volumes)).files
+    # The test driver makes no files, so what is behind either volume is missing; of the third nothing is known.
+    assert files == {"default-pool/v": FileFacts(), "default-pool/none": FileFacts()}

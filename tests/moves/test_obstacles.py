@@ -1,13 +1,20 @@
 """What stands in the way of a move is in its plan, and libvirt would indeed have refused: tried with a bare virsh."""
 
+import json
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from kedge.core.obstacles import CODES
 from kedge.lab import image, tour
 from kedge.lab.cloud import Cloud
+from kedge.lab.layout import PKI
 from kedge.model.errors import CannotMigrate
 
 pytestmark = pytest.mark.lab
@@ -41,16 +48,31 @@ def plan(cloud: Cloud, vm: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+def codes(planned: dict[str, Any]) -> set[str]:
+    return {each["code"] for each in planned["obstacle_details"]}
+
+
 def virsh_is_told(cloud: Cloud, vm: dict[str, Any], xml: str) -> str:
     """What libvirt says to the same migration without Kedge; it must refuse it."""
     source, destination = cloud.lab.hosts[SOURCE], cloud.lab.hosts[DESTINATION]
     file = source.directory / "bare.xml"
     file.write_text(xml)
-    uri = (f"qemu+tcp://{destination.address}/system", f"tcp://{destination.address}")
+    uri = (destination.libvirt_uri, destination.migrate_uri)
     files = (f"--xml={file}", f"--persistent-xml={file}")
     answer = source.virsh("migrate", vm["id"], *uri, *AS_KEDGE_ASKS, *files, check=False)
     assert answer.returncode != 0, "libvirt took the VM, although the plan says that it would not"
     return answer.stderr
+
+
+def refused(cloud: Cloud, vm: dict[str, Any], expected: set[str], libvirt_says: str) -> dict[str, Any]:
+    """The plan, which names these obstacles; neither Kedge nor virsh moves the VM."""
+    planned = plan(cloud, vm)
+    assert codes(planned) == expected
+    with pytest.raises(CannotMigrate) as refusal:
+        cloud.migrate(vm["id"], DESTINATION)
+    assert list(refusal.value.reasons) == planned["obstacles"]
+    assert libvirt_says in virsh_is_told(cloud, vm, planned["xml_after"])
+    return planned
 
 
 def test_a_name_that_another_domain_has_there(cloud: Cloud, vm: dict[str, Any], namesake: str) -> None:
@@ -73,3 +95,263 @@ def test_what_the_plan_promises_happens_once_the_name_is_free(cloud: Cloud, vm: 
     assert plan(cloud, vm)["obstacles"] == []
     assert cloud.migrate(vm["id"], DESTINATION)["status"] == "completed"
     assert cloud.migrate(vm["id"], SOURCE)["status"] == "completed"
+
+
+def test_snapshots_that_libvirt_has(cloud: Cloud, vm: dict[str, Any]) -> None:
+    source = cloud.lab.hosts[SOURCE]
+    definition = source.virsh("dumpxml", vm["id"], "--inactive").stdout
+    snapshot = (
+        "<domainsnapshot><name>s</name><state>shutoff</state><creationTime>1</creationTime>"
+        f"<memory snapshot='no'/>{definition}</domainsnapshot>"
+    )
+    source.virsh("snapshot-create", vm["id"], "/dev/stdin", "--redefine", text_input=snapshot)
+    try:
+        refused(cloud, vm, {"snapshots"}, "cannot migrate domain with 1 snapshots")
+    finally:
+        source.virsh("snapshot-delete", vm["id"], "s", "--metadata")
+    assert plan(cloud, vm)["obstacles"] == []
+
+
+def test_a_source_that_does_not_reach_the_destinations_libvirt(cloud: Cloud, vm: dict[str, Any]) -> None:
+    source, to = cloud.lab.hosts[SOURCE], f"{cloud.lab.hosts[DESTINATION].address}/32"
+    source.run(["ip", "route", "add", "blackhole", to])
+    try:
+        refused(cloud, vm, {"libvirt-unreachable"}, "unable to connect to server")
+    finally:
+        source.run(["ip", "route", "del", "blackhole", to])
+
+
+def test_a_server_that_the_destination_has_defined(cloud: Cloud, vm: dict[str, Any]) -> None:
+    """libvirt would write over that definition; it may be all that is left of somebody's VM, so Kedge does not."""
+    host = cloud.lab.hosts[DESTINATION]
+    host.virsh("define", "/dev/stdin", text_input=image.domain_xml(NAME, vm["id"], [], []))
+    try:
+        assert codes(plan(cloud, vm)) == {"uuid-taken"}
+    finally:
+        host.virsh("undefine", vm["id"])
+
+
+def test_libvirt_compares_a_guests_cpu(cloud: Cloud) -> None:
+    """All hosts of the lab have one CPU, so another one's is asked for."""
+    ask = (
+        "import sys, json; from dataclasses import asdict; from kedge.agent_client import AgentClient;"
+        "from kedge.model.host_facts import FactsRequest, MachineWanted; from pathlib import Path;"
+        "from kedge.pki import Credentials, client_context;"
+        "url, pki, *cpus = sys.argv[1:]; pki = Path(pki);"
+        "own = Credentials(pki / 'control.pem', pki / 'control.key', pki / 'ca.pem');"
+        "agent = AgentClient(url, client_context(own), host='h2');"
+        "machine = MachineWanted('/usr/bin/qemu-system-x86_64', 'x86_64', 'pc-q35-7.2', 'qemu');"
+        "print(json.dumps([asdict(agent.facts(FactsRequest(machine=machine, cpu=cpu)).hypervisor) for cpu in cpus]))"
+    )
+    cpu = "<cpu mode='custom' match='exact' check='full'><model>{}</model></cpu>"
+    models = [cpu.format(model) for model in ("Nehalem", "Icelake-Server")]
+    url = cloud.lab.hosts[DESTINATION].agent_url
+    printed = cloud.lab.control.run([sys.executable, "-c", ask, url, str(PKI), *models]).stdout
+    fits, too_new = json.loads(printed)
+    assert fits["cpu_problem"] == fits["machine_problem"] == ""
+    assert "Host CPU does not provide required features" in too_new["cpu_problem"]
+    assert "<domainCapabilities>" in fits["capabilities"]
+
+
+# What h1 has for itself, in a directory that h2 has one of the same name of, and what all hosts of the lab have.
+OWN = "/var/lib/libvirt/obstacles"
+NIC = (
+    "<interface type='direct'><mac address='52:54:00:0b:57:01'/><source dev='eth1' mode='bridge'/>"
+    "<model type='virtio'/></interface>"
+)
+DISK = "<disk type='file'><source file='{path}'/><target dev='vda' bus='virtio'/>{more}</disk>"
+CDROM = f"<disk type='file' device='cdrom'><source file='{OWN}/disk'/><target dev='sda' bus='sata'/></disk>"
+VOLUME = "<disk type='volume' device='{device}'><source pool='own' volume='disk'/><target dev='sda' bus='sata'/></disk>"
+POOL = f"<pool type='dir'><name>own</name><target><path>{OWN}</path></target></pool>"
+FIRMWARE = (
+    f"<loader readonly='yes' type='pflash'>{OWN}/code</loader>"
+    f"<nvram template='{OWN}/template'>{OWN}/vars</nvram>"
+)
+FILES = f"""
+mkdir -p {OWN}
+truncate -s 1M {OWN}/disk
+cp /usr/share/seabios/bios-256k.bin {OWN}/code
+truncate -s 256K {OWN}/template
+printf '#!/bin/sh\nexec /usr/bin/qemu-system-x86_64 "$@"\n' > {OWN}/qemu
+chmod 755 {OWN}/qemu
+"""
+UNSAFE = "Migration without shared storage is unsafe"
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A VM that can't move as it is.
+
+    Attributes:
+        codes: what the plan names.
+        libvirt_says: to the same migration with virsh; None where it takes the VM (see `LIBVIRT_TAKES`).
+        there: what is done on the destination before.
+        mend: what is done there to remove the obstacle; then the VM moves.
+    """
+
+    codes: set[str]
+    libvirt_says: str | None
+    devices: str = ""
+    os: str = ""
+    emulator: str = "/usr/bin/qemu-system-x86_64"
+    there: str = ""
+    mend: str = ""
+    memory_mib: int = 64
+
+
+ODD = {
+    "local disk": Odd({"disk-local", "disk-missing"}, UNSAFE, DISK.format(path=f"{OWN}/disk", more="")),
+    "local disk of one machine": Odd({"disk-local"}, UNSAFE, DISK.format(path="{tmp}/disk", more="")),
+    "transient disk": Odd(
+        {"disk-local", "disk-transient"},
+        "migration with transient disk is not supported",
+        DISK.format(path="{tmp}/disk", more="<transient/>"),
+    ),
+    "another disk": Odd(
+        {"disk-not-the-same"},
+        None,
+        DISK.format(path=f"{OWN}/disk", more="<readonly/>"),
+        there=f"truncate -s 1M {OWN}/disk",
+    ),
+    "missing image": Odd(
+        {"image-missing"}, "Cannot access storage file", CDROM, mend=f"truncate -s 1M {OWN}/disk"
+    ),
+    "another image": Odd({"image-not-the-same"}, None, CDROM, there=f"truncate -s 2M {OWN}/disk"),
+    "pool": Odd({"pool-inactive"}, "Storage pool not found", VOLUME.format(device="cdrom")),
+    "volume of a local pool": Odd({"pool-inactive", "disk-local"}, UNSAFE, VOLUME.format(device="disk")),
+    "firmware": Odd(
+        {"boot-file-missing", "nvram-missing"},
+        "No such file or directory",
+        os=FIRMWARE,
+        mend=f"cp /usr/share/seabios/bios-256k.bin {OWN}/code; truncate -s 256K {OWN}/template",
+    ),
+    "firmware of another size": Odd(
+        {"boot-file-differs"},
+        "error: ",
+        os=FIRMWARE,
+        there=f"truncate -s 512K {OWN}/code; truncate -s 256K {OWN}/template",
+    ),
+    "emulator": Odd({"machine-unsupported"}, f"Cannot check QEMU binary {OWN}/qemu", emulator=f"{OWN}/qemu"),
+    "shared memory": Odd(
+        {"shared-memory"},
+        "cannot migrate domain",
+        "<shmem name='m'><model type='ivshmem-plain'/><size unit='M'>1</size></shmem>",
+    ),
+    "USB sound card": Odd(
+        {"device-unmigratable"},
+        "non-migratable device",
+        "<controller type='usb' model='qemu-xhci'/><sound model='usb'/>",
+    ),
+    "shared directory": Odd(
+        {"filesystem-shared"},
+        None,
+        "<filesystem type='mount'><source dir='/tmp'/><target dir='t'/></filesystem>",
+    ),
+    "memory": Odd({"memory-short"}, None, memory_mib=-1),
+}
+
+LIBVIRT_TAKES = {
+    "another disk": "it compares no files, and the guest would read another disk than the one that it knows",
+    "another image": "it compares no files, and the guest would read another image than the one that it knows",
+    "shared directory": "QEMU refuses only while the guest has it mounted, which nobody can see from outside",
+    "memory": "nobody looks at it, and the kernel of the destination would kill a VM when there is none left",
+}
+"""What a plan refuses although libvirt would not, and why."""
+
+NOT_MADE_HERE = {
+    *("same-host", "no-ports", "not-running", "job-running", "source-failed", "destination-failed"),
+    *(
+        "forced-down",
+        "agent-dead",
+        "nic-not-bound",
+        "nic-cannot-bind",
+        "nic-guest-macs",
+        "domain-xml",
+    ),  # Kedge's own
+    *(
+        "disk-cache",
+        "disk-passed-through",
+        "tpm-of-the-host",
+        "huge-pages-short",
+    ),  # no such QEMU, device or pages
+    *("cpu-incompatible", "cpu-invtsc", "device-unsupported", "same-identity"),  # all hosts are one machine
+}
+"""Codes that no test here makes on real hosts; those of the first two lines have tests of their own elsewhere."""
+
+
+@pytest.fixture(scope="module")
+def files(cloud: Cloud) -> Iterator[None]:
+    """What is on h1 alone, in a directory that h2 has too."""
+    source, destination = cloud.lab.hosts[SOURCE], cloud.lab.hosts[DESTINATION]
+    source.shell(FILES)
+    source.virsh("pool-create", "/dev/stdin", text_input=POOL)
+    yield
+    source.virsh("pool-destroy", "own")
+    for host in (source, destination):
+        host.shell(f"rm -rf {OWN}")
+
+
+@contextmanager
+def odd_vm(cloud: Cloud, odd: Odd, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The VM as its owner made it and Kedge adopted it. Nothing boots in it, which saves time."""
+    uuid, source = str(uuid4()), cloud.lab.hosts[SOURCE]
+    (tmp_path / "disk").write_bytes(bytes(1 << 20))
+    cloud.lab.hosts[DESTINATION].shell(f"rm -rf {OWN}; mkdir {OWN}\n{odd.there}")
+    usb = "" if "usb" in odd.devices else "<controller type='usb' model='none'/>"
+    memory_mib = odd.memory_mib if odd.memory_mib > 0 else more_than_is_left()
+    xml = (
+        f"<domain type='qemu'><name>odd</name><uuid>{uuid}</uuid><memory unit='MiB'>{memory_mib}</memory>"
+        f"<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type>{odd.os}</os><features><acpi/></features><devices>"
+        f"<emulator>{odd.emulator}</emulator>{usb}{NIC}{odd.devices.replace('{tmp}', str(tmp_path))}"
+        "<memballoon model='none'/></devices></domain>"
+    )
+    source.virsh("define", "/dev/stdin", text_input=xml)
+    try:
+        source.virsh("start", uuid)
+        vm = cloud.post("/kedge/v1/servers/adopt", {"host": SOURCE, "domain": "odd"})["server"]
+        yield vm
+        cloud.delete(f"/kedge/v1/servers/{uuid}")
+    finally:
+        for host in (source, cloud.lab.hosts[DESTINATION]):
+            host.virsh("destroy", uuid, check=False)
+            host.virsh("undefine", uuid, "--nvram", check=False)
+
+
+def more_than_is_left() -> int:
+    """MiB between what is available and what there is: Linux gives it to QEMU, which does not use it."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    known = {name: int(value) for name, value, *_ in lines}
+    return (known["MemTotal:"] + known["MemAvailable:"]) // 2048
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("name", ODD)
+def test_what_libvirt_would_refuse_is_in_the_plan(cloud: Cloud, tmp_path: Path, name: str) -> None:
+    odd = ODD[name]
+    assert (odd.libvirt_says is None) == (name in LIBVIRT_TAKES)
+    with odd_vm(cloud, odd, tmp_path) as vm:
+        if odd.libvirt_says is None:
+            assert codes(plan(cloud, vm)) == odd.codes
+        else:
+            refused(cloud, vm, odd.codes, odd.libvirt_says)
+        if odd.mend:
+            cloud.lab.hosts[DESTINATION].shell(odd.mend)
+            assert plan(cloud, vm)["obstacles"] == []
+            assert cloud.migrate(vm["id"], DESTINATION)["status"] == "completed"
+
+
+@pytest.mark.usefixtures("files")
+def test_a_job_on_a_disk(cloud: Cloud, tmp_path: Path) -> None:
+    source = cloud.lab.hosts[SOURCE]
+    with odd_vm(cloud, ODD["local disk of one machine"], tmp_path) as vm:
+        source.virsh("blockcopy", vm["id"], "vda", str(tmp_path / "copy"), "--transient-job")
+        refused(cloud, vm, {"block-job", "disk-local"}, "domain has active block job")
+        source.virsh("blockjob", vm["id"], "vda", "--abort")
+        assert codes(plan(cloud, vm)) == {"disk-local"}
+
+
+def test_every_code_is_made_here_or_listed() -> None:
+    made = {code for odd in ODD.values() for code in odd.codes}
+    made |= {"name-taken", "uuid-taken", "snapshots", "block-job", "libvirt-unreachable"}
+    assert made.isdisjoint(NOT_MADE_HERE)
+    assert made | NOT_MADE_HERE == CODES.keys()

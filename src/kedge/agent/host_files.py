@@ -2,11 +2,11 @@
 
 import os
 import stat
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from kedge.agent.in_time import InTime
 from kedge.model.host_facts import FileFacts, FileKind
 
 PATIENCE_S = 3.0
@@ -14,29 +14,23 @@ PATIENCE_S = 3.0
 
 
 class HostFiles:
-    """Looks at paths, in one thread at a time: one that hangs keeps the others waiting, and holds no more threads."""
+    """Looks at paths."""
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
-        self._free = threading.Lock()
+        self._in_time = InTime(patience_s)
 
     def look(self, paths: Sequence[str]) -> dict[str, FileFacts]:
         """What is at these absolute paths; those that could not be looked at in time are left out."""
-        if not paths or not self._free.acquire(timeout=self._patience_s):
-            return {}
         found: dict[str, FileFacts] = {}
-        looking = threading.Thread(target=self._look, args=(paths, found), name="host-files", daemon=True)
-        looking.start()
-        looking.join(self._patience_s)
+        if paths:
+            self._in_time.run(lambda: _look(paths, found))
         return dict(found)
 
-    def _look(self, paths: Sequence[str], found: dict[str, FileFacts]) -> None:
-        try:
-            filesystems = _filesystems()
-            for path in paths:
-                found[path] = _file(path, filesystems)
-        finally:
-            self._free.release()
+
+def _look(paths: Sequence[str], found: dict[str, FileFacts]) -> None:
+    filesystems = _filesystems()
+    for path in paths:
+        found[path] = _file(path, filesystems)
 
 
 def _file(path: str, filesystems: dict[str, str]) -> FileFacts:

@@ -1,32 +1,45 @@
 """Asking both hosts for what a plan needs to know of them."""
 
-from kedge.core.obstacles import Question, ask_host, question
+from kedge.core.domain_xml.parse import parse
+from kedge.core.obstacles import Question, asks_destination, asks_source, notes
 from kedge.model.errors import KedgeError
 from kedge.model.host_facts import FactsRequest, HostFacts
+from kedge.model.server import Server
 
 from .agents import Agents
 
 
-def gather(agents: Agents, xml: str, source: str, destination: str) -> tuple[Question, list[str]]:
-    """The question about this domain, with what both agents answer, and notes on what they could not tell.
+def gather(agents: Agents, server: Server, xml: str, destination: str) -> tuple[Question, list[str]]:
+    """The question whether this server, of which `xml` migrates, can move, and notes on what could not be told.
 
     Of a host whose agent does not answer in time, or is too old to be asked, nothing is known, and so nothing of it
     is in the way. Raises BadRequest for XML that can't be read.
     """
-    request = ask_host(xml)
-    notes: list[str] = []
-    here, there = (_ask(agents, host, request, notes) for host in (source, destination))
-    return question(xml, source, destination, here, there), notes
+    domain, uri = parse(xml), agents.host(destination).libvirt_uri
+    unknown: list[str] = []
+    here = _ask(agents, server.host, asks_source(domain, uri), unknown)
+    request = asks_destination(domain, _live(agents, server, xml), here)
+    there = _ask(agents, destination, request, unknown)
+    question = Question(domain, server.host, destination, here, there, uri)
+    return question, [*unknown, *notes(question)]
 
 
-def _ask(agents: Agents, host: str, request: FactsRequest, notes: list[str]) -> HostFacts:
+def _live(agents: Agents, server: Server, xml: str) -> str:
+    """The domain as it runs; as it migrates, if it can't be had now."""
+    try:
+        return agents.agent(server.host).domain_xml(server.id)
+    except KedgeError:
+        return xml
+
+
+def _ask(agents: Agents, host: str, request: FactsRequest, unknown: list[str]) -> HostFacts:
     try:
         facts = agents.agent(host).facts(request)
     except KedgeError as error:
-        notes.append(
+        unknown.append(
             f"{host} could not be asked what it has, so what of it may be in the way is not known ({error}); "
             "is its agent as new as the control plane?"
         )
         return HostFacts()
-    notes += [f"{host}: {trouble}" for trouble in facts.troubles]
+    unknown += [f"{host}: {trouble}" for trouble in facts.troubles]
     return facts

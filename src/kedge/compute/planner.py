@@ -148,7 +148,7 @@ class Planner:
         if destination == server.host or any(each.code in _SILENT for each in thoughts.obstacles):
             return
         try:
-            asked, notes = gather(self._agents, xml, server.host, destination)
+            asked, notes = gather(self._agents, server, xml, destination)
         except BadRequest:
             return  # Who rewrites it says so.
         thoughts.notes += notes

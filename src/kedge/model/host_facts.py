@@ -45,20 +45,58 @@ class FileFacts:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """A volume in one of libvirt's storage pools."""
+
+    pool: str
+    name: str
+
+    @property
+    def key(self) -> str:
+        """By which `HostFacts.files` has it."""
+        return f"{self.pool}/{self.name}"
+
+
+@dataclass(frozen=True)
+class MachineWanted:
+    """The virtual machine that a host is to run, in the words of a domain XML: `x86_64`, `pc-q35-7.2`, `kvm`."""
+
+    emulator: str = ""
+    arch: str = ""
+    machine: str = ""
+    virt_type: str = ""
+
+
+@dataclass(frozen=True)
 class FactsRequest:
-    """Asks for `HostFacts`.
+    """Asks for `HostFacts`; what is empty is not looked at.
 
     Attributes:
+        server_id: the domain that is to leave, by its UUID.
+        disks: its disks' targets (`vda`), for jobs on them.
         name: a domain of this name is looked for.
         paths: absolute, and at most `MOST_FILES`.
+        volumes: the files and devices behind them are looked at, too.
+        machine: what the host is to run.
+        cpu: the guest's `<cpu>`, which is compared with what the host's QEMU can give.
+        host_cpu: another host's `<cpu>`, which is compared with this host's own, for a guest that sees the host's.
+        connect_to: a libvirt URI, which is tried from here.
     """
 
+    server_id: str = ""
+    disks: tuple[str, ...] = ()
     name: str = ""
     paths: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    machine: MachineWanted | None = None
+    cpu: str = ""
+    host_cpu: str = ""
+    connect_to: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.paths) > MOST_FILES:
-            raise ValueError(f"{len(self.paths)} paths are too many; at most {MOST_FILES} are looked at")
+        most = max(map(len, (self.paths, self.volumes, self.disks)))
+        if most > MOST_FILES:
+            raise ValueError(f"{most} paths are too many; at most {MOST_FILES} are looked at")
         for path in self.paths:
             if not path.startswith("/") or "\0" in path or len(path.encode()) > LONGEST_PATH:
                 raise ValueError(
@@ -67,16 +105,65 @@ class FactsRequest:
 
 
 @dataclass(frozen=True)
+class MemoryFacts:
+    """A host's memory, in bytes.
+
+    Attributes:
+        total, available: what is available includes caches that the kernel gives up.
+        promised: what VMs that are arriving have not filled yet.
+        huge_pages: how many are free, by their size.
+        huge_page: the size of those that a domain gets which names none.
+    """
+
+    total: int = 0
+    available: int = 0
+    promised: int = 0
+    huge_pages: Mapping[int, int] = field(default_factory=dict)
+    huge_page: int = 0
+
+
+@dataclass(frozen=True)
+class HypervisorFacts:
+    """A host's libvirt and QEMU; problems are in libvirt's words.
+
+    Attributes:
+        libvirt_version, qemu_version: as numbers, 9_000_000 is 9.0.0.
+        uuid: by which libvirt tells hosts apart.
+        cpu: the host's own `<cpu>`.
+        capabilities: virConnectGetDomainCapabilities of the machine that was asked for, as XML.
+        machine_problem: why it can't run that machine.
+        cpu_problem: why it can't give the guest that CPU.
+        connect_problem: why the URI could not be connected to.
+    """
+
+    libvirt_version: int = 0
+    qemu_version: int = 0
+    uuid: str = ""
+    cpu: str = ""
+    capabilities: str = ""
+    machine_problem: str = ""
+    cpu_problem: str = ""
+    connect_problem: str = ""
+
+
+@dataclass(frozen=True)
+class DomainFacts:
+    """What libvirt holds beside the domain that was asked about. `block_jobs` are the disks that have one."""
+
+    snapshots: int = 0
+    block_jobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class HostFacts:
     """What a host can do and what is on it now. What is not known is empty or 0, and stands in nobody's way.
 
     Attributes:
         machine: the boot id of the kernel; two hosts that share it are parts of one machine.
-        files: each path that was asked for and could be looked at.
+        files: each path and each volume (by its key) that was asked for and could be looked at; a volume of which its
+            pool knows no path is left out.
         pools: the active storage pools.
         namesake: the domain that has the name that was asked for.
-        libvirt_version, qemu_version: as numbers, 9_000_000 is 9.0.0.
-        memory_total, memory_available: in bytes; what is available includes caches that the kernel gives up.
         troubles: what could not be looked at, and why.
     """
 
@@ -84,8 +171,7 @@ class HostFacts:
     files: Mapping[str, FileFacts] = field(default_factory=dict)
     pools: tuple[str, ...] = ()
     namesake: DomainSummary | None = None
-    libvirt_version: int = 0
-    qemu_version: int = 0
-    memory_total: int = 0
-    memory_available: int = 0
+    memory: MemoryFacts = MemoryFacts()
+    hypervisor: HypervisorFacts = HypervisorFacts()
+    domain: DomainFacts = DomainFacts()
     troubles: tuple[str, ...] = ()

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kedge.core.obstacles import Question, find_obstacles, question
+from lxml import etree
+
+from kedge.core.domain_xml.parse import parse
+from kedge.core.obstacles import Question, find_obstacles
 from kedge.model.host_facts import FileFacts, FileKind, HostFacts
 from kedge.model.obstacle import Obstacle
 
@@ -17,10 +20,14 @@ HERE = HostFacts(machine="one")
 THERE = HostFacts(machine="two")
 
 
+def domain(devices: str = "", above: str = "") -> etree._Element:
+    xml = f"<domain type='kvm'><name>vm</name><uuid>{UUID}</uuid>{above}<devices>{devices}</devices></domain>"
+    return parse(xml)
+
+
 def asked(devices: str = "", above: str = "", here: HostFacts = HERE, there: HostFacts = THERE) -> Question:
     """The question whether a domain with these devices, and with `above` beside them, can move from a to b."""
-    xml = f"<domain type='kvm'><name>vm</name><uuid>{UUID}</uuid>{above}<devices>{devices}</devices></domain>"
-    return question(xml, "a", "b", here, there)
+    return Question(domain(devices, above), "a", "b", here, there, "qemu+tls://b/system")
 
 
 def found(

@@ -6,7 +6,7 @@ import pytest
 
 from kedge.model.domain import DomainState, DomainSummary
 
-from .asking import LOCAL, NOTHING, THERE, UUID, codes, found, with_files
+from .asking import HERE, LOCAL, NOTHING, THERE, UUID, codes, found, with_files
 
 LOADED = (
     "<os><kernel>/k</kernel><initrd>/i</initrd><dtb>/t</dtb><loader type='rom'>/l</loader>"
@@ -21,6 +21,15 @@ def test_what_qemu_loads_must_be_there(path: str) -> None:
     (obstacle,) = found(NIC_WITH_ROM, LOADED, there=with_files(THERE, files))
     assert obstacle.code == "boot-file-missing"
     assert path in obstacle.problem and "copy it" in obstacle.remedy
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [("/k", []), ("/l", ["boot-file-differs"]), ("/r", ["boot-file-differs"])]
+)
+def test_firmware_keeps_its_size(path: str, expected: list[str]) -> None:
+    files = {path: LOCAL}
+    other = {path: replace(LOCAL, size=LOCAL.size // 2)}
+    assert codes(NIC_WITH_ROM, LOADED, with_files(HERE, files), with_files(THERE, other)) == expected
 
 
 @pytest.mark.parametrize(

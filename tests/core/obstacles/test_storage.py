@@ -5,7 +5,7 @@ from typing import TypedDict
 
 import pytest
 
-from kedge.model.host_facts import FileFacts, FileKind, HostFacts
+from kedge.model.host_facts import FileFacts, FileKind, HostFacts, HypervisorFacts
 
 from .asking import HERE, LOCAL, NOTHING, SHARED, THERE, codes, found, with_files
 
@@ -44,6 +44,8 @@ def hosts(here: FileFacts, there: FileFacts, path: str = "/d") -> Hosts:
         ("<disk type='nvme' device='disk'><target dev='vda'/></disk>", LOCAL, LOCAL, ["disk-passed-through"]),
         (CDROM.format(policy=""), LOCAL, LOCAL, []),
         (CDROM.format(policy=""), LOCAL, NOTHING, ["image-missing"]),
+        (CDROM.format(policy=""), LOCAL, replace(LOCAL, inode=99), []),
+        (CDROM.format(policy=""), LOCAL, replace(LOCAL, size=2), ["image-not-the-same"]),
         (CDROM.format(policy=" startupPolicy='optional'"), LOCAL, NOTHING, []),
         (CDROM.format(policy=" startupPolicy='mandatory'"), LOCAL, NOTHING, ["image-missing"]),
         ("<disk type='file' device='cdrom'><target dev='sda'/></disk>", LOCAL, NOTHING, []),
@@ -117,7 +119,7 @@ def test_a_cache_that_an_old_qemu_does_not_drop(
     driver: str, more: str, qemu: int, expected: list[str]
 ) -> None:
     facts = hosts(SHARED, SHARED)
-    here = replace(facts["here"], qemu_version=qemu)
+    here = replace(facts["here"], hypervisor=HypervisorFacts(qemu_version=qemu))
     assert codes(disk(driver, more), here=here, there=facts["there"]) == expected
 
 
@@ -128,6 +130,21 @@ def test_a_pool_must_be_active_there(device: str, pools: tuple[str, ...], expect
         f"<disk type='volume' device='{device}'><source pool='fast' volume='v'/><target dev='vda'/></disk>"
     )
     assert codes(volume, there=replace(THERE, pools=pools)) == expected
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "expected"),
+    [
+        (LOCAL, LOCAL, ["disk-local"]),
+        (SHARED, SHARED, []),
+        (SHARED, NOTHING, ["disk-missing"]),
+        (FileFacts(FileKind.BLOCK, size=7), FileFacts(FileKind.BLOCK, size=8), ["disk-not-the-same"]),
+    ],
+)
+def test_a_volume_is_what_is_behind_it(here: FileFacts, there: FileFacts, expected: list[str]) -> None:
+    volume = "<disk type='volume' device='disk'><source pool='fast' volume='v'/><target dev='vda'/></disk>"
+    facts = hosts(here, there, "fast/v")
+    assert codes(volume, here=facts["here"], there=replace(facts["there"], pools=("fast",))) == expected
 
 
 def test_where_nothing_is_known_nothing_is_in_the_way() -> None:

@@ -3,36 +3,59 @@
 Each kind is a pure function of a `Question`. `docs/plan.md` has a row for each code in `CODES`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from kedge.model.obstacle import Obstacle
 
-from . import filesystems, firmware, images, names, planned, storage, tpm
-from .question import Question, ask_host, question
+from . import (
+    attached,
+    filesystems,
+    firmware,
+    hypervisors,
+    images,
+    machine,
+    memory,
+    names,
+    planned,
+    storage,
+    tpm,
+    unmigratable,
+)
+from .hypervisors import notes
+from .question import Question, asks_destination, asks_source
 
-Kind = Callable[[Question], list[Obstacle]]
-
-KINDS: Sequence[Kind] = (
-    names.obstacles,
-    storage.obstacles,
-    images.obstacles,
-    firmware.obstacles,
-    tpm.obstacles,
-    filesystems.obstacles,
+KINDS = (
+    hypervisors,
+    names,
+    machine,
+    memory,
+    attached,
+    storage,
+    images,
+    firmware,
+    tpm,
+    filesystems,
+    unmigratable,
 )
 """Every kind; their order is the one in which a plan tells them."""
 
 CODES: Mapping[str, str] = {
-    code: meaning
-    for kind in (planned, names, storage, images, firmware, tpm, filesystems)
-    for code, meaning in kind.CODES.items()
+    code: meaning for kind in (planned, *KINDS) for code, meaning in kind.CODES.items()
 }
 """Every code, and what it means in a few words."""
 
 
-def find_obstacles(asked: Question) -> list[Obstacle]:
+def find_obstacles(question: Question) -> list[Obstacle]:
     """Everything that these hosts and this domain have in a move's way."""
-    return [obstacle for kind in KINDS for obstacle in kind(asked)]
+    return [obstacle for kind in KINDS for obstacle in kind.obstacles(question)]
 
 
-__all__ = ["CODES", "KINDS", "Kind", "Question", "ask_host", "find_obstacles", "question"]
+__all__ = [
+    "CODES",
+    "KINDS",
+    "Question",
+    "asks_destination",
+    "asks_source",
+    "find_obstacles",
+    "notes",
+]

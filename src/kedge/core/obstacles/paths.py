@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from kedge.model.host_facts import LONGEST_PATH, MOST_FILES, FileFacts, FileKind, HostFacts
+from kedge.model.host_facts import LONGEST_PATH, MOST_FILES, FileFacts, FileKind, HostFacts, Volume
 
 _SOURCES = ("file", "dev")
 
@@ -17,8 +17,22 @@ SHARED_FILESYSTEMS = frozenset(
 """Those that libvirt takes for shared (virFileIsSharedFS), by the names that the kernel's mountinfo has."""
 
 
+def disk_volume(disk: etree._Element) -> Volume | None:
+    """The volume that a disk names instead of a path."""
+    source = disk.find("source")
+    if source is None or not source.get("pool") or not source.get("volume"):
+        return None
+    return Volume(source.get("pool", ""), source.get("volume", ""))
+
+
 def disk_sources(disk: etree._Element) -> Iterator[str]:
-    """The paths of a disk and of what it is based on, as libvirt shows a running domain's chain of files."""
+    """The paths of a disk and of what it is based on, as libvirt shows a running domain's chain of files.
+
+    For a volume its key, by which `HostFacts.files` has what is behind it.
+    """
+    volume = disk_volume(disk)
+    if volume is not None:
+        yield volume.key
     for source in (*disk.iterfind("source"), *disk.iterfind(".//backingStore/source")):
         for attribute in _SOURCES:
             path = source.get(attribute, "")
@@ -61,6 +75,12 @@ def paths_of(domain: etree._Element) -> tuple[str, ...]:
     found += [path for path in (nvram(domain), nvram_template(domain)) if path]
     fit = [path for path in found if path.startswith("/") and len(path.encode()) <= LONGEST_PATH]
     return tuple(dict.fromkeys(fit))[:MOST_FILES]
+
+
+def volumes_of(domain: etree._Element) -> tuple[Volume, ...]:
+    """Every volume that the domain's disks name, each once."""
+    found = (disk_volume(disk) for disk in domain.iterfind("devices/disk"))
+    return tuple(dict.fromkeys(volume for volume in found if volume is not None))[:MOST_FILES]
 
 
 def same_file(path: str, here: HostFacts, there: HostFacts) -> bool | None:

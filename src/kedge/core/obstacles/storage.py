@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from kedge.model.host_facts import FileKind
 from kedge.model.obstacle import Obstacle
 
 from .paths import SHARED_FILESYSTEMS, disk_sources, same_file
@@ -97,9 +98,9 @@ def _missing(disk: etree._Element, path: str, question: Question) -> Obstacle:
 def _unsafe(disk: etree._Element, kind: str, different: list[str], question: Question) -> Iterator[Obstacle]:
     written = disk.find("readonly") is None
     source = disk.find("source")
-    path = source.get("file", "") if source is not None else ""
+    path = next(disk_sources(disk), "")
     facts = question.here.files.get(path)
-    if kind == "file" and written and facts is not None and _local(facts.filesystem):
+    if written and facts is not None and facts.kind is FileKind.FILE and _local(facts.filesystem):
         yield Obstacle(
             "disk-local",
             named(disk),
@@ -136,6 +137,6 @@ def _cache(disk: etree._Element) -> str:
 
 def _unsafe_cache(disk: etree._Element, question: Question) -> bool:
     """Whether QEMU on the source is too old to drop its cache; an unknown version is not."""
-    if not 0 < question.here.qemu_version < _DROPS_CACHE:
+    if not 0 < question.here.hypervisor.qemu_version < _DROPS_CACHE:
         return False
     return disk.find("shareable") is None and _cache(disk) not in _SAFE_CACHES
