@@ -1,16 +1,19 @@
 """libvirt's own reading of a domain XML, by the driver that it brings for tests (`test:///default`)."""
 
-import re
 from functools import cache
 
 import libvirt
 
+from .schema import assert_valid
+
 
 def defined(xml: str) -> str:
-    """What libvirt makes of the domain; raises libvirtError if it, or its schema, refuses the XML."""
-    domain = _connection().defineXMLFlags(
-        re.sub(r"^<domain type='\w+'", "<domain type='test'", xml), libvirt.VIR_DOMAIN_DEFINE_VALIDATE
-    )
+    """What libvirt makes of a domain of type `test`; raises libvirtError if it refuses it.
+
+    Its schema is asked here, where it is read once, and not with VIR_DOMAIN_DEFINE_VALIDATE, which reads it each time.
+    """
+    assert_valid(xml)
+    domain = _connection().defineXML(xml)
     try:
         return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     finally:
