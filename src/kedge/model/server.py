@@ -6,14 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import ConfigDict
-
 from .domain import DomainState
 from .network import Binding
 from .obstacle import Obstacle
 
-UNKNOWN_REFUSED = ConfigDict(extra="forbid")
-"""For what comes as a request's body: a name that is not known is refused, not ignored."""
+UNKNOWN_REFUSED = {"extra": "forbid"}
+"""For what comes as a request's body: pydantic refuses a name that is not known, and does not ignore it."""
 
 
 @dataclass(frozen=True)
