@@ -112,7 +112,7 @@ def test_an_idle_client_does_not_hold_up_the_end(listeners: list[Listener], pki:
     with running(application(), listeners):
         peer.call("GET", "/who")
         began = time.monotonic()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4, "the server gives open requests five seconds"
     with pytest.raises(errors.Unreachable):
         peer.call("GET", "/who")
     peer.close()

@@ -132,29 +132,29 @@ def test_observing_waits_for_a_change(running_agent: Running, uuid: str) -> None
     assert (
         client.observe(uuid, ObserveRequest(wait_ms=300, seen="absent/0/none")).domain is DomainState.ABSENT
     )
-    assert 0.25 < time.monotonic() - began < 3
+    assert 0.25 < time.monotonic() - began < 10
     began = time.monotonic()
     client.observe(uuid, ObserveRequest(wait_ms=20_000, seen="running/0/none"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     creating = threading.Timer(0.3, client.create_domain, (uuid, xml_of(uuid)))
     creating.start()
     view = client.observe(uuid, ObserveRequest(wait_ms=20_000, seen="absent/0/none"))
     assert view.domain is not DomainState.ABSENT
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 15
     creating.join()  # The domain is seen as soon as it is defined, which is before it has started.
     client.delete_domain(uuid)
 
 
 def test_waiting_requests_do_not_keep_others_out(running_agent: Running, uuid: str) -> None:
     client = running_agent.client
-    request = ObserveRequest(wait_ms=3000, seen="absent/0/none")
+    request = ObserveRequest(wait_ms=30_000, seen="absent/0/none")
     waiting = [threading.Thread(target=client.observe, args=(uuid, request)) for _ in range(50)]
     for thread in waiting:
         thread.start()
     time.sleep(0.5)
     began = time.monotonic()
     client.domains()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 15
     running_agent.agent.stop_waiting()
     for thread in waiting:
         thread.join()

@@ -59,7 +59,7 @@ def test_an_event_before_the_wait_is_not_lost() -> None:
     events.touch("a")
     began = time.monotonic()
     events.wait("a", count, 10)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 def test_another_domains_event_does_not_end_the_wait() -> None:

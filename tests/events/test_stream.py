@@ -214,7 +214,7 @@ def test_the_server_ends_in_spite_of_listeners(tmp_path: Path, ports: Ports) -> 
             answer = client.send(client.build_request("GET", PATH), stream=True)
             assert answer.status_code == 200
             began = time.monotonic()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4, "the server gives open requests five seconds"
         answer.close()
 
 
