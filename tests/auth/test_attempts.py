@@ -115,16 +115,17 @@ async def _a_moment() -> None:
         await asyncio.sleep(0)
 
 
-def test_one_who_floods_is_behind_everybody_else() -> None:
+@pytest.mark.parametrize("flood_is_known", [False, True])
+def test_one_who_floods_is_behind_everybody_else(flood_is_known: bool) -> None:
     async def scenario() -> list[str]:
         turns, gate = Turns[str](1), Gate()
 
         def take(name: str, address: str, known: bool = False) -> asyncio.Task[str]:
             return asyncio.create_task(turns.take(name.encode(), address, gate.check(name), known=known))
 
-        tasks = [take(f"flood{number}", "192.0.2.66") for number in range(20)]
+        tasks = [take(f"flood{number}", "192.0.2.66", known=flood_is_known) for number in range(20)]
         await _a_moment()
-        tasks += [take("stranger", "192.0.2.1"), take("known", "192.0.2.66", known=True)]
+        tasks += [take("stranger", "192.0.2.1"), take("known", "root@192.0.2.66", known=True)]
         await _settled(tasks, gate, _a_moment())
         return gate.order
 

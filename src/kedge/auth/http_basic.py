@@ -49,7 +49,8 @@ class HttpBasic:
         first = not self._turns.under_way(secret)
         if first:  # the same attempt of many at once counts once
             self._attempts.begin(address, name)
-        right = await self._turns.take(secret, address, check, known=known)
+        whose = f"{name}@{address}" if known else address
+        right = await self._turns.take(secret, whose, check, known=known)
         if user is None or not right:
             raise Unauthenticated(_WRONG, name=name)
         if first:

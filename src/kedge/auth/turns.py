@@ -19,8 +19,8 @@ T = TypeVar("T")
 class _Turn:
     """Comes before another by its rank."""
 
-    rank: tuple[bool, int, int]
-    address: str = field(compare=False)
+    rank: tuple[int, bool, int]
+    whose: str = field(compare=False)
     secret: bytes = field(compare=False)
     check: Callable[[], Any] = field(compare=False)
     result: "asyncio.Future[Any]" = field(compare=False)
@@ -29,7 +29,7 @@ class _Turn:
 class Turns(Generic[T]):
     """`at_once` checks run in threads, at most `waiting` are known. The same check for many callers is made once.
 
-    Callers who are known go first. Among the others, an address's first check goes before anybody's second.
+    Everybody's first check goes before anybody's second, and among these a known caller's goes first.
     """
 
     def __init__(self, at_once: int, *, waiting: int = 64) -> None:
@@ -37,7 +37,7 @@ class Turns(Generic[T]):
         self._limiter = anyio.CapacityLimiter(at_once)
         self._queue: list[_Turn] = []
         self._results: dict[bytes, asyncio.Future[T]] = {}
-        self._of_address = Counter[str]()
+        self._of = Counter[str]()
         self._running: set[asyncio.Task[None]] = set()
         self._number = 0
 
@@ -45,7 +45,7 @@ class Turns(Generic[T]):
         """Whether this check is being made, or waits for its turn."""
         return secret in self._results
 
-    async def take(self, secret: bytes, address: str, check: Callable[[], T], *, known: bool = False) -> T:
+    async def take(self, secret: bytes, whose: str, check: Callable[[], T], *, known: bool = False) -> T:
         """What `check` returns or raises. Raises TooManyLogins when too many wait; a known caller is never refused."""
         result = self._results.get(secret)
         if result is None:
@@ -57,9 +57,9 @@ class Turns(Generic[T]):
             result.add_done_callback(_looked_at)
             self._results[secret] = result
             self._number += 1
-            rank = (not known, self._of_address[address], self._number)
-            self._of_address[address] += 1
-            heapq.heappush(self._queue, _Turn(rank, address, secret, check, result))
+            rank = (self._of[whose], not known, self._number)
+            self._of[whose] += 1
+            heapq.heappush(self._queue, _Turn(rank, whose, secret, check, result))
             self._fill()
         # Whoever asked first may go away; the others still want to know.
         return await asyncio.shield(result)
@@ -78,8 +78,8 @@ class Turns(Generic[T]):
             error = raised
         self._running.discard(asyncio.current_task())
         del self._results[turn.secret]
-        self._of_address[turn.address] -= 1
-        self._of_address += Counter()  # those with nothing are forgotten
+        self._of[turn.whose] -= 1
+        self._of += Counter()  # those with nothing are forgotten
         if not turn.result.done():
             if error is None:
                 turn.result.set_result(value)
