@@ -6,6 +6,8 @@ set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 venv=$here/.venv-neutron
 wanted="neutron==29.* uWSGI==2.0.* PyMySQL==1.*"
+# What Neutron's own unit tests need beside it.
+wanted="$wanted ddt oslotest testresources testscenarios testtools WebTest"
 
 [ "$(id -u)" = 0 ] || { echo "neutron: run this as root" >&2; exit 1; }
 

@@ -27,6 +27,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from kedge.model.errors import BadRequest
+from kedge.model.vlan_range import VlanRange
 from kedge.serving.limits import ListenersLimits
 
 _STRICT = ConfigDict(extra="forbid")
@@ -41,13 +42,20 @@ class NetworkConfig:
         cloud: the Neutron's name in clouds.yaml.
         strategy: `parallel` binds a port to both hosts, `rebind-early` moves its one binding ahead of the VM;
             `auto` takes the first that the service offers.
+        vlan_ranges: for Kedge's own service: the VLANs that networks are given which name none, each range as
+            `physnet1:1000:1099`.
     """
 
     service: Literal["kedge", "neutron"] = "kedge"
     cloud: str | None = None
     strategy: Literal["auto", "parallel", "rebind-early"] = "auto"
+    vlan_ranges: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:  # pydantic's message names the section
+        for text in self.vlan_ranges:
+            VlanRange.parse(text)
+        if self.service == "neutron" and self.vlan_ranges:
+            raise ValueError('vlan_ranges are for service = "kedge" only; Neutron has its own')
         if self.service == "neutron" and not self.cloud:
             raise ValueError('service = "neutron" needs cloud, a name in clouds.yaml')
         if self.service == "kedge" and (self.cloud or self.strategy == "rebind-early"):

@@ -84,6 +84,7 @@ VALUES: dict[str, Any] = {
     "provider:segmentation_id": 4000,
     "binding:host_id": "h1",
     "binding:profile": {"a": "b"},
+    "trusted": True,
     "mac_address": "fa:16:3e:00:00:99",
     "device_id": SERVER,
     "device_owner": "compute:nova",
@@ -117,6 +118,8 @@ def _refused(user: str, method: str, collection: str, attribute: str) -> bool:
         return bool(project)
     if attribute in ("device_id", "device_owner", "binding:host_id", "binding:profile"):
         return role == "member"
+    if attribute == "trusted":
+        return role in ("member", "service")
     if attribute == "mac_address":
         return role == "member" and method == "PUT"
     return attribute.startswith("provider:")

@@ -43,7 +43,7 @@ def test_networks_subnets_and_ports(openstack: Openstack) -> None:
 
     said = openstack.fails("network", "delete", "blue")
     assert "Failed to delete network with name or ID 'blue'" in said
-    assert f"Network {blue['id']} has 1 port(s); delete them first." in said
+    assert f"Network {blue['id']} has 1 port(s); delete them first: " in said
     for kind, name in (("port", "p2"), ("subnet", "v4"), ("network", "blue")):
         openstack.silently(kind, "delete", name)
 

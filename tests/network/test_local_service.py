@@ -323,14 +323,13 @@ def test_a_change_of_status_is_a_revision_of_the_port(world: World, port: Port) 
     assert revision_of(world, port.id) == before + 1, "what an INACTIVE binding's device does is no change"
 
 
-def test_a_profile_is_merged_and_what_belongs_to_a_host_stays_there(world: World, port: Port) -> None:
+def test_what_belongs_to_a_host_in_a_profile_stays_there(world: World, port: Port) -> None:
     service = world.service
     with service.write() as work:
         row = ports.port(work, port.id)
-        bindings.set_profile(work, row, row.bindings[0], {"vendor": "x", "pci_slot": "0000:01:00.1"})
-        bindings.set_profile(work, row, row.bindings[0], {"trusted": "true"})
-    first = service.bindings(port.id)[0]
-    assert first.profile == {"vendor": "x", "pci_slot": "0000:01:00.1", "trusted": "true"}
+        profile = {"vendor": "x", "pci_slot": "0000:01:00.1", "trusted": "true"}
+        bindings.set_profile(work, row, row.bindings[0], profile)
+    assert service.bindings(port.id)[0].profile == profile
     assert service.bind(port.id, "h2", migration_id="m1").profile == {"vendor": "x", "trusted": "true"}
     service.switch(SERVER, "h2")
     service.unbind(port.id, "h1")

@@ -49,7 +49,7 @@ def test_networks_are_changed_and_deleted(api: TestClient, world: World, network
 
 def test_a_network_with_ports_is_not_deleted(api: TestClient, network: dict[str, Any]) -> None:
     port = make_port(api, network["id"])
-    refused(api.delete(f"networks/{network['id']}"), 409, "NetworkInUse", "1 port(s)")
+    refused(api.delete(f"networks/{network['id']}"), 409, "NetworkInUse", "1 port(s)", port["id"])
     ok(api.delete(f"ports/{port['id']}"), 204)
     ok(api.delete(f"networks/{network['id']}"), 204)
 

@@ -53,16 +53,67 @@ def test_activating_the_source_again_binds_it_fully(api: TestClient, port: dict[
     assert ok(api.put(f"{path}/h1/activate"))["status"] == "ACTIVE", "also when nothing was ACTIVE"
 
 
-def test_profiles_of_bindings_are_merged(api: TestClient, port: dict[str, Any]) -> None:
+def test_profiles_are_replaced(api: TestClient, port: dict[str, Any]) -> None:
     path = f"ports/{port['id']}/bindings"
     body = {"host": "h1", "vnic_type": "normal", "profile": {"migrating_to": "h1"}}
     made = ok(api.post(path, json={"binding": body}), 201)["binding"]
     assert made == binding("h1", "INACTIVE", "macvtap", MACVTAP_DETAILS, migrating_to="h1")
-    changed = ok(api.put(f"{path}/h1", json={"binding": {"profile": {"k": "v"}}}))["binding"]
-    assert changed["profile"] == {"migrating_to": "h1", "k": "v"}
-    changed = ok(api.put(f"{path}/h1", json={"binding": {"profile": {"migrating_to": None}}}))["binding"]
-    assert changed["profile"] == {"k": "v"}
+    for given, kept in [
+        ({"k": "v"}, {"k": "v"}),  # so Nova takes away what says that a server migrates
+        ({"k": None, "l": "w"}, {"l": "w"}),
+        ({}, {}),
+        (None, {}),
+    ]:
+        changed = ok(api.put(f"{path}/h1", json={"binding": {"profile": given}}))["binding"]
+        assert changed["profile"] == kept
+        changed = ok(api.put(f"ports/{port['id']}", json={"port": {"binding:profile": given}}))["port"]
+        assert changed["binding:profile"] == kept
     assert ok(api.get(f"{path}/h4"))["binding"]["profile"] == {}
+
+
+def test_a_kedges_note_in_a_profile_stays(api: TestClient, port: dict[str, Any]) -> None:
+    path = f"ports/{port['id']}/bindings/h4"
+    for given, kept in [
+        ({"kedge": {"turn": 1}, "k": "v"}, {"kedge": {"turn": 1}, "k": "v"}),
+        ({"l": "w"}, {"kedge": {"turn": 1}, "l": "w"}),
+        ({}, {"kedge": {"turn": 1}}),
+        ({"kedge": {"turn": 2}}, {"kedge": {"turn": 2}}),
+        ({"kedge": None}, {}),
+    ]:
+        assert ok(api.put(path, json={"binding": {"profile": given}}))["binding"]["profile"] == kept
+
+
+def test_a_binding_becomes_another_type_of_vnic(api: TestClient, world: World, port: dict[str, Any]) -> None:
+    path = f"ports/{port['id']}"
+    for where in (f"{path}/bindings/h4", path):
+        name = "vnic_type" if where != path else "binding:vnic_type"
+        kind = "binding" if where != path else "port"
+        refused(api.put(where, json={kind: {name: "direct"}}), 409, "PortBindingError", "direct")
+        assert ok(api.get(where))[kind][name] == "normal"
+        refused(api.put(where, json={kind: {name: "nonsense"}}), 400, "HTTPBadRequest")
+        assert ok(api.put(where, json={kind: {name: "normal"}}))[kind][name] == "normal"
+
+
+def test_activation_may_name_its_port(api: TestClient, port: dict[str, Any]) -> None:
+    path = f"ports/{port['id']}/bindings"
+    ok(api.post(path, json={"binding": {"host": "h1"}}), 201)
+    refused(api.put(f"{path}/h1/activate", json={"port_id": NOBODY}), 400, "InvalidInput", "another")
+    assert ok(api.put(f"{path}/h1/activate", json={"port_id": port["id"]}))["status"] == "ACTIVE"
+
+
+def test_an_allocation_of_bandwidth_is_refused(api: TestClient, port: dict[str, Any]) -> None:
+    body = {"host": "h1", "profile": {"allocation": NOBODY}}
+    answer = api.post(f"ports/{port['id']}/bindings", json={"binding": body})
+    refused(answer, 409, "PortBindingError", NOBODY, "Placement")
+
+
+def test_a_trusted_port_is_so_in_its_profile(api: TestClient, network: dict[str, Any]) -> None:
+    port = make_port(api, network["id"], trusted=True)
+    assert port["binding:profile"] == {"trusted": True}
+    made = ok(api.post(f"ports/{port['id']}/bindings", json={"binding": {"host": "h1"}}), 201)["binding"]
+    assert made["profile"] == {"trusted": True}
+    changed = ok(api.put(f"ports/{port['id']}", json={"port": {"trusted": False}}))["port"]
+    assert changed["binding:profile"] == {"trusted": False}
 
 
 def test_refusals_of_port_bindings(api: TestClient, world: World, port: dict[str, Any]) -> None:

@@ -154,7 +154,7 @@ def test_what_kedge_does_not_have(api: TestClient, network: dict[str, Any]) -> N
 
 def test_a_network_names_its_segment(api: TestClient) -> None:
     body = {"name": "blue"}
-    refused(api.post("networks", json={"network": body}), 400, "HTTPBadRequest", "'provider:network_type'")
+    refused(api.post("networks", json={"network": body}), 400, "InvalidInput", "vlan_ranges in [network]")
     body |= {"provider:network_type": "vxlan", "provider:physical_network": "physnet1"}
     refused(api.post("networks", json={"network": body}), 400, "HTTPBadRequest", "'flat' or 'vlan'")
 

@@ -55,7 +55,7 @@ def test_addresses_are_asked_for_by_names_that_are_known(api: TestClient, text: 
     )
 
 
-@pytest.mark.parametrize("text", ["fake", "yes", "", "2", "null"])
+@pytest.mark.parametrize("text", ["fake", "", "2", "null"])
 @pytest.mark.parametrize("filtered", ["ports?admin_state_up", "networks?shared", "subnets?enable_dhcp"])
 def test_what_is_true_or_false_is_asked_for_so(api: TestClient, filtered: str, text: str) -> None:
     refused(
@@ -63,8 +63,8 @@ def test_what_is_true_or_false_is_asked_for_so(api: TestClient, filtered: str, t
     )
 
 
-def test_truth_has_two_spellings(api: TestClient, network: dict[str, Any]) -> None:
-    for text, found in {"1": 1, "true": 1, "True": 1, "0": 0, "false": 0}.items():
+def test_truth_has_neutrons_spellings(api: TestClient, network: dict[str, Any]) -> None:
+    for text, found in {"1": 1, "true": 1, "True": 1, "yes": 1, "0": 0, "false": 0}.items():
         assert len(ok(api.get("networks", params={"admin_state_up": text}))["networks"]) == found
     assert network["admin_state_up"]
 

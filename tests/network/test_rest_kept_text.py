@@ -16,11 +16,12 @@ def test_escapes_that_mean_something_are_kept(api: TestClient, port: dict[str, A
 
 
 def test_a_profile_does_not_grow_without_end(api: TestClient, port: dict[str, Any]) -> None:
-    path = f"ports/{port['id']}/bindings/h4"
+    path = f"ports/{port['id']}/bindings"
     half = "x" * 2500
-    ok(api.put(path, json={"binding": {"profile": {"a": half}}}))
-    refused(api.put(path, json={"binding": {"profile": {"b": half}}}), 400, "InvalidInput", "too large")
-    body = {"port": {"binding:profile": {"b": half}}}
-    refused(api.put(f"ports/{port['id']}", json=body), 400, "InvalidInput", "too large")
-    assert ok(api.get(path))["binding"]["profile"] == {"a": half}
+    ok(api.put(f"{path}/h4", json={"binding": {"profile": {"a": half}}}))
+    body: Any = {"host": "h1", "profile": {"b": half}}  # and it gets what is on the port
+    refused(api.post(path, json={"binding": body}), 400, "InvalidInput", "too large")
+    body = {"trusted": True, "binding:profile": {"a": "x" * 4075}}
+    refused(api.put(f"ports/{port['id']}", json={"port": body}), 400, "InvalidInput", "too large")
+    assert ok(api.get(f"{path}/h4"))["binding"]["profile"] == {"a": half}
     make_port(api, port["network_id"])

@@ -22,7 +22,7 @@ _SERVICES = [("kedge", STRATEGIES[0]), *_OVER_REST, *(_REAL if os.environ.get(RE
 
 if not os.environ.get(REAL):
     # These need the real one from their first line to their last.
-    collect_ignore = ["test_differences.py", "test_moves.py", "test_real_neutron.py"]
+    collect_ignore = ["test_differences.py", "test_moves.py", "test_real_neutron.py", "test_upstream.py"]
 
 
 def pytest_terminal_summary(

@@ -44,10 +44,41 @@ def checked_ip(address: str) -> str:
 
 def checked_cidr(cidr: str) -> IpNetwork:
     """The block of addresses. Raises InvalidInput if it is none; bits of a host may be set, as with Neutron."""
+    _, slash, length = cidr.partition("/")
     try:
+        if (
+            not slash or not length.isdecimal()
+        ):  # a mask like 255.0.0.0 is another way to say less clearly what it is
+            raise ValueError
         return ip_network(cidr, strict=False)
     except ValueError as error:
         raise InvalidInput(f"{cidr!r} is not a CIDR; write it as 10.0.0.0/24.") from error
+
+
+def checked_subnet(cidr: str) -> IpNetwork:
+    """The block of addresses of a subnet. Raises InvalidInput also for the block of all addresses."""
+    block = checked_cidr(cidr)
+    if block.prefixlen == 0:
+        raise InvalidInput(f"{cidr!r} is all addresses, which are no subnet; write it as 10.0.0.0/24.")
+    return block
+
+
+def checked_destination(cidr: str) -> IpNetwork:
+    """The block of addresses that a route leads to. Raises InvalidInput also if bits of a host are set."""
+    block = checked_cidr(cidr)
+    if ip_address(cidr.partition("/")[0]) != block.network_address:
+        raise InvalidInput(f"{cidr!r} is not a block that a route can lead to; {block} may be meant.")
+    return block
+
+
+def is_host_address(address: str, block: IpNetwork) -> bool:
+    """Whether a host of `block` may have this address of it: not what names the block, nor its broadcast."""
+    return _lies(int(ip_address(address)), bounds(block))
+
+
+def version(address: str) -> int:
+    """4 or 6."""
+    return ip_address(address).version
 
 
 def checked_gateway(address: str, block: IpNetwork) -> str:

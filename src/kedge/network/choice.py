@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from kedge.config import NetworkConfig
 from kedge.model.errors import BadRequest
+from kedge.model.vlan_range import VlanRange
 
 from .local import LocalNetworkService
 from .service import HostRegistry, NetworkService
@@ -31,7 +32,7 @@ class Networking:
 
 def networking(config: NetworkConfig, engine: Engine) -> Networking:
     """What is configured. Raises BadRequest if the cloud is not in clouds.yaml, or openstacksdk is not installed."""
-    own = LocalNetworkService(engine)
+    own = LocalNetworkService(engine, vlan_ranges=[*map(VlanRange.parse, config.vlan_ranges)])
     if config.service == "kedge" or config.cloud is None:
         return Networking(own, own, own)
     try:

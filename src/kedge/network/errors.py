@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from kedge.model.errors import BadRequest, CannotBind, Conflict, KedgeError, NotFound
 
+_NAMED_MAX = 10
+
 
 class NetworkNotFound(NotFound):
     """There is no such network."""
@@ -105,16 +107,21 @@ class PortBoundMac(Conflict):
 class NetworkInUse(Conflict):
     """The network has ports."""
 
-    def __init__(self, network_id: str, ports: int) -> None:
-        super().__init__(f"Network {network_id} has {ports} port(s); delete them first.")
+    def __init__(self, network_id: str, ports: Sequence[str]) -> None:
+        more = f" and {len(ports) - _NAMED_MAX} more" if len(ports) > _NAMED_MAX else ""
+        super().__init__(
+            f"Network {network_id} has {len(ports)} port(s); delete them first: "
+            f"{', '.join(ports[:_NAMED_MAX])}{more}."
+        )
 
 
 class SubnetInUse(Conflict):
     """Ports have addresses from the subnet."""
 
-    def __init__(self, subnet_id: str, addresses: int) -> None:
-        super().__init__(
-            f"Subnet {subnet_id} has given out {addresses} address(es); delete those ports first."
+    def __init__(self, subnet_id: str) -> None:
+        super().__init__(  # Neutron's words
+            f"Unable to complete operation on subnet {subnet_id}: "
+            "One or more ports have an IP allocation from this subnet."
         )
 
 
@@ -133,6 +140,16 @@ class FlatNetworkInUse(Conflict):
     def __init__(self, physical_network: str, network_id: str) -> None:
         super().__init__(
             f"The flat segment of physical network {physical_network} is network {network_id} already."
+        )
+
+
+class NoNetworkAvailable(Conflict):
+    """All VLANs that networks are given are taken."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No VLAN is left for a network that names none; delete a network, or add to vlan_ranges in [network] of "
+            "the configuration."
         )
 
 
@@ -228,6 +245,25 @@ class InvalidIpForNetwork(BadRequest):
 
     def __init__(self, network_id: str, ip_address: str) -> None:
         super().__init__(f"IP address {ip_address} lies in no subnet of network {network_id}.")
+
+
+class InvalidIpForSubnet(BadRequest):
+    """The address names its subnet, or all hosts of it."""
+
+    def __init__(self, ip_address: str, cidr: str) -> None:
+        super().__init__(
+            f"IP address {ip_address} is not a valid IP for the specified subnet: it is the first or the last of "
+            f"{cidr}, which no host has."
+        )
+
+
+class UnsupportedPortDeviceOwner(Conflict):
+    """Whoever has the port reads its MAC address from elsewhere."""
+
+    def __init__(self, operation: str, port_id: str, device_owner: str) -> None:
+        super().__init__(
+            f"Operation {operation} is not supported for device_owner {device_owner} on port {port_id}."
+        )
 
 
 class BadPortRequest(BadRequest):

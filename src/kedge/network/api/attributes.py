@@ -33,6 +33,7 @@ ATTRIBUTE_RULES = (
     AttributeRule(_NETWORK, "provider:segmentation_id", ADMIN),
     AttributeRule(_PORT, "binding:host_id", BIND),
     AttributeRule(_PORT, "binding:profile", BIND),
+    AttributeRule(_PORT, "trusted", ADMIN),
     AttributeRule(frozenset({"update_port"}), "mac_address", BIND),
 )
 

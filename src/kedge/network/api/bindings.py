@@ -10,13 +10,13 @@ from kedge.model.network import BindingStatus
 from kedge.store.tables import BindingRow, PortRow
 from kedge.strict_request import StrictRoute
 
-from ..errors import BadPortRequest, PortBindingAlreadyActive, PortBindingNotFound
+from ..errors import BadPortRequest, InvalidInput, PortBindingAlreadyActive, PortBindingNotFound
 from ..local import LocalNetworkService, bindings, ports, views
 from ..local.work import Work
 from . import render
 from .answers import Binding, BindingAnswer, BindingList
 from .documented import answer, chooses_fields, lists, shows
-from .envelopes import BindingChangesBody, NewBindingBody, Nothing
+from .envelopes import Activation, BindingChangesBody, NewBindingBody
 from .fields import refuse_long_profile
 from .listing import one
 from .paging import listed
@@ -67,18 +67,25 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
     @router.put("/{host}", **shows(BindingAnswer))
     def update(port_id: str, host: str, body: BindingChangesBody) -> Response:
-        """Merge into a binding's profile."""
+        """Replace a binding's profile, or bind it anew as another type of VNIC."""
         with service.write() as work:
             port = server_port(work, port_id, lock=True)
             row = _binding(port, host)
-            bindings.set_profile(work, port, row, body.binding.profile or {})
-            refuse_long_profile(row.profile)
+            if body.binding.vnic_type is not None:
+                bindings.set_vnic_type(work, port, row, body.binding.vnic_type)
+            if "profile" in body.binding.model_fields_set:
+                bindings.set_profile(work, port, row, body.binding.profile or {})
+                refuse_long_profile(row.profile)
             shown = render.binding(row)
         return answer({"binding": shown})
 
     @router.put("/{host}/activate", **shows(Binding))
-    def activate(port_id: str, host: str, body: Nothing | None = None) -> Response:
+    def activate(port_id: str, host: str, body: Activation | None = None) -> Response:
         """Make a binding the port's ACTIVE one; the answer is the binding itself, as in Neutron."""
+        if body and body.port_id not in ("", port_id):
+            raise InvalidInput(
+                f"The body names port {body.port_id}, and the path another; leave the body out."
+            )
         with service.write_to_port(port_id) as (work, seen):
             port = server_port(work, port_id)
             row = _binding(port, host)

@@ -6,7 +6,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..local.networks import MTU_MAX, MTU_MIN
-from .fields import Address, Host, Name, Nothing, Profile, Tags, Uuid, VnicType
+from .fields import Address, Host, IpVersion, Name, Nothing, Profile, Tags, Unset, Uuid, VnicType
 
 _ITEMS_MAX = 64  # of one attribute; Neutron's limits are 5 to 20, but no request may take minutes
 _STANDARD = frozenset({"id", "created_at", "updated_at", "revision_number"})
@@ -70,17 +70,25 @@ class NetworkChanges(Changes):
     admin_state_up: bool = True
     shared: Literal[False] = False
     router_external: Literal[False] = Field(False, alias="router:external")
+    port_security_enabled: Unset = None
+    availability_zone_hints: Unset = None
+    vlan_transparent: Unset = None
+    qos_policy_id: Unset = None
+    dns_domain: Unset = None
+    is_default: Unset = None
+    ipv4_address_scope: Unset = None
+    ipv6_address_scope: Unset = None
 
 
 class NewNetwork(NetworkChanges):
-    """A network to be made. A range of VLANs to choose from is not kept, so the segment has to be given."""
+    """A network to be made. What is left out of its segment is chosen from the configured ranges of VLANs."""
 
     read_only = _STANDARD | {"status", "subnets", "tags"}
     refusal = Body.refusal
     project_id: Name = _project()
     mtu: int = Field(1500, json_schema_extra={"minimum": MTU_MIN, "maximum": MTU_MAX})
-    network_type: Literal["flat", "vlan"] = Field(alias="provider:network_type")
-    physical_network: str = Field(alias="provider:physical_network", max_length=64)
+    network_type: Literal["flat", "vlan"] | None = Field(None, alias="provider:network_type")
+    physical_network: str | None = Field(None, alias="provider:physical_network", max_length=64)
     segmentation_id: int | None = Field(None, alias="provider:segmentation_id")
 
 
@@ -108,7 +116,6 @@ class SubnetChanges(Changes):
         "tags",
         "project_id",
         "tenant_id",
-        "subnetpool_id",
     }
     name: Name = ""
     description: Name = ""
@@ -118,6 +125,14 @@ class SubnetChanges(Changes):
     dns_nameservers: list[Address] | None = Field(None, max_length=_ITEMS_MAX)
     host_routes: list[HostRoute] | None = Field(None, max_length=_ITEMS_MAX)
     service_types: Nothing = Field(default_factory=list)
+    ipv6_ra_mode: Unset = None
+    ipv6_address_mode: Unset = None
+    subnetpool_id: Unset = None
+    prefixlen: Unset = None
+    use_default_subnetpool: Unset = None
+    segment_id: Unset = None
+    dns_publish_fixed_ip: Unset = None
+    router_external: Literal[False] = Field(False, alias="router:external")
 
 
 class NewSubnet(SubnetChanges):
@@ -127,7 +142,7 @@ class NewSubnet(SubnetChanges):
     refusal = Body.refusal
     network_id: Uuid
     cidr: Address
-    ip_version: Literal[4, 6] | None = None
+    ip_version: IpVersion = None
     project_id: Name = _project()
 
 
@@ -170,6 +185,16 @@ class PortChanges(Changes):
     host_id: Name | None = Field(None, alias="binding:host_id")
     profile: Profile | None = Field(None, alias="binding:profile")
     vnic_type: VnicType = Field("normal", alias="binding:vnic_type")
+    trusted: bool | None = Field(None, description="Kept in the binding's profile, where Nova looks for it.")
+    port_security_enabled: Unset = None
+    qos_policy_id: Unset = None
+    dns_name: Unset = None
+    dns_domain: Unset = None
+    propagate_uplink_status: Unset = None
+    numa_affinity_policy: Unset = None
+    device_profile: Unset = None
+    hints: Unset = None
+    hardware_offload_type: Unset = None
 
 
 class NewPort(PortChanges):
@@ -197,12 +222,13 @@ class NewBinding(Body):
 
 
 class BindingChanges(Changes):
-    """What can be changed of a binding. The profile is merged; a key with the value null is removed."""
+    """What can be changed of a binding."""
 
     read_only = frozenset(
-        {"host", "vnic_type", "vif_type", "vif_details", "status", "vif_status", "migration_id", "project_id"}
+        {"host", "vif_type", "vif_details", "status", "vif_status", "migration_id", "project_id"}
     )
     profile: Profile | None = None
+    vnic_type: VnicType | None = None
 
 
 class AgentChanges(Changes):

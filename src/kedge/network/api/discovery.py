@@ -21,6 +21,10 @@ _NEUTRONS = {
         "Port Bindings Extended",
         "Expose port bindings of a virtual port to external application",
     ),
+    "filter-validation": (
+        "Filter parameters validation",
+        "Provides validation on filter parameters.",
+    ),
     "ip-substring-filtering": (
         "IP address substring filtering",
         "Provides IP address substring filtering when listing ports",

@@ -18,7 +18,7 @@ from .bodies import (
     SubnetChanges,
     SwitchRequest,
 )
-from .fields import Tags
+from .fields import Name, Tags
 
 BULK_MAX = 1_000
 
@@ -35,6 +35,10 @@ def _either(schema: dict[str, Any], model: type[Body]) -> None:
     schema["examples"] = [model.example]
 
 
+def _unwrapped(item: Any, name: str) -> Any:
+    return item[name] if isinstance(item, dict) and item.keys() == {name} else item
+
+
 class OneOrMany(Body):
     """A creation of one thing, or of several at once: then all of them are made, or none."""
 
@@ -48,6 +52,10 @@ class OneOrMany(Body):
             raise PydanticCustomError(
                 "no_resource", "Unable to find '{name}' in request body", {"name": cls.names[0]}
             )
+        one, many = cls.names
+        if isinstance(data, dict) and isinstance(data.get(many), list):
+            # Neutron takes each with its own envelope, {"ports": [{"port": {…}}]}, as well.
+            return data | {many: [_unwrapped(each, one) for each in data[many]]}
         return data
 
     @property
@@ -168,5 +176,7 @@ class SwitchBody(Body):
     switch: SwitchRequest
 
 
-class Nothing(Body):
-    """An object without attributes."""
+class Activation(Body):
+    """What Neutron's own tests send to activate a binding; it says what the path says."""
+
+    port_id: Name = ""

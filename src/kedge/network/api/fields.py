@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from ..errors import InvalidInput
@@ -44,6 +44,18 @@ def _nothing(values: list[Any]) -> list[Any]:
     return values
 
 
+def _none_of_these(value: Any) -> Any:
+    if value:
+        raise PydanticCustomError("not_supported", "Kedge does not have this; leave it out, or give null")
+    return value
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("null", "null is no value for it")
+    return value
+
+
 def refuse_long_profile(profile: Mapping[str, Any]) -> None:
     """Raise InvalidInput for a profile that merging has made too long to be stored by Neutron too."""
     if _length(profile) > PROFILE_MAX:
@@ -67,6 +79,9 @@ Tags = Annotated[list[Tag], AfterValidator(_unique)]
 Nothing = Annotated[
     list[Any], AfterValidator(_nothing), WithJsonSchema({"type": "array", "items": {}, "maxItems": 0})
 ]
+Unset = Annotated[Any, AfterValidator(_none_of_these), WithJsonSchema({"enum": [None, False, [], ""]})]
+"""What answers show, or other services have, and Kedge has not: taken back as it is shown, and nothing else."""
+IpVersion = Annotated[Literal[4, 6] | None, BeforeValidator(_not_null)]
 VnicType = Literal[
     "normal",
     "direct",

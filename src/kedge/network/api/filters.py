@@ -11,7 +11,9 @@ from ..addresses import checked_cidr
 Condition = Callable[[Any], bool]
 
 _BOOLEANS = {"admin_state_up", "alive", "enable_dhcp", "router:external", "shared"}
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+# The words that Neutron takes (oslo.utils' `bool_from_string`).
+_TRUTH = dict.fromkeys(("1", "t", "true", "on", "y", "yes"), True)
+_TRUTH |= dict.fromkeys(("0", "f", "false", "off", "n", "no"), False)
 _PARTS_OF_ADDRESSES: dict[str, Callable[[Any, str], bool]] = {
     "ip_address": lambda address, text: _text(address["ip_address"]) == text,
     "ip_address_substr": lambda address, text: text in _text(address["ip_address"]),

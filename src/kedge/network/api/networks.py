@@ -1,12 +1,15 @@
 """/v2.0/networks."""
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Request, Response
 
-from kedge.model.network import NetworkType, Segment
+from kedge.model.vlan_range import VlanRange
 from kedge.store.tables import NetworkRow
 from kedge.strict_request import StrictRoute
 
 from ..local import LocalNetworkService, networks
+from ..local.segments import chosen_segment
 from ..local.work import Work
 from . import render
 from .answers import NetworkAnswer, NetworkList
@@ -46,7 +49,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def create(body: NewNetworkBody) -> Response:
         """Make a network, or several at once: all of them or none."""
         with service.write() as work:
-            made = [render.network(_made(work, new)) for new in body.wanted]
+            made = [render.network(_made(work, service.vlan_ranges, new)) for new in body.wanted]
         return answer(body.answered(made), 201)
 
     @router.get("", **lists(NetworkList, FILTERS))
@@ -84,8 +87,8 @@ def routes(service: LocalNetworkService) -> APIRouter:
     return router
 
 
-def _made(work: Work, new: NewNetwork) -> NetworkRow:
+def _made(work: Work, ranges: Sequence[VlanRange], new: NewNetwork) -> NetworkRow:
     judge(work, "create_network", new)
-    segment = Segment(NetworkType(new.network_type), new.physical_network, new.segmentation_id)
+    segment = chosen_segment(work, ranges, new.network_type, new.physical_network, new.segmentation_id)
     attributes = new.model_dump(include={"name", "description", "admin_state_up", "mtu"})
     return networks.create_network(work, segment=segment, project_id=work.owner(new.project_id), **attributes)

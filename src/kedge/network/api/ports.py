@@ -42,6 +42,7 @@ FILTERS = (
     "revision_number",
     *TAG_FILTERS,
 )
+TRUSTED = "trusted"
 _PLAIN = ("name", "description", "admin_state_up", "device_id", "device_owner", "vnic_type")
 
 
@@ -104,7 +105,7 @@ def _made(work: Work, new: NewPort) -> PortRow:
         new.network_id,
         mac_address=new.mac_address,
         addresses=_wanted(new),
-        profile=bindings.merged({}, new.profile or {}),
+        profile=bindings.merged({TRUSTED: new.trusted}, new.profile or {}),
         project_id=work.owner(new.project_id),
         tags=new.tags,
         **new.model_dump(include=set(_PLAIN)),
@@ -133,10 +134,15 @@ def _update_binding(work: Work, row: PortRow, changes: PortChanges) -> None:
         if active and active.host != host:
             ports.refuse_in_use(work, row)
         bindings.move(work, row, host)
-    if changes.profile is not None:
-        active = views.active(row)
-        bindings.set_profile(work, row, active, changes.profile)
-        refuse_long_profile((active or row).profile)
+    active = views.active(row)
+    if active and "vnic_type" in changes.model_fields_set:
+        bindings.set_vnic_type(work, row, active, changes.vnic_type)
+    kept = active or row
+    if "profile" in changes.model_fields_set:
+        bindings.set_profile(work, row, active, changes.profile or {})
+    if changes.trusted is not None:
+        bindings.set_profile(work, row, active, {**kept.profile, TRUSTED: changes.trusted})
+    refuse_long_profile(kept.profile)
 
 
 def _wanted(port: PortChanges) -> list[WantedAddress] | None:

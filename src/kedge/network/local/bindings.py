@@ -39,7 +39,7 @@ HOST_PROFILE_KEYS = frozenset(
         "vf_num",
     }
 )
-
+KEPT_PROFILE_KEY = "kedge"
 
 ACTIVE_HOST = (
     select(BindingRow.host)
@@ -112,6 +112,7 @@ def bind(
     if present and (present.status == BindingStatus.ACTIVE or migration_id is None):
         raise PortBindingAlreadyExists(port.id, host)
     vnic_type = vnic_type or (present.vnic_type if present else port.vnic_type)
+    _refuse_allocation(port, host, profile or {})
     bound = compute(work, port, host, vnic_type)
     row = present or _new(work, port, host, vnic_type, bound)
     _attach(work, row, bound)
@@ -214,16 +215,32 @@ def move(work: Work, port: PortRow, host: str) -> None:
 
 
 def set_profile(work: Work, port: PortRow, row: BindingRow | None, profile: Mapping[str, Any]) -> None:
-    """Merge into a binding's profile, or without one into what the port's first binding will get."""
+    """Replace a binding's profile, or without one what the port's first binding will get, as Neutron does.
+
+    What a Kedge keeps there that has this service for its Neutron stays until it is given as null: whoever replaces a
+    profile by what he read a moment ago would drop it (Nova does).
+    """
     target = row or port
-    target.profile = merged(target.profile, profile)
+    kept = {key: value for key, value in target.profile.items() if key == KEPT_PROFILE_KEY}
+    target.profile = merged(kept, profile)
     target.updated_at = work.now
     if target is not port:
         touch(work, port)
 
 
+def set_vnic_type(work: Work, port: PortRow, row: BindingRow, vnic_type: str) -> None:
+    """Bind anew on the same host as another type of VNIC. Raises PortBindingError, then nothing is changed."""
+    if vnic_type == row.vnic_type:
+        return
+    _attach(work, row, compute(work, port, row.host, vnic_type))
+    row.vnic_type = vnic_type
+    if row.status == BindingStatus.ACTIVE:
+        touch(work, port)
+    work.session.flush()
+
+
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """A profile is merged, never replaced: keys of `new` win, and a key whose value is None is removed."""
+    """Both profiles in one: keys of `new` win, and a key whose value is None is removed."""
     return {key: value for key, value in {**old, **new}.items() if value is not None}
 
 
@@ -237,6 +254,18 @@ def touch(work: Work, port: PortRow) -> None:
     """Note that the port was changed."""
     port.revision_number += 1
     port.updated_at = work.now
+
+
+def _refuse_allocation(port: PortRow, host: str, profile: Mapping[str, Any]) -> None:
+    # Neutron looks for the mechanism driver whose resource provider it names, and fails if there is none.
+    if profile.get("allocation"):
+        raise PortBindingError(
+            f"Port {port.id} can't be bound on host {host}",
+            [
+                f"the profile's allocation names the resource provider {profile['allocation']!r}, and Kedge reports "
+                "none to Placement; use a port without a minimum of bandwidth"
+            ],
+        )
 
 
 def _portable(profile: Mapping[str, Any]) -> dict[str, Any]:

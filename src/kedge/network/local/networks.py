@@ -2,22 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from kedge.model.network import NetworkType, Segment
+from kedge.model.network import Segment
 from kedge.store.tables import NetworkRow, PortRow
 
-from ..errors import (
-    FlatNetworkInUse,
-    InvalidInput,
-    NetworkInUse,
-    NetworkNotFound,
-    VlanIdInUse,
-)
+from ..errors import InvalidInput, NetworkInUse, NetworkNotFound
+from .segments import checked_segment
 from .work import Work, new_id
 
 MTU_MIN, MTU_MAX = 68, 65535  # RFC 791, and the size of an IP packet's length field
+
+SERVANTS = frozenset({"network:dhcp", "network:distributed", "network:floatingip_agent_gateway"})
+"""Whose ports serve a network and go with it, or with its subnets (Neutron's AUTO_DELETE_PORT_OWNERS)."""
 
 
 def network(work: Work, network_id: str, *, lock: bool = False) -> NetworkRow:
@@ -37,10 +35,9 @@ def all_networks(work: Work) -> list[NetworkRow]:
 
 def create_network(work: Work, *, segment: Segment, mtu: int = 1500, **attributes: Any) -> NetworkRow:
     """Make a network. Raises InvalidInput, VlanIdInUse and FlatNetworkInUse."""
-    _check_segment(segment)
+    checked_segment(work, segment)
     if not MTU_MIN <= mtu <= MTU_MAX:
         raise InvalidInput(f"MTU {mtu} is not in {MTU_MIN}..{MTU_MAX}.")
-    _refuse_taken(work, segment)
     row = NetworkRow(
         id=new_id(),
         network_type=segment.network_type.value,
@@ -68,36 +65,14 @@ def update_network(work: Work, row: NetworkRow, **attributes: Any) -> None:
 
 
 def delete_network(work: Work, network_id: str) -> None:
-    """Delete a network with its subnets. Raises NetworkNotFound, and NetworkInUse if it has ports."""
+    """Delete a network with its subnets, and the ports of what serves it. Raises NetworkNotFound and NetworkInUse."""
     row = network(work, network_id)
-    ports = work.session.scalar(
-        select(func.count()).select_from(PortRow).where(PortRow.network_id == network_id)
-    )
-    if ports:
-        raise NetworkInUse(network_id, ports)
+    of_network = select(PortRow).where(PortRow.network_id == network_id).order_by(PortRow.number)
+    ports = list(work.session.scalars(of_network))
+    in_use = [each.id for each in ports if each.device_owner not in SERVANTS]
+    if in_use:
+        raise NetworkInUse(network_id, in_use)
+    for each in ports:
+        work.session.delete(each)
     work.session.delete(row)
     work.session.flush()
-
-
-def _check_segment(segment: Segment) -> None:
-    if not segment.physical_network:
-        raise InvalidInput("A network needs its provider:physical_network, for example physnet1.")
-    if segment.network_type == NetworkType.FLAT and segment.segmentation_id is not None:
-        raise InvalidInput("A flat network has no provider:segmentation_id; leave it out or use type vlan.")
-    if segment.network_type == NetworkType.VLAN and segment.segmentation_id not in range(1, 4095):
-        raise InvalidInput("A vlan network needs a provider:segmentation_id in 1..4094.")
-
-
-def _refuse_taken(work: Work, segment: Segment) -> None:
-    taken = work.session.scalar(
-        select(NetworkRow).where(
-            NetworkRow.network_type == segment.network_type.value,
-            NetworkRow.physical_network == segment.physical_network,
-            NetworkRow.segmentation_id.is_not_distinct_from(segment.segmentation_id),
-        )
-    )
-    if taken is None:
-        return
-    if segment.segmentation_id is None:
-        raise FlatNetworkInUse(segment.physical_network, taken.id)
-    raise VlanIdInUse(segment.segmentation_id, segment.physical_network, taken.id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -11,15 +12,17 @@ from sqlalchemy.orm.attributes import set_committed_value
 from kedge.store import locks_rows
 from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
 
-from ..addresses import checked_cidr, checked_ip, checked_mac, random_mac
+from ..addresses import checked_cidr, checked_ip, checked_mac, is_host_address, random_mac
 from ..errors import (
     InvalidInput,
     InvalidIpForNetwork,
+    InvalidIpForSubnet,
     IpAddressInUse,
     MacAddressInUse,
     PortBoundMac,
     PortInUse,
     PortNotFound,
+    UnsupportedPortDeviceOwner,
 )
 from . import bindings, events, hosts, networks, subnets, views
 from .allocation import free_address
@@ -130,12 +133,17 @@ def refuse_in_use(work: Work, row: PortRow) -> None:
 
 
 def set_mac(work: Work, row: PortRow, mac_address: str) -> None:
-    """Change a port's MAC address. Raises PortBoundMac, MacAddressInUse, InvalidInput."""
+    """Change a port's MAC address.
+
+    Raises PortBoundMac, UnsupportedPortDeviceOwner, MacAddressInUse and InvalidInput.
+    """
     if checked_mac(mac_address) == row.mac_address:
         return
     bound = views.active(row)
     if bound:
         raise PortBoundMac(row.id, bound.host)
+    if row.device_owner.startswith("network:"):
+        raise UnsupportedPortDeviceOwner("mac address update", row.id, row.device_owner)
     row.mac_address = _free_mac(work, row.network_id, mac_address)
 
 
@@ -151,17 +159,21 @@ def set_addresses(work: Work, row: PortRow, wanted: Sequence[WantedAddress], for
     if row.addresses:
         row.addresses.clear()
         work.session.flush()
-    for each in wanted:
-        subnet, address = _resolved(work, row.network, each, foreign)
+    # Those that are named come first, so that none of them is given away as any one of its subnet.
+    for each in sorted(wanted, key=lambda each: each.ip_address is None):
+        subnet, address = _resolved(work, row, each, foreign)
+        if any(address == other.ip_address for other in row.addresses):
+            raise InvalidInput(f"IP address {address} is in fixed_ips twice.")
+        if _address_taken(work, row.network_id, address):
+            raise IpAddressInUse(row.network_id, address)
         row.addresses.append(
             AddressRow(network_id=row.network_id, subnet_id=subnet.id if subnet else None, ip_address=address)
         )
         work.session.flush()
 
 
-def _resolved(
-    work: Work, network: NetworkRow, wanted: WantedAddress, foreign: bool
-) -> tuple[SubnetRow | None, str]:
+def _resolved(work: Work, row: PortRow, wanted: WantedAddress, foreign: bool) -> tuple[SubnetRow | None, str]:
+    network = row.network
     if wanted.ip_address is None:
         if wanted.subnet_id is None:
             raise InvalidInput("A fixed IP needs a subnet_id or an ip_address.")
@@ -175,8 +187,10 @@ def _resolved(
         raise InvalidIpForNetwork(network.id, address)
     if holder and wanted.subnet_id not in (None, holder.id):
         raise InvalidInput(f"IP address {address} does not lie in subnet {wanted.subnet_id}.")
-    if _address_taken(work, network.id, address):
-        raise IpAddressInUse(network.id, address)
+    # A router of IPv6 has its subnet's first address beside its own (RFC 4291, section 2.6.1).
+    is_router = row.device_owner is not None and row.device_owner.startswith("network:router")
+    if holder and not foreign and not is_router and not is_host_address(address, checked_cidr(holder.cidr)):
+        raise InvalidIpForSubnet(address, holder.cidr)
     return holder, address
 
 
@@ -186,7 +200,7 @@ def _subnet(work: Work, network: NetworkRow, subnet_id: str) -> SubnetRow:
 
 
 def _contains(subnet: SubnetRow, address: str) -> bool:
-    return checked_cidr(f"{address}").network_address in checked_cidr(subnet.cidr)
+    return ip_address(address) in checked_cidr(subnet.cidr)
 
 
 def _one_of_each(network: NetworkRow) -> list[WantedAddress]:

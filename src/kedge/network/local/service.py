@@ -14,6 +14,7 @@ from kedge.model.caller import CALLER
 from kedge.model.errors import Conflict
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
+from kedge.model.vlan_range import VlanRange
 from kedge.store import is_retryable, locks_rows, look, now, reading, single_statement, transaction
 
 from . import bindings, hosts, networks, ports, views, vifs
@@ -37,6 +38,7 @@ class LocalNetworkService:
         clock: gives the present time; the database's own, unless tests put another in.
         dead_after_s: an agent that has been silent for longer counts as dead.
         report_every_s: how often agents are asked to report.
+        vlan_ranges: which VLANs networks are given that name none.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class LocalNetworkService:
         clock: Clock | None = None,
         dead_after_s: float = 15.0,
         report_every_s: float = 2.0,
+        vlan_ranges: Sequence[VlanRange] = (),
     ) -> None:
+        self.vlan_ranges = vlan_ranges
         self._engine = engine
         self._clock = clock or partial(now, engine)
         self._dead_after = timedelta(seconds=dead_after_s)

@@ -3,19 +3,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from kedge.store.tables import AddressRow, SubnetRow
+from kedge.store.tables import AddressRow, PortRow, SubnetRow
 
 from ..addresses import (
     IpNetwork,
     Pool,
     checked_cidr,
+    checked_destination,
     checked_gateway,
     checked_ip,
     checked_pools,
+    checked_subnet,
     default_gateway,
     default_pools,
+    version,
 )
 from ..errors import GatewayIpInUse, InvalidInput, SubnetInUse, SubnetNotFound
 from . import networks
@@ -64,7 +67,7 @@ def create_subnet(
     Raises NetworkNotFound, InvalidInput and, for pools, what `checked_pools` raises.
     """
     parent = networks.network(work, network_id, lock=True)
-    block = checked_cidr(cidr)
+    block = checked_subnet(cidr)
     if ip_version not in (None, block.version):
         raise InvalidInput(f"{cidr} is of IP version {block.version}, not {ip_version}.")
     for other in parent.subnets:
@@ -83,7 +86,7 @@ def create_subnet(
         gateway_ip=gateway,
         allocation_pools=_stored(checked_pools(block, pools, gateway)),
         host_routes=_checked_routes(host_routes, block.version),
-        dns_nameservers=_checked_servers(dns_nameservers),
+        dns_nameservers=_checked_servers(dns_nameservers, block.version),
         tags=[],
         created_at=work.now,
         updated_at=work.now,
@@ -109,7 +112,7 @@ def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:
     if "host_routes" in changes:
         changes["host_routes"] = _checked_routes(changes["host_routes"] or (), block.version)
     if "dns_nameservers" in changes:
-        changes["dns_nameservers"] = _checked_servers(changes["dns_nameservers"] or ())
+        changes["dns_nameservers"] = _checked_servers(changes["dns_nameservers"] or (), block.version)
     for name, value in changes.items():
         setattr(row, name, value)
     row.revision_number += 1
@@ -118,12 +121,14 @@ def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:
 
 
 def delete_subnet(work: Work, row: SubnetRow) -> None:
-    """Delete a subnet. Raises SubnetInUse if ports have addresses from it."""
-    given = work.session.scalar(
-        select(func.count()).select_from(AddressRow).where(AddressRow.subnet_id == row.id)
-    )
-    if given:
-        raise SubnetInUse(row.id, given)
+    """Delete a subnet, and the addresses of what serves it. Raises SubnetInUse if other ports have some from it."""
+    given = select(AddressRow, PortRow.device_owner).select_from(AddressRow)
+    given = given.join(PortRow, AddressRow.port_id == PortRow.id).where(AddressRow.subnet_id == row.id)
+    addresses = list(work.session.execute(given))
+    if any(owner not in networks.SERVANTS for _, owner in addresses):
+        raise SubnetInUse(row.id)
+    for address, _ in addresses:
+        work.session.delete(address)
     work.session.delete(row)
     work.session.flush()
 
@@ -146,23 +151,27 @@ def _stored(pools: Sequence[Pool]) -> list[dict[str, str]]:
     return [{"start": first, "end": last} for first, last in pools]
 
 
-def _checked_routes(routes: Sequence[Mapping[str, str]], version: int) -> list[dict[str, str]]:
-    found = list(_routes(routes, version))
+def _checked_routes(routes: Sequence[Mapping[str, str]], ip_version: int) -> list[dict[str, str]]:
+    found = list(_routes(routes, ip_version))
     if any(found.count(route) > 1 for route in found):
         raise InvalidInput("A route is in host_routes twice.")
     return found
 
 
-def _routes(routes: Sequence[Mapping[str, str]], version: int) -> Iterator[dict[str, str]]:
+def _routes(routes: Sequence[Mapping[str, str]], ip_version: int) -> Iterator[dict[str, str]]:
     for route in routes:
-        destination, nexthop = checked_cidr(route["destination"]), checked_ip(route["nexthop"])
-        if destination.version != version or checked_cidr(nexthop).version != version:
-            raise InvalidInput(f"Route {destination} via {nexthop} is not of IP version {version}.")
+        destination, nexthop = checked_destination(route["destination"]), checked_ip(route["nexthop"])
+        if destination.version != ip_version or version(nexthop) != ip_version:
+            raise InvalidInput(f"Route {destination} via {nexthop} is not of IP version {ip_version}.")
         yield {"destination": str(destination), "nexthop": nexthop}
 
 
-def _checked_servers(servers: Sequence[str]) -> list[str]:
+def _checked_servers(servers: Sequence[str], ip_version: int) -> list[str]:
     found = [checked_ip(server) for server in servers]
+    if any(version(server) != ip_version for server in found):
+        raise InvalidInput(
+            f"An address in dns_nameservers is not of IP version {ip_version}, as the subnet is."
+        )
     if len(found) != len(set(found)):
         raise InvalidInput("An address is in dns_nameservers twice.")
     return found

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from kedge.model.network import Binding, VifType
 
-from ..local.bindings import HOST_PROFILE_KEYS
+from ..local.bindings import HOST_PROFILE_KEYS, KEPT_PROFILE_KEY
 
-KEY = "kedge"
+KEY = KEPT_PROFILE_KEY
 MIGRATING_TO = "migrating_to"  # Nova's and Neutron's own key
 
 

@@ -59,7 +59,7 @@ def set_port(neutron: Neutron, port_id: str, changes: Mapping[str, Any]) -> Json
     if wanted is None:
         return changed
     surplus = set(changed.get("binding:profile") or {}) - set(wanted)
-    if surplus:  # Kedge's own network service merges profiles; there null takes a key away.
+    if surplus:  # Kedge's own network service keeps Kedge's key; null takes it away.
         changes = {"binding:profile": {**wanted, **dict.fromkeys(surplus)}}
         changed = neutron.put(f"/ports/{port_id}", {"port": changes})["port"]
     return changed
