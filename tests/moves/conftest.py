@@ -6,6 +6,9 @@ import pytest
 
 from kedge.lab import tour
 from kedge.lab.cloud import Cloud
+from kedge.lab.hypervisor import NO_PLAN_CAN_KNOW
+
+from .acceptance import refused_after_all
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +17,7 @@ def cloud() -> Iterator[Cloud]:
     with Cloud.up() as made:
         tour.make_networks(made)
         yield made
+        assert [error for error in refused_after_all(made) if NO_PLAN_CAN_KNOW not in error] == []
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,10 @@ import pytest
 
 from kedge.lab import tour
 from kedge.lab.cloud import Cloud
+from kedge.lab.hypervisor import NO_PLAN_CAN_KNOW, refusing_arrivals
 from kedge.model.errors import CannotMigrate, Conflict, NotFound
+
+from .acceptance import refused_after_all
 
 pytestmark = pytest.mark.lab
 
@@ -73,15 +76,12 @@ def test_destination_qemu_dies(cloud: Cloud, vm: dict[str, Any]) -> None:
 
 
 def test_libvirt_of_the_destination_refuses(cloud: Cloud, vm: dict[str, Any]) -> None:
-    host = cloud.lab.hosts["h5"]
-    # The destination's QEMU can't be started, which libvirt finds out after everything was plugged.
-    host.shell("mount --bind /bin/false /usr/bin/qemu-system-x86_64")
-    try:
+    with refusing_arrivals(cloud.lab.hosts["h5"]):
         ended = cloud.migrate(vm["id"], "h5")
-    finally:
-        host.shell("umount /usr/bin/qemu-system-x86_64")
     assert ended["status"] == "failed"
     assert "transfer" in ended["error"]
+    assert NO_PLAN_CAN_KNOW in ended["error"]
+    assert f"h1 -> h5: {ended['error']}" in refused_after_all(cloud)
 
 
 def test_a_wire_that_was_lost_meanwhile_is_back_before_the_end_is_told(

@@ -19,7 +19,7 @@ class HypervisorLooks:
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
-        self._in_time = InTime(patience_s)
+        self._in_time: dict[str, InTime] = {}  # one for each host that VMs go to
 
     def look(self, connection: Any, request: FactsRequest) -> HypervisorFacts:
         """All that the request asks for; a problem is in libvirt's words."""
@@ -43,7 +43,8 @@ class HypervisorLooks:
     def _connect_problem(self, uri: str) -> str:
         if not uri:
             return ""
-        answer = self._in_time.run(lambda: _refusal(lambda: _connect(uri)))
+        in_time = self._in_time.setdefault(uri, InTime(self._patience_s))
+        answer = in_time.run(lambda: _refusal(lambda: _connect(uri)))
         if answer is None:
             where = urlsplit(uri).netloc or uri
             return f"no answer from {where} within {self._patience_s:g} s"

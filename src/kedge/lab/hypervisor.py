@@ -3,6 +3,8 @@
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kedge.model.errors import HostFailure
@@ -25,6 +27,9 @@ PRIVATE_DIRECTORIES = (
 )
 
 EMULATOR = "/usr/bin/qemu-system-x86_64"
+NO_PLAN_CAN_KNOW = "this QEMU takes no VM from elsewhere"
+"""What QEMU says under `refusing_arrivals`."""
+
 _OVS_OPTIONS = ("--pidfile", "--log-file", "--verbose=console:off")
 _PROGRAMS = ("libvirtd", "virsh", "qemu-system-x86_64", "ovs-vsctl", "ovsdb-server", "ovs-vswitchd")
 _TOOLS = ("ip", "ethtool", "nsenter", "unshare", "setsid", "mount")
@@ -70,6 +75,26 @@ def _emulator_mount(node: Node) -> tuple[Path, Path]:
     script.write_text(text.replace("@QEMU@", str(real)).replace("@EXTRA_KIB@", str(extra_kib)))
     script.chmod(0o755)
     return script, Path(EMULATOR)
+
+
+@contextmanager
+def refusing_arrivals(node: Node) -> Iterator[None]:
+    """Meanwhile QEMU on the node can be asked what it can do, and starts for no VM that comes from another host.
+
+    No plan can know that: libvirt finds it out after everything was plugged.
+    """
+    script = node.directory / "refuses-arrivals.sh"
+    script.write_text(
+        "#!/bin/sh\n"
+        f'case " $* " in *" -incoming "*) echo "{NO_PLAN_CAN_KNOW}" >&2; exit 1 ;; esac\n'
+        f'exec {node.directory / "qemu.sh"} "$@"\n'
+    )
+    script.chmod(0o755)
+    node.run(["mount", "--bind", str(script), EMULATOR])
+    try:
+        yield
+    finally:
+        node.run(["umount", EMULATOR])
 
 
 def write_libvirt_configuration(node: Node, spec: HostSpec) -> None:
