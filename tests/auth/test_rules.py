@@ -43,6 +43,8 @@ MATRIX = [
     ("GET", f"{V2}/ports/demo-1/tags", EVERYBODY),
     ("PUT", f"{V2}/ports/demo-1/tags/t", {M, S, A, MP}),
     ("DELETE", f"{V2}/networks/demo-1/tags", {M, A, MP}),
+    ("GET", f"{V2}/quotas/demo", EVERYBODY),
+    ("GET", f"{V2}/quotas", {R, M, S, A}),
     ("PUT", f"{V2}/agents/a", {A}),
     ("DELETE", f"{V2}/agents/a", {A}),
     ("GET", f"{V1}/hosts", {R, M, S, A}),
@@ -98,6 +100,15 @@ def test_nobody_gets_far_without_saying_who(guarded: Guarded) -> None:
     assert {rule.path for rule in RULES if rule.roles is ANYBODY} == {
         *("/network", "/network/", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc")
     }
+
+
+def test_what_kedge_has_none_of_is_said_behind_the_guard_too(guarded: Guarded) -> None:
+    answer = guarded.client.get(f"{V2}/security-groups", headers=basic("root"))
+    assert answer.status_code == 404
+    assert (
+        answer.json()["NeutronError"]["message"]
+        == "This is Kedge, which has no security groups: it does not filter."
+    )
 
 
 @pytest.mark.parametrize(

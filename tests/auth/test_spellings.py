@@ -303,3 +303,11 @@ def test_a_body_that_might_be_read_in_two_ways_is_refused(cloud: Cloud, user: st
     for body in (b"{", b'{"port": {"name": "x"}, "port": {"binding:host_id": "h1"}}'):
         answer = cloud.guarded.put(path, content=body, headers=headers)
         assert (answer.status_code, answer.json()["NeutronError"]["type"]) == (400, "MalformedRequestBody")
+
+
+def test_how_much_a_project_has_is_its_own_business(cloud: Cloud) -> None:
+    for user, about in USERS.items():
+        others = 403 if about.endswith(":demo") else 200
+        for path in ("", "/default", "/details"):
+            asked = [cloud.ask(user, "GET", f"quotas/{each}{path}").status_code for each in ("demo", "other")]
+            assert asked == [200, others], user

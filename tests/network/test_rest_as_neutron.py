@@ -155,3 +155,30 @@ def test_a_network_that_names_no_segment_gets_a_vlan(ranged: TestClient) -> None
 def test_ranges_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="is not"):
         NetworkConfig(vlan_ranges=(text,))
+
+
+def test_nothing_is_limited(api: TestClient, port: dict[str, Any]) -> None:
+    make_port(api, port["network_id"], project_id="p2")
+    unlimited = {"network": -1, "subnet": -1, "port": -1}
+    for path in ("quotas/p1", "quotas/p1/default", "quotas/nobody"):
+        assert ok(api.get(path)) == {"quota": unlimited}
+    assert ok(api.get("quotas")) == {"quotas": []}
+    details = ok(api.get("quotas/p1/details"))["quota"]
+    assert {name: each["used"] for name, each in details.items()} == {"network": 1, "subnet": 1, "port": 1}
+    assert {name: each["limit"] for name, each in details.items()} == unlimited
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("security-groups", "Kedge, which has no security groups"),
+        ("security-groups/x", "Kedge, which has no security groups"),
+        ("routers", "Kedge, which has no routers"),
+        ("qos/policies", "Kedge, which has no QoS policies"),
+        ("trunks.json", "Kedge, which has no trunks"),
+        ("prots", "could not be found"),
+    ],
+)
+def test_what_kedge_has_none_of_is_said_so(api: TestClient, path: str, message: str) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        refused(api.request(method, path), 404, "HTTPNotFound", message)

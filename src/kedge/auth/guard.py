@@ -9,6 +9,7 @@ from typing import Protocol
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kedge.model.absent import not_found
 from kedge.model.caller import CALLER, Identity
 from kedge.model.errors import KedgeError, NotFound
 from kedge.serving.peers import peer_of
@@ -80,7 +81,7 @@ class Guard:
         caller = await self._strategy.identify(Headers(scope=scope), peer_of(client[0]) if client else "")
         note(scope, who=caller.name)
         if found is None:
-            raise NotFound("The resource could not be found.")
+            raise NotFound(not_found(scope["path"]))
         self._policy.check(found, caller)
         return found, caller
 

@@ -99,6 +99,11 @@ RULES = (
     *_tags("networks", WRITE),
     *_tags("subnets", WRITE),
     *_tags("ports", PLUG),
+    # Quotas: whose they are is judged there.
+    Rule("GET", f"{V2}/quotas", "get_quota", READ, Of.SYSTEM),
+    Rule("GET", f"{V2}/quotas/{{project}}", "get_quota", READ, Of.ALL),
+    Rule("GET", f"{V2}/quotas/{{project}}/default", "get_quota", READ, Of.ALL),
+    Rule("GET", f"{V2}/quotas/{{project}}/details", "get_quota", READ, Of.ALL),
     # Agents.
     Rule("GET", f"{V2}/agents", "get_agent", READ, Of.SYSTEM),
     Rule("GET", f"{V2}/agents/{{id}}", "get_agent", READ, Of.SYSTEM),

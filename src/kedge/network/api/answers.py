@@ -303,6 +303,48 @@ class AgentList(Answer):
     agents_links: list[Link] = Field(default_factory=list, description="The next and the previous page.")
 
 
+class Quota(Answer):
+    """How much a project may have; -1 is as much as it likes."""
+
+    network: Literal[-1]
+    subnet: Literal[-1]
+    port: Literal[-1]
+
+
+class QuotaAnswer(Answer):
+    """One project's quota."""
+
+    quota: Quota
+
+
+class QuotaList(Answer):
+    """The projects with quotas of their own."""
+
+    quotas: list[Quota] = Field(max_length=0)
+
+
+class Usage(Answer):
+    """How much of something a project may have, and has."""
+
+    limit: Literal[-1]
+    used: int = Field(examples=[2])
+    reserved: Literal[0]
+
+
+class QuotaDetails(Answer):
+    """How much a project may have, and has."""
+
+    network: Usage
+    subnet: Usage
+    port: Usage
+
+
+class QuotaDetailsAnswer(Answer):
+    """One project's quota, and what it has."""
+
+    quota: QuotaDetails
+
+
 class TagList(Answer):
     """The tags of a resource."""
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from kedge.model.absent import not_found
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
 from kedge.store import in_words, is_trouble
 from kedge.strict_request import RequestRefused
@@ -31,7 +32,7 @@ _NEUTRON_TYPES: Mapping[type[KedgeError], str] = {
     NotFound: "HTTPNotFound",
 }
 _HTTP_ERRORS = {
-    404: ("HTTPNotFound", "The resource could not be found."),
+    404: ("HTTPNotFound", ""),  # the path says more
     405: (
         "HTTPMethodNotAllowed",
         "The server could not comply with the request since it is either malformed or otherwise incorrect.",
@@ -63,7 +64,7 @@ def install_error_handlers(app: FastAPI) -> None:
         if isinstance(error, RequestRefused):
             return _answer(request, error.status_code, "BadRequest", error.kind, error.detail)
         name, message = _HTTP_ERRORS.get(error.status_code, ("HTTPException", str(error.detail)))
-        answer = _answer(request, error.status_code, name, name, message)
+        answer = _answer(request, error.status_code, name, name, message or not_found(request.url.path))
         if error.status_code == 405:
             answer.headers["Allow"] = ", ".join(_allowed(request))
         return answer
