@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kedge.auth.users_file import put
-from kedge.config import AuthConfig, ControlPlaneConfig
+from kedge.config import AuthConfig, ControlPlaneConfig, NetworkConfig
 from kedge.network.local import LocalNetworkService
 from kedge.store import open_database, upgrade
 
@@ -89,7 +89,9 @@ class Started:
 
 @contextmanager
 def started(directory: Path, auth: AuthConfig) -> Iterator[Started]:
-    config = ControlPlaneConfig(state_dir=directory, socket=None, auth=auth)
+    config = ControlPlaneConfig(
+        state_dir=directory, socket=None, auth=auth, network=NetworkConfig(vlan_ranges=("physnet1:101:109",))
+    )
     engine = open_database(config.database_url)
     upgrade(engine)
     service = LocalNetworkService(engine)

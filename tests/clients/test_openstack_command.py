@@ -37,9 +37,11 @@ def test_networks_subnets_and_ports(openstack: Openstack) -> None:
     moved = openstack("port", "show", "p2")
     assert (moved["binding_host_id"], moved["binding_vif_type"]) == ("h3", "ovs")
     assert moved["binding_profile"] == {"a": "b"}
-    openstack.silently("port", "unset", "--device", "--host", "p2")
-    freed = openstack("port", "show", "p2", "-c", "binding_host_id", "-c", "device_id")
-    assert freed == {"binding_host_id": "", "device_id": ""}
+    openstack.silently("port", "unset", "--device", "--host", "--binding-profile", "a", "p2")
+    freed = openstack(
+        "port", "show", "p2", "-c", "binding_host_id", "-c", "device_id", "-c", "binding_profile"
+    )
+    assert freed == {"binding_host_id": "", "device_id": "", "binding_profile": {}}
 
     said = openstack.fails("network", "delete", "blue")
     assert "Failed to delete network with name or ID 'blue'" in said
@@ -64,7 +66,9 @@ def test_errors_as_a_person_sees_them(openstack: Openstack) -> None:
     assert openstack.fails("port", "show", "nothing") == "No Port found for nothing\n"
     said = openstack.fails("network", "create", "x", *VLAN, "5000")
     assert "BadRequestException: 400" in said and "segmentation_id" in said
-    openstack("network", "create", "green", *VLAN, "101")
+    assert "which has no security groups" in openstack.fails("security", "group", "list")
+    green = openstack("network", "create", "green")
+    assert green["provider:segmentation_id"] == 101, "the first of the configured range"
     said = openstack.fails("port", "create", "--network", "green", "--fixed-ip", "ip-address=1.2.3.4", "p")
     assert "IP address 1.2.3.4 lies in no subnet of network" in said
     openstack("network", "create", "one", *VLAN, "102")

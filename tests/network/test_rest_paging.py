@@ -71,7 +71,7 @@ def test_a_page_that_is_not_full_is_the_last(api: TestClient, limit: str) -> Non
 
 @pytest.mark.parametrize("way", ["null", "fake", "", "2"])
 def test_a_direction_is_true_or_false(api: TestClient, way: str) -> None:
-    refused(api.get("ports", params={"page_reverse": way}), 400, "HTTPBadRequest", "page_reverse")
+    refused(api.get("ports", params={"page_reverse": way}), 400, "InvalidInput", "page_reverse")
 
 
 def test_all_lists_have_pages(api: TestClient, port: dict[str, Any]) -> None:

@@ -34,8 +34,8 @@ def test_ports_get_the_addresses_they_ask_for(api: TestClient, subnet: dict[str,
     for address, status, kind in (
         ("10.100.9.9", 409, "IpAddressInUse"),
         ("10.101.0.1", 400, "InvalidIpForNetwork"),
-        ("10.100.0.0", 400, "InvalidIpForSubnet"),
-        ("10.100.255.255", 400, "InvalidIpForSubnet"),
+        ("10.100.0.0", 400, "InvalidIpForNetwork"),
+        ("10.100.255.255", 400, "InvalidIpForNetwork"),
         ("10.100.9", 400, "InvalidInput"),
     ):
         body = {"network_id": network_id, "fixed_ips": [{"ip_address": address}]}

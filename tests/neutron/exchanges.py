@@ -18,11 +18,12 @@ FIRST_CANT = "The same, on a host that can't bind it"
 NO_ACTIVE = "A port without an ACTIVE binding"
 ACTIVATE_NOTHING = "Activate when nothing is ACTIVE"
 EMPTY_BODY = "Activate with the body `{}`"
+NAMED_BODY = "Activate with the port's id in the body"
+IP_VERSION = "`ip_version` of a new subnet"
 FORMER = "The former binding after an activation"
 BACK = "Activate that one again (a rollback)"
 OTHER_HOST = "PUT another `host` on a binding"
 COLLECTION = "DELETE on `/bindings`, or with an empty host"
-PROFILE = "PUT `profile`, or `binding:profile`"
 MIGRATING = "PUT `binding:host_id` with `migrating_to` in the profile, macvtap"
 STALE_VLAN = "A macvtap binding on a flat network after one on a VLAN"
 BINDING_SHOWS = "What a binding shows"
@@ -72,6 +73,18 @@ def _binding(host: Any, **more: Any) -> Any:
     return {"binding": {"host": host, **more}}
 
 
+def _port_at(*addresses: str) -> Any:
+    wanted = _port()
+    wanted["port"]["fixed_ips"] = [{"ip_address": address} for address in addresses]
+    return wanted
+
+
+def _subnet(**changes: Any) -> Any:
+    wanted = {"network_id": "{net}", "project_id": "p1", "ip_version": 4, "cidr": "10.101.0.0/16"}
+    return {"subnet": wanted | changes}
+
+
+_AT = "/ports?fixed_ips=ip_address=10.100.9.9"
 UNKNOWN = "11111111-2222-3333-4444-555555555555"
 
 EXCHANGES: tuple[Exchange, ...] = (
@@ -112,8 +125,7 @@ EXCHANGES: tuple[Exchange, ...] = (
         "update-inactive-profile", "PUT", "/ports/{b}/bindings/h1", {"binding": {"profile": {"k": "v"}}}
     ),
     Exchange(
-        "update-profile-again", "PUT", "/ports/{b}/bindings/h1", {"binding": {"profile": {"l": "w"}}},
-        differences=(PROFILE,),
+        "update-profile-again", "PUT", "/ports/{b}/bindings/h1", {"binding": {"profile": {"l": "w"}}}
     ),
     Exchange(
         "update-binding-host", "PUT", "/ports/{b}/bindings/h4", {"binding": {"host": "h9"}},
@@ -214,4 +226,30 @@ EXCHANGES: tuple[Exchange, ...] = (
     Exchange("show-deleted-port", "GET", "/ports/{flatport}"),
     Exchange("list-agents-of-nobody", "GET", "/agents?host=nohost"),
     Exchange("show-unknown-agent", "GET", f"/agents/{UNKNOWN}"),
+    # What lists are filtered by.
+    Exchange("create-port-at", "POST", "/ports", _port_at("10.100.9.9"), made="at"),
+    Exchange("create-port-near", "POST", "/ports", _port_at("10.100.9.10"), made="near"),
+    Exchange("by-address-and-subnet", "GET", f"{_AT}&fixed_ips=subnet_id={{subnet}}&fields=fixed_ips"),
+    Exchange("by-address-and-no-subnet", "GET", f"{_AT}&fixed_ips=subnet_id={UNKNOWN}"),
+    Exchange("by-two-addresses", "GET", f"{_AT}&fixed_ips=ip_address=10.100.9.10&fields=fixed_ips"),
+    Exchange("by-part-of-an-address", "GET", "/ports?fixed_ips=ip_address_substr=0.9.&fields=fixed_ips"),
+    Exchange("by-a-truth-that-is-none", "GET", "/ports?admin_state_up=fake"),
+    Exchange("by-a-block", "GET", "/subnets?cidr=10.100.3.7/16&fields=cidr"),
+    # Addresses that can't be.
+    Exchange("create-port-at-the-network", "POST", "/ports", _port_at("10.100.0.0")),
+    Exchange("create-port-at-the-broadcast", "POST", "/ports", _port_at("10.100.255.255")),
+    Exchange("create-port-twice-at", "POST", "/ports", _port_at("10.100.9.11", "10.100.9.11")),
+    Exchange("create-subnet-without-a-mask", "POST", "/subnets", _subnet(cidr="10.0.2.0")),
+    Exchange("create-subnet-of-all", "POST", "/subnets", _subnet(cidr="0.0.0.0/0")),
+    Exchange("create-subnet-of-no-version", "POST", "/subnets", _subnet(ip_version=None), differences=(IP_VERSION,)),
+    Exchange("create-subnet-of-both-versions", "POST", "/subnets", _subnet(dns_nameservers=["2001:db8::53"])),
+    Exchange("create-subnet-to-a-host", "POST", "/subnets", _subnet(
+        host_routes=[{"destination": "100.1.1.1/8", "nexthop": "10.100.0.9"}])),
+    Exchange("set-what-is-shown", "PUT", "/subnets/{subnet}", {"subnet": {"service_types": []}}),
+    Exchange("create-port-i", "POST", "/ports", _port(), made="i"),
+    Exchange("create-binding-i", "POST", "/ports/{i}/bindings", _binding("h4")),
+    Exchange("set-vnic-type", "PUT", "/ports/{i}/bindings/h4", {"binding": {"vnic_type": "normal"}}),
+    Exchange("activate-by-name", "PUT", "/ports/{i}/bindings/h4/activate", {"port_id": "{i}"},
+        differences=(NAMED_BODY,)),
+    Exchange("delete-subnet-in-use", "DELETE", "/subnets/{subnet}"),
 )  # fmt: skip

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import pairwise
 
+from kedge.model.errors import BadRequest
+
 from .errors import (
     GatewayConflictWithAllocationPools,
     InvalidAllocationPool,
@@ -64,10 +66,10 @@ def checked_subnet(cidr: str) -> IpNetwork:
 
 
 def checked_destination(cidr: str) -> IpNetwork:
-    """The block of addresses that a route leads to. Raises InvalidInput also if bits of a host are set."""
+    """The block of addresses that a route leads to. Raises BadRequest also if bits of a host are set."""
     block = checked_cidr(cidr)
     if ip_address(cidr.partition("/")[0]) != block.network_address:
-        raise InvalidInput(f"{cidr!r} is not a block that a route can lead to; {block} may be meant.")
+        raise BadRequest(f"{cidr!r} is not a block that a route can lead to; {block} may be meant.")
     return block
 
 

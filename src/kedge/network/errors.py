@@ -241,19 +241,13 @@ class NoPortsOfDevice(NotFound):
 
 
 class InvalidIpForNetwork(BadRequest):
-    """No subnet of the network holds this address."""
+    """No subnet of the network holds this address, or none that a host can have."""
 
-    def __init__(self, network_id: str, ip_address: str) -> None:
-        super().__init__(f"IP address {ip_address} lies in no subnet of network {network_id}.")
-
-
-class InvalidIpForSubnet(BadRequest):
-    """The address names its subnet, or all hosts of it."""
-
-    def __init__(self, ip_address: str, cidr: str) -> None:
+    def __init__(self, network_id: str, ip_address: str, cidr: str | None = None) -> None:
         super().__init__(
-            f"IP address {ip_address} is not a valid IP for the specified subnet: it is the first or the last of "
-            f"{cidr}, which no host has."
+            f"IP address {ip_address} is the first or the last of subnet {cidr}, which no host has."
+            if cidr
+            else f"IP address {ip_address} lies in no subnet of network {network_id}."
         )
 
 

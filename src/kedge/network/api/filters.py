@@ -7,6 +7,7 @@ from typing import Any
 from kedge.model.errors import BadRequest
 
 from ..addresses import checked_cidr
+from ..errors import InvalidInput
 
 Condition = Callable[[Any], bool]
 
@@ -38,9 +39,9 @@ def condition(name: str, texts: Sequence[str]) -> Condition:
 
 
 def boolean(name: str, text: str) -> bool:
-    """The value of a parameter that is true or false. Raises BadRequest, naming it, for anything else."""
+    """The value of a parameter that is true or false. Raises InvalidInput, naming it, for anything else."""
     if text.lower() not in _TRUTH:
-        raise BadRequest(f"{name} {text[:64]!r} is neither true nor false")
+        raise InvalidInput(f"{name} {text[:64]!r} is neither true nor false")
     return _TRUTH[text.lower()]
 
 

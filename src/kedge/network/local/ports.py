@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from kedge.model.errors import BadRequest
 from kedge.store import locks_rows
 from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
 
@@ -16,7 +17,6 @@ from ..addresses import checked_cidr, checked_ip, checked_mac, is_host_address, 
 from ..errors import (
     InvalidInput,
     InvalidIpForNetwork,
-    InvalidIpForSubnet,
     IpAddressInUse,
     MacAddressInUse,
     PortBoundMac,
@@ -163,7 +163,7 @@ def set_addresses(work: Work, row: PortRow, wanted: Sequence[WantedAddress], for
     for each in sorted(wanted, key=lambda each: each.ip_address is None):
         subnet, address = _resolved(work, row, each, foreign)
         if any(address == other.ip_address for other in row.addresses):
-            raise InvalidInput(f"IP address {address} is in fixed_ips twice.")
+            raise BadRequest(f"IP address {address} is in fixed_ips twice.")
         if _address_taken(work, row.network_id, address):
             raise IpAddressInUse(row.network_id, address)
         row.addresses.append(
@@ -190,7 +190,7 @@ def _resolved(work: Work, row: PortRow, wanted: WantedAddress, foreign: bool) ->
     # A router of IPv6 has its subnet's first address beside its own (RFC 4291, section 2.6.1).
     is_router = row.device_owner is not None and row.device_owner.startswith("network:router")
     if holder and not foreign and not is_router and not is_host_address(address, checked_cidr(holder.cidr)):
-        raise InvalidIpForSubnet(address, holder.cidr)
+        raise InvalidIpForNetwork(network.id, address, holder.cidr)
     return holder, address
 
 
