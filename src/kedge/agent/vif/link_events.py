@@ -1,6 +1,5 @@
 """Tells at once when the hypervisor has made a device."""
 
-import contextlib
 import logging
 import select
 import socket
@@ -64,8 +63,14 @@ def link_socket() -> socket.socket:
     return events
 
 
-def drain(events: socket.socket) -> None:
-    """Forget what happened until now."""
-    with contextlib.suppress(OSError):  # Nothing is left, or more happened than was kept.
-        while events.recv(65536):
-            pass
+def drain(events: socket.socket) -> bool:
+    """Whether anything happened until now, which is then forgotten."""
+    happened = False
+    while True:
+        try:
+            events.recv(65536)
+            happened = True
+        except BlockingIOError:
+            return happened
+        except OSError:  # more happened than was kept
+            happened = True

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from kedge.model.errors import HostFailure
 
-from .link_events import LinkEvents
+from .link_events import LinkEvents, drain, link_socket
 
 T = TypeVar("T")
 
@@ -36,6 +37,9 @@ _IFF_MULTI_QUEUE = 0x0100
 _IFF_UP = 0x1
 _IFF_ALLMULTI = 0x200
 _S_TAG = 0x88A8
+
+_PICTURE_S = 2.0
+"""A list of the devices is never older, in case something changed that the kernel tells nobody."""
 
 _NUD_REACHABLE = (
     0x02  # For a bridge: an entry like a learned one, which ages and which a frame from elsewhere moves.
@@ -91,6 +95,9 @@ class Links:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink")
         self._ip: Any = self._thread.submit(IPRoute).result()
         self._events: list[LinkEvents] = []
+        self._changes = link_socket()
+        self._picture: list[Link] = []
+        self._drawn_at = float("-inf")
         self._look = threading.local()
 
     def close(self) -> None:
@@ -99,6 +106,7 @@ class Links:
             events.close()
         self._thread.submit(self._ip.close).result()
         self._thread.shutdown()
+        self._changes.close()
 
     def __enter__(self) -> Self:
         return self
@@ -124,11 +132,23 @@ class Links:
             self._look.links = None
 
     def all(self) -> list[Link]:
-        """Every device of this namespace."""
+        """Every device of this namespace. Whether a tap is open, only `find` says as it is now."""
         seen: list[Link] | None = getattr(self._look, "links", None)
         if seen is not None:
             return seen
-        return self._do("list the devices", lambda: [_link(message) for message in self._ip.get_links()])
+        return self._do("list the devices", self._drawn)
+
+    def _drawn(self) -> list[Link]:
+        """The picture of all devices, drawn anew if the kernel has told of a change since, or it may be out of date.
+
+        The kernel tells of a change before whoever made it goes on, so a look sees all that was done before it. It
+        tells nothing of a further name or a mark (alias) that a device gets while it is down, nor at once of carriers.
+        """
+        now = time.monotonic()
+        if drain(self._changes) or now - self._drawn_at > _PICTURE_S:
+            self._picture = [_link(message) for message in self._ip.get_links()]
+            self._drawn_at = now
+        return self._picture
 
     def on_change(self, kind: str, act: Callable[[], object]) -> None:
         """Call `act` whenever a device of this kind appeared or changed, from a thread of its own."""
@@ -166,7 +186,7 @@ class Links:
             self._ip.link("add", ifname=name, kind=kind, group=HALF_MADE, **settings)
             self._mark(name, alias)
 
-        self._do(f"make {kind} {name}", make)
+        self._change(f"make {kind} {name}", make)
         return self.get(name)
 
     def add_veth(self, name: str, peer: str, alias: str) -> None:
@@ -178,7 +198,7 @@ class Links:
             self._mark(name, alias)
             self._mark(peer, alias)
 
-        self._do(f"make veth {name}", make)
+        self._change(f"make veth {name}", make)
 
     def add_tap(self, name: str, alias: str, *, multi_queue: bool) -> Link:
         """Make a persistent tap, marked and silent, and down, that QEMU can open with vnet headers."""
@@ -194,12 +214,14 @@ class Links:
             finally:
                 os.close(tun)
 
-        self._do(f"make tap {name}", make)
+        self._change(f"make tap {name}", make)
         return self.get(name)
 
     def set(self, link: Link, **settings: Any) -> None:
         """Change a device; `settings` are those of pyroute2's `link("set")` (`master`, `mtu`, `state` …)."""
-        self._do(f"set {settings} on {link.name}", lambda: self._ip.link("set", index=link.index, **settings))
+        self._change(
+            f"set {settings} on {link.name}", lambda: self._ip.link("set", index=link.index, **settings)
+        )
 
     def mark(self, link: Link, alias: str) -> None:
         """Mark a device that the hypervisor made."""
@@ -220,7 +242,7 @@ class Links:
                     if error.code != errno.ENODEV:
                         raise
 
-        self._do("delete devices", remove)
+        self._change("delete devices", remove)
 
     def silence(self, link: Link) -> None:
         """Keep the host's own IP stack off a device."""
@@ -233,13 +255,13 @@ class Links:
     def add_altname(self, link: Link, altname: str) -> None:
         """Give a device a further name, unless it has it already."""
         if altname not in link.altnames:
-            self._do(
+            self._change(
                 f"mark {link.name}", lambda: self._ip.link("property_add", index=link.index, altname=altname)
             )
 
     def remove_altname(self, link: Link, altname: str) -> None:
         """Take a further name from a device."""
-        self._do(
+        self._change(
             f"unmark {link.name}", lambda: self._ip.link("property_del", index=link.index, altname=altname)
         )
 
@@ -309,6 +331,15 @@ class Links:
     def _mark(self, name: str, alias: str) -> None:
         _silence(name)
         self._ip.link("set", index=self._ip.link_lookup(ifname=name)[0], ifalias=alias, group=_NO_GROUP)
+
+    def _change(self, what: str, work: Callable[[], object]) -> None:
+        """Do what the kernel may not tell of."""
+
+        def change() -> None:
+            self._drawn_at = float("-inf")
+            work()
+
+        self._do(what, change)
 
     def _do(self, what: str, work: Callable[[], T]) -> T:
         try:

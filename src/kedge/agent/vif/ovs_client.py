@@ -1,4 +1,4 @@
-"""Open vSwitch, through its own command-line clients.
+"""Open vSwitch: read from its database (`ovsdb`), and changed through its own command-line clients.
 
 Why the reference clients and not a library: `ovs-vsctl` makes one atomic transaction of all that one call names,
 so a port is never there without its tag; it waits until ovs-vswitchd has done it; and it follows the
@@ -7,27 +7,26 @@ find the daemons as everything else on the host does (OVS_RUNDIR).
 """
 
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from kedge.model.errors import HostFailure
 
+from . import ovsdb
+
 T = TypeVar("T")
 
 TIMEOUT_S = 15
-_RUNDIR = "/var/run/openvswitch"
 
 # The columns that `look` reads of each table.
 _COLUMNS = {
-    "Bridge": "name,fail_mode,datapath_type,external_ids,ports",
-    "Port": "_uuid,name,tag,trunks,vlan_mode,external_ids,interfaces",
-    "Interface": "_uuid,ofport,error,options",
+    "Bridge": ("name", "fail_mode", "datapath_type", "external_ids", "ports"),
+    "Port": ("_uuid", "name", "tag", "trunks", "vlan_mode", "external_ids", "interfaces"),
+    "Interface": ("_uuid", "ofport", "error", "options"),
 }
 
 
@@ -99,11 +98,7 @@ def look() -> Switch:
 
 
 def _look() -> Switch:
-    arguments: list[str] = []
-    for table, columns in _COLUMNS.items():
-        arguments += ["--", f"--columns={columns}", "list", table]
-    tables = [_rows(line) for line in vsctl("--format=json", *arguments).splitlines()]
-    bridges, ports, interfaces = tables if len(tables) == len(_COLUMNS) else ([], [], [])
+    bridges, ports, interfaces = ovsdb.select(_COLUMNS)
     home = {uuid: row["name"] for row in bridges for uuid in _many(row["ports"])}
     by_uuid = {row["_uuid"]: row for row in interfaces}
     return Switch(
@@ -130,10 +125,10 @@ def is_reachable() -> bool:
 
 
 def _is_reachable() -> bool:
-    if not Path(os.environ.get("OVS_RUNDIR", _RUNDIR), "db.sock").exists():
+    if not ovsdb.database_socket().exists():
         return False
     try:
-        vsctl("--no-wait", "list", "Open_vSwitch")
+        ovsdb.select({"Open_vSwitch": ("_uuid",)})
     except HostFailure:
         return False
     return True
@@ -218,24 +213,6 @@ def _port(row: Mapping[str, Any], bridge: str, interface: Mapping[str, Any]) -> 
         trunks=tuple(_many(row["trunks"])),
         vlan_mode=row["vlan_mode"] if isinstance(row["vlan_mode"], str) else "",
     )
-
-
-def _rows(text: str) -> list[dict[str, Any]]:
-    table = json.loads(text)
-    return [dict(zip(table["headings"], map(_plain, row), strict=True)) for row in table["data"]]
-
-
-def _plain(cell: Any) -> Any:
-    """An OVSDB value in Python's terms: a set becomes a list (an optional value: itself, or []), a map a dict."""
-    match cell:
-        case ["set", items]:
-            return [_plain(item) for item in items]
-        case ["map", pairs]:
-            return dict(pairs)
-        case ["uuid", text]:
-            return text
-        case _:
-            return cell
 
 
 def _many(value: Any) -> list[Any]:
