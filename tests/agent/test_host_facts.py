@@ -104,6 +104,14 @@ def test_a_libvirt_that_does_not_answer_is_given_up(running_agent: Running) -> N
     )
 
 
+def test_what_a_qemu_has_of_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory, "_PIDS", tmp_path)
+    (tmp_path / "vm.pid").write_text(str(os.getpid()))
+    (tmp_path / "odd.pid").write_text("../1")
+    assert host_memory.resident("vm") > 1 << 20
+    assert host_memory.resident("odd") == host_memory.resident("none") == 0
+
+
 def test_the_memory_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = tmp_path / "hugepages-2048kB"
     pool.mkdir()

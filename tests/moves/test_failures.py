@@ -12,6 +12,7 @@ from kedge.lab.hypervisor import NO_PLAN_CAN_KNOW, refusing_arrivals
 from kedge.model.errors import CannotMigrate, Conflict, NotFound
 
 from .acceptance import refused_after_all
+from .slow import end_of, start_slowly
 
 pytestmark = pytest.mark.lab
 
@@ -39,24 +40,8 @@ def settled(cloud: Cloud, vm: dict[str, Any]) -> Iterator[None]:
     assert not any(left.values()), left
 
 
-def start_slowly(cloud: Cloud, server: str, host: str) -> dict[str, Any]:
-    """A migration that takes long enough to be disturbed."""
-    body = {"host": host, "options": {"bandwidth_mib": 4}}
-    migration: dict[str, Any] = cloud.post(f"/kedge/v1/servers/{server}/migrate", body)
-    path = f"/kedge/v1/migrations/{migration['id']}"
-    cloud.wait_for(lambda: (cloud.get(path)["progress"] or {}).get("memory_processed", 0) > 0, "the transfer")
-    return migration
-
-
 def is_alive(cloud: Cloud, host: str) -> bool:
     return any(each["name"] == host and each["alive"] for each in cloud.get("/kedge/v1/hosts"))
-
-
-def end_of(cloud: Cloud, migration: dict[str, Any]) -> dict[str, Any]:
-    path = f"/kedge/v1/migrations/{migration['id']}"
-    cloud.wait_for(lambda: cloud.get(path)["finished_at"] is not None, "the end of the migration", 60)
-    ended: dict[str, Any] = cloud.get(path)
-    return ended
 
 
 @pytest.mark.parametrize("destination", ["h2", "h3", "h4", "h5"])

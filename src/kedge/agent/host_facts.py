@@ -8,7 +8,7 @@ import libvirt
 
 from kedge.agent.connection import Connection
 from kedge.agent.host_files import HostFiles, text_of
-from kedge.agent.host_memory import memory
+from kedge.agent.host_memory import memory, resident
 from kedge.agent.hypervisor import Hypervisor
 from kedge.agent.hypervisor_facts import HypervisorLooks
 from kedge.model.domain import DomainState, DomainSummary
@@ -62,10 +62,13 @@ class FactsOfHost:
         return DomainSummary(uuid, name, look.state, look.persistent)
 
     def _promised(self, connection: Any) -> int:
-        """The memory in bytes that arriving VMs have not filled yet. QEMU's own share is not counted."""
+        """The memory in bytes that arriving VMs have not filled yet.
+
+        libvirt would ask QEMU for its statistics only once the migration has ended, so the kernel is asked.
+        """
         paused = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED)
         return sum(
-            max(domain.maxMemory() - _rss(domain), 0) * 1024
+            max(known(0, domain.maxMemory) * 1024 - resident(domain.name()), 0)
             for domain in paused
             if self._hypervisor.look(domain.UUIDString()).state is DomainState.INCOMING
         )
@@ -82,12 +85,6 @@ class FactsOfHost:
                 if known({}, lambda disk=disk: domain.blockJobInfo(disk))  # type: ignore[misc]
             ),
         )
-
-
-def _rss(domain: Any) -> int:
-    """What QEMU has of the host's memory now, in KiB."""
-    statistics: dict[str, int] = known({}, domain.memoryStats)
-    return statistics.get("rss", 0)
 
 
 def _path(connection: Any, volume: Volume) -> str | None:
@@ -112,7 +109,8 @@ def _active_pools(connection: Any) -> tuple[str, ...]:
 
 _UNKNOWN = (
     libvirt.VIR_ERR_NO_SUPPORT,  # its driver has no such thing
-    libvirt.VIR_ERR_OPERATION_INVALID,  # the domain does not run any more
+    libvirt.VIR_ERR_NO_DOMAIN,  # it went just now
+    libvirt.VIR_ERR_OPERATION_INVALID,  # it does not run any more
     libvirt.VIR_ERR_OPERATION_TIMEOUT,  # a job on the domain lets nobody ask now
     libvirt.VIR_ERR_INVALID_ARG,  # the domain has no such disk any more
 )

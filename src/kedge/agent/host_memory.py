@@ -7,6 +7,7 @@ from kedge.agent.host_files import text_of
 from kedge.model.host_facts import MemoryFacts
 
 _HUGE_PAGES = Path("/sys/kernel/mm/hugepages")
+_PIDS = Path("/run/libvirt/qemu")  # libvirt's, of the QEMUs that it runs
 
 
 def memory(promised: int) -> MemoryFacts:
@@ -19,6 +20,13 @@ def memory(promised: int) -> MemoryFacts:
         huge_pages=_free_huge_pages(),
         huge_page=known.get("Hugepagesize", 0),
     )
+
+
+def resident(domain: str) -> int:
+    """What the QEMU of the domain of this name has of the host's memory, in bytes; 0 if that can't be told."""
+    pid = text_of(_PIDS / f"{domain}.pid")
+    pages = text_of(Path(f"/proc/{pid}/statm")).split() if pid.isdigit() else []
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else 0
 
 
 def _meminfo() -> dict[str, int]:

@@ -11,21 +11,16 @@ from .verdicts import Verdict, reasons, teaming_verdict, type_verdict, verdicts
 
 
 def passthrough_obstacles(root: etree._Element) -> list[str]:
-    """One reason for each device of the host that is passed through, and for each NIC of a type that can't move."""
+    """One reason for each NIC that is a device of the host or of another type that can't move.
+
+    Other devices of the host are among `kedge.core.obstacles`.
+    """
     found = []
-    for device in root.findall("devices/*"):
-        teaming = teaming_verdict(device)
-        if teaming is not None and teaming.fate is Fate.REFUSED:
-            what = _nic(device) if device.tag == "interface" else "a passed-through device (<hostdev>)"
-            found.append(f"{what} {teaming.sentence}")
-    for device in root.findall("devices/hostdev"):
-        if not is_transient(device):
-            found.append(
-                f"a {device.get('type') or device.get('mode') or 'host'} device of the host is passed through to the"
-                " guest (<hostdev>), which can't move; detach it first"
-            )
     for interface in interfaces(root):
-        if not is_transient(interface):
+        teaming = teaming_verdict(interface)
+        if teaming is not None and teaming.fate is Fate.REFUSED:
+            found.append(f"{_nic(interface)} {teaming.sentence}")
+        else:
             found += [f"{_nic(interface)} {reason}" for reason in reasons([type_verdict(interface)])]
     return found
 

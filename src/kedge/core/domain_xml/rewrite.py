@@ -30,7 +30,7 @@ def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
     a stale one could be another guest's. Rewriting the result again with the same changes gives the same.
 
     Raises BadRequest for a bad XML, and CannotMigrate with every reason at once when an interface has no port,
-    a port no interface, it can't be told which is which, a device of the host is passed through, or
+    a port no interface, it can't be told which is which, a NIC is a device of the host, or
     an interface has something that its target can't carry.
     """
     root = parse(xml)

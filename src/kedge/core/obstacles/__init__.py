@@ -11,6 +11,7 @@ from . import (
     attached,
     filesystems,
     firmware,
+    host_devices,
     hypervisors,
     images,
     machine,
@@ -35,6 +36,7 @@ KINDS = (
     firmware,
     tpm,
     filesystems,
+    host_devices,
     unmigratable,
 )
 """Every kind; their order is the one in which a plan tells them."""
