@@ -203,6 +203,8 @@ def test_filters_by_values_that_nothing_has(api: TestClient, path: str, name: st
         ({"fixed_ips": [{"colour": "red"}]}, "Unrecognized attribute(s) 'colour'"),
         ({"fixed_ips": [{"ip_address": "10.100.9.9"}] * 65}, "at most 64 items"),
         ({"allowed_address_pairs": [{"mac_address": "x"}]}, "'ip_address'"),
+        ({"allowed_address_pairs": [{"ip_address": "x"}]}, "'x' is neither an IP address nor a CIDR"),
+        ({"allowed_address_pairs": [{"ip_address": "192.0.2.1", "mac_address": "x"}]}, "not a MAC address"),
         ({"security_groups": ["default"]}, "Kedge does not have these"),
         ({"binding:host_id": 5}, "Invalid input for binding:host_id"),
         ({"binding:host_id": "x" * 256}, "at most 255 characters"),

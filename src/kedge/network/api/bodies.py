@@ -6,7 +6,20 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..local.networks import MTU_MAX, MTU_MIN
-from .fields import Address, Host, IpVersion, Name, Nothing, Profile, Tags, Unset, Uuid, VnicType
+from .fields import (
+    Address,
+    AddressOrBlock,
+    Host,
+    IpVersion,
+    Mac,
+    Name,
+    Nothing,
+    Profile,
+    Tags,
+    Unset,
+    Uuid,
+    VnicType,
+)
 
 _ITEMS_MAX = 64  # of one attribute; Neutron's limits are 5 to 20, but no request may take minutes
 _STANDARD = frozenset({"id", "created_at", "updated_at", "revision_number"})
@@ -156,8 +169,8 @@ class FixedIp(Body):
 class AddressPair(Body):
     """An address that the server may use beside its own."""
 
-    ip_address: Address
-    mac_address: Address | None = None
+    ip_address: AddressOrBlock
+    mac_address: Mac | None = None
 
 
 class PortChanges(Changes):

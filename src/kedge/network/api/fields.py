@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from ..addresses import checked_mac
 from ..errors import InvalidInput
 
 PROFILE_MAX = 4095  # characters of the JSON text of a binding's profile
@@ -56,6 +58,23 @@ def _not_null(value: Any) -> Any:
     return value
 
 
+def _address_or_block(value: str) -> str:
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        raise PydanticCustomError(
+            "address", "'{value}' is neither an IP address nor a CIDR", {"value": value}
+        ) from None
+    return value
+
+
+def _mac(value: str) -> str:
+    try:
+        return checked_mac(value)
+    except InvalidInput as error:
+        raise PydanticCustomError("mac", "{why}", {"why": str(error)}) from None
+
+
 def refuse_long_profile(profile: Mapping[str, Any]) -> None:
     """Raise InvalidInput for a profile that merging has made too long to be stored by Neutron too."""
     if _length(profile) > PROFILE_MAX:
@@ -72,6 +91,8 @@ def _length(profile: Mapping[str, Any]) -> int:
 Name = Annotated[str, StringConstraints(max_length=255)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Address = Annotated[str, StringConstraints(max_length=64)]
+AddressOrBlock = Annotated[Address, AfterValidator(_address_or_block)]
+Mac = Annotated[Address, AfterValidator(_mac)]
 Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 Profile = Annotated[dict[str, Any], AfterValidator(_fitting_profile)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_MAX)]

@@ -9,6 +9,7 @@ from kedge.model.network import Segment
 from kedge.store.tables import NetworkRow, PortRow
 
 from ..errors import InvalidInput, NetworkInUse, NetworkNotFound
+from . import events
 from .segments import checked_segment
 from .work import Work, new_id
 
@@ -73,6 +74,7 @@ def delete_network(work: Work, network_id: str) -> None:
     if in_use:
         raise NetworkInUse(network_id, in_use)
     for each in ports:
+        events.port_deleted(work, each)
         work.session.delete(each)
     work.session.delete(row)
     work.session.flush()
