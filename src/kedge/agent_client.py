@@ -23,6 +23,8 @@ from kedge.wire import Peer
 
 # Seconds. Looking is quick; starting or destroying a domain, and plugging, wait for QEMU and the kernel.
 _LOOK_S, _ACT_S = 10.0, 60.0
+# A plan's facts come from file servers and other hosts, too, of which the agent waits for each a few seconds.
+_FACTS_S = 20.0
 
 
 class AgentClient:
@@ -45,7 +47,7 @@ class AgentClient:
 
     def facts(self, request: FactsRequest) -> HostFacts:
         """What the host can do, and what is at these paths."""
-        return self._peer.ask(HostFacts, "POST", "/v1/facts", body=request, timeout_s=_LOOK_S)
+        return self._peer.ask(HostFacts, "POST", "/v1/facts", body=request, timeout_s=_FACTS_S)
 
     def domains(self) -> list[DomainSummary]:
         """Every domain on the host."""

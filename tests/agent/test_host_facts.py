@@ -40,6 +40,14 @@ def test_what_is_at_a_path(tmp_path: Path) -> None:
     assert HostFiles().look(["/proc/version"])["/proc/version"].filesystem == "proc"
 
 
+def test_storage_that_does_not_let_root_in_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(path: str, filesystems: dict[str, str]) -> FileFacts:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(host_files, "_file", refuses)
+    assert HostFiles().look(["/", "/proc"]) == {}
+
+
 def test_storage_that_hangs_holds_one_look_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     answers, real = threading.Event(), host_files._file
 

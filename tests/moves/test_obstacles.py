@@ -244,7 +244,7 @@ ODD = {
         {"disk-not-the-same"},
         None,
         DISK.format(path=f"{OWN}/disk", more="<readonly/>"),
-        there=f"truncate -s 1M {OWN}/disk",
+        there=f"truncate -s 2M {OWN}/disk",
     ),
     "missing image": Odd(
         {"image-missing"}, "Cannot access storage file", CDROM, mend=f"truncate -s 1M {OWN}/disk"

@@ -43,7 +43,7 @@ class FactsOfHost:
                 hypervisor=self._looks.look(connection, request),
                 domain=self._domain(request),
                 troubles=tuple(
-                    f"{path} could not be looked at; its storage does not answer"
+                    f"{path} could not be looked at: its storage does not answer, or does not let root in"
                     for path in paths
                     if path not in files
                 ),

@@ -20,7 +20,7 @@ class HostFiles:
         self._in_time = InTime(patience_s)
 
     def look(self, paths: Sequence[str]) -> dict[str, FileFacts]:
-        """What is at these absolute paths; those that could not be looked at in time are left out."""
+        """What is at these absolute paths; those that could not be looked at, or not in time, are left out."""
         found: dict[str, FileFacts] = {}
         if paths:
             self._in_time.run(lambda: _look(paths, found))
@@ -30,7 +30,9 @@ class HostFiles:
 def _look(paths: Sequence[str], found: dict[str, FileFacts]) -> None:
     filesystems = _filesystems()
     for path in paths:
-        found[path] = _file(path, filesystems)
+        # A file server may not let root in, or have lost the file's handle: then only QEMU can tell what is there.
+        with suppress(OSError):
+            found[path] = _file(path, filesystems)
 
 
 def _file(path: str, filesystems: dict[str, str]) -> FileFacts:
@@ -38,9 +40,6 @@ def _file(path: str, filesystems: dict[str, str]) -> FileFacts:
         found = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
         return FileFacts()
-    except OSError:
-        # It may be there: a file server may not let root in, or the path is another namespace's. QEMU will tell.
-        return FileFacts(FileKind.OTHER)
     if stat.S_ISBLK(found.st_mode):
         device = _number(found.st_rdev)
         return FileFacts(FileKind.BLOCK, device=device, size=_block_size(device), serial=_serial(device))

@@ -10,8 +10,11 @@ from lxml import etree
 from kedge.agent.in_time import InTime
 from kedge.model.host_facts import FactsRequest, HypervisorFacts, MachineWanted
 
-PATIENCE_S = 4.0
-"""A firewall that drops what it does not like makes a connection wait for minutes; so long a plan waits."""
+PATIENCE_S = 8.0
+"""A firewall that drops what it does not like makes a connection wait for minutes; so long a plan waits.
+
+With SSH, a slow name server alone takes five seconds.
+"""
 
 
 class HypervisorLooks:

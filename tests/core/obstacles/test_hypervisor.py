@@ -13,6 +13,7 @@ GIB = 1 << 30
 CAPABILITIES = (
     "<domainCapabilities><devices>"
     "<video supported='yes'><enum name='modelType'><value>vga</value><value>virtio</value></enum></video>"
+    "<rng supported='yes'><enum name='backendModel'><value>random</value></enum></rng>"
     "<tpm supported='no'/><disk supported='yes'><enum name='bus'><value>virtio</value></enum></disk>"
     "</devices></domainCapabilities>"
 )
@@ -59,7 +60,8 @@ def test_an_invariant_tsc_needs_a_frequency(above: str, expected: list[str]) -> 
         ("<video><model type='virtio'/></video>", []),
         ("<tpm model='tpm-crb'/>", ["device-unsupported"]),
         ("<disk type='network'><target dev='sda' bus='sata'/></disk>", ["device-unsupported"]),
-        ("<rng model='virtio'/>", []),
+        ("<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>", []),
+        ("<rng model='virtio'><backend model='egd'/></rng>", ["device-unsupported"]),
     ],
 )
 def test_a_device_that_qemu_there_lacks(device: str, expected: list[str]) -> None:

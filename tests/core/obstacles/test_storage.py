@@ -36,9 +36,11 @@ def hosts(here: FileFacts, there: FileFacts, path: str = "/d") -> Hosts:
         (disk(), LOCAL, LOCAL, ["disk-local"]),
         (disk(), SHARED, replace(SHARED, inode=4712), ["disk-not-the-same"]),
         (disk(), SHARED, LOCAL, ["disk-not-the-same"]),
+        (disk(), replace(SHARED, filesystem="cifs"), replace(SHARED, filesystem="cifs", inode=1), []),
         (disk(), SHARED, FileFacts(FileKind.DIRECTORY, "nfs4", "0:50", 4711), ["disk-not-the-same"]),
         (disk(more="<readonly/>"), LOCAL, NOTHING, ["disk-missing"]),
-        (disk(more="<readonly/>"), LOCAL, LOCAL, ["disk-not-the-same"]),
+        (disk(more="<readonly/>"), LOCAL, replace(LOCAL, inode=9), []),
+        (disk(more="<readonly/>"), LOCAL, replace(LOCAL, size=9), ["disk-not-the-same"]),
         (disk(more="<transient/>"), SHARED, SHARED, ["disk-transient"]),
         ("<disk type='network' device='disk'><source protocol='rbd' name='p/d'/></disk>", LOCAL, NOTHING, []),
         ("<disk type='nvme' device='disk'><target dev='vda'/></disk>", LOCAL, LOCAL, ["disk-passed-through"]),
@@ -95,12 +97,18 @@ def test_block_devices(
 
 
 def test_one_machine_knows_its_files_by_device_and_inode() -> None:
-    read_only = disk(more="<readonly/>")
-    facts = hosts(LOCAL, LOCAL)
-    there = replace(facts["there"], machine=HERE.machine)
-    assert codes(read_only, here=facts["here"], there=there) == []
-    other = with_files(there, {"/d": replace(LOCAL, device="8:2")})
-    assert codes(read_only, here=facts["here"], there=other) == ["disk-not-the-same"]
+    facts = hosts(SHARED, replace(SHARED, device="0:51"))
+    assert codes(disk(), **facts) == []
+    one_machine = replace(facts["there"], machine=HERE.machine)
+    assert codes(disk(), here=facts["here"], there=one_machine) == ["disk-not-the-same"]
+
+
+@pytest.mark.parametrize(("size", "expected"), [(LOCAL.size, []), (1, ["disk-not-the-same"])])
+def test_what_a_disk_is_based_on_may_be_a_copy(size: int, expected: list[str]) -> None:
+    based = disk(more="<backingStore type='file'><source file='/base'/><backingStore/></backingStore>")
+    here = with_files(HERE, {"/d": SHARED, "/base": LOCAL})
+    there = with_files(THERE, {"/d": SHARED, "/base": replace(LOCAL, inode=13, size=size)})
+    assert codes(based, here=here, there=there) == expected
 
 
 @pytest.mark.parametrize(

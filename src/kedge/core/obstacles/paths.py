@@ -17,6 +17,10 @@ SHARED_FILESYSTEMS = frozenset(
 """Those that libvirt takes for shared (virFileIsSharedFS), by the names that the kernel's mountinfo has."""
 
 
+_NUMBERED_BY_CLIENT = {"smb3", "cifs", "smbfs"}
+"""Of these a client may number the files itself (`noserverino`)."""
+
+
 def disk_volume(disk: etree._Element) -> Volume | None:
     """The volume that a disk names instead of a path."""
     source = disk.find("source")
@@ -87,7 +91,7 @@ def same_file(path: str, here: HostFacts, there: HostFacts) -> bool | None:
     """Whether the path is one file (or one disk) on both hosts; None where that can't be told.
 
     On one machine (the lab's hosts) device and inode say it. A file on a shared file system has the same inode for
-    all of its clients, as the file server numbers it. A block device is known by its serial.
+    all of its clients, as the file server numbers it (but for SMB). A block device is known by its serial.
     A file on two machines' local file systems is never the same.
     """
     mine, other = here.files.get(path), there.files.get(path)
@@ -100,7 +104,9 @@ def same_file(path: str, here: HostFacts, there: HostFacts) -> bool | None:
     if here.machine == there.machine:
         return (mine.device, mine.inode) == (other.device, other.inode)
     if mine.filesystem in SHARED_FILESYSTEMS and other.filesystem in SHARED_FILESYSTEMS:
-        return mine.inode == other.inode
+        return (
+            None if _NUMBERED_BY_CLIENT & {mine.filesystem, other.filesystem} else mine.inode == other.inode
+        )
     return False if mine.filesystem and other.filesystem else None
 
 

@@ -80,10 +80,19 @@ def _of(disk: etree._Element, question: Question) -> Iterator[Obstacle]:
     missing = [path for path in paths if question.missing_there(path)]
     for path in missing:
         yield _missing(disk, path, question)
-    different = [
-        p for p in paths if p not in missing and same_file(p, question.here, question.there) is False
-    ]
+    different = [path for path in paths if path not in missing and _differs(path, disk, question)]
     yield from _unsafe(disk, kind, different, question)
+
+
+def _differs(path: str, disk: etree._Element, question: Question) -> bool:
+    """Whether something else is at the path there. A file that is only read may be a copy, which has the same size."""
+    if same_file(path, question.here, question.there) is not False:
+        return False
+    here, there = question.here.files[path], question.there.files[path]
+    only_read = disk.find("readonly") is not None or path != next(disk_sources(disk))
+    if only_read and here.kind is there.kind is FileKind.FILE:
+        return here.size != there.size
+    return True
 
 
 def _missing(disk: etree._Element, path: str, question: Question) -> Obstacle:
