@@ -1,11 +1,12 @@
 """What is missing of a VIF is mended while its VM runs, whoever took it away, and the VM is heard again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
 from kedge.agent.vif import ovs_client as ovs
+from kedge.agent.vif import ovsdb
 from kedge.core.binding.rules import vlan_device
 from kedge.model.domain import VifState
 from kedge.model.errors import HostFailure
@@ -133,7 +134,7 @@ def test_one_that_can_not_be_told_hides_no_other(host: World) -> None:
 def test_looking_at_many_vifs_asks_open_vswitch_three_times(
     host: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database once, and each of the two bridges once for its flows."""
+    """The database once, and each of the two bridges once for its flows, which are processes."""
     vifs = [host.vif(host.network(100)) for _ in range(5)]
     for vif in vifs:
         host.pluggers.plug(vif)
@@ -144,7 +145,14 @@ def test_looking_at_many_vifs_asks_open_vswitch_three_times(
         asked.append(command[0])
         return run_it(command, text)
 
+    select = ovsdb.select
+
+    def selected(tables: Mapping[str, Sequence[str]]) -> list[list[ovsdb.Row]]:
+        asked.append("ovsdb")
+        return select(tables)
+
     monkeypatch.setattr(ovs, "_run", noted)
+    monkeypatch.setattr(ovsdb, "select", selected)
     states = host.pluggers.states(vifs)
     assert set(states.values()) == {VifState.UP}
-    assert sorted(asked) == ["ovs-ofctl", "ovs-ofctl", "ovs-vsctl"]
+    assert sorted(asked) == ["ovs-ofctl", "ovs-ofctl", "ovsdb"]
