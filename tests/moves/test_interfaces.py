@@ -59,6 +59,10 @@ def test_libvirt_takes_each_interface_before_and_after_its_move(cloud: Cloud, tm
             nic("direct", "<source dev='eth1'/><coalesce><rx><frames max='7'/></rx></coalesce>"),
             "coalesce settings on interface type direct are not supported",
         ),
+        (
+            nic("direct", "<source dev='eth1'/><mtu size='1450'/>"),
+            "setting MTU on interface type direct is not supported",
+        ),
         (nic("bridge", "<source bridge='br0'/><ip address='192.0.2.1'/>"), "not supported by QEMU"),
     ],
 )
