@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 venv=$here/.venv-neutron
 wanted="neutron==29.* uWSGI==2.0.* PyMySQL==1.*"
 # What Neutron's own unit tests need beside it.
-wanted="$wanted ddt oslotest testresources testscenarios testtools WebTest"
+wanted="$wanted ddt==1.* oslotest==6.* testresources==2.* testscenarios==0.* testtools==2.* WebTest==3.*"
 
 [ "$(id -u)" = 0 ] || { echo "neutron: run this as root" >&2; exit 1; }
 

@@ -137,12 +137,12 @@ def _update_binding(work: Work, row: PortRow, changes: PortChanges) -> None:
     active = views.active(row)
     if active and "vnic_type" in changes.model_fields_set:
         bindings.set_vnic_type(work, row, active, changes.vnic_type)
-    kept = active or row
-    if "profile" in changes.model_fields_set:
-        bindings.set_profile(work, row, active, changes.profile or {})
-    if changes.trusted is not None:
-        bindings.set_profile(work, row, active, {**kept.profile, TRUSTED: changes.trusted})
-    refuse_long_profile(kept.profile)
+    if "profile" in changes.model_fields_set or changes.trusted is not None:
+        kept = active or row
+        profile = (changes.profile or {}) if "profile" in changes.model_fields_set else kept.profile
+        trusted = {} if changes.trusted is None else {TRUSTED: changes.trusted}
+        bindings.set_profile(work, row, active, {**profile, **trusted})
+        refuse_long_profile(kept.profile)
 
 
 def _wanted(port: PortChanges) -> list[WantedAddress] | None:
