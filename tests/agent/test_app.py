@@ -22,6 +22,7 @@ from kedge.model.agent_api import (
 )
 from kedge.model.domain import DomainState, TransferOrder, TransferState, VifState
 from kedge.model.errors import BadRequest, Conflict, Forbidden, HostFailure, NotFound, StaleEpoch, Unreachable
+from kedge.model.host_facts import FactsRequest
 from kedge.model.network import NetworkType, Segment, Vif, VifType
 from kedge.pki import CertificateAuthority, Role, client_context
 
@@ -209,6 +210,30 @@ def test_a_transfer_needs_a_running_domain(running_agent: Running, uuid: str) ->
     with pytest.raises(Conflict, match="paused"):
         client.start_transfer(order)
     client.abort_transfer("m1", 1)
+    client.delete_domain(uuid)
+
+
+@pytest.mark.parametrize(
+    ("libvirt_uri", "migrate_uri"),
+    [
+        ("qemu+ext://h2/system?command=/tmp/run-as-root", "tcp://127.0.0.1"),
+        ("qemu+ssh://h2/system?command=/tmp/run-as-root", "tcp://127.0.0.1"),
+        ("test:///default", "unix:///run/somebodys.sock"),
+    ],
+)
+def test_another_hosts_uri_runs_nothing_here(
+    running_agent: Running, uuid: str, libvirt_uri: str, migrate_uri: str
+) -> None:
+    client = running_agent.client
+    client.create_domain(uuid, xml_of(uuid))
+    with pytest.raises(
+        BadRequest, match=r"no URI to migrate to|the parameter 'command'|no address of a migration"
+    ):
+        client.start_transfer(TransferOrder("m1", uuid, 1, libvirt_uri, migrate_uri, "<domain/>"))
+    assert client.observe(uuid, ObserveRequest()).transfer is TransferState.NONE
+    if migrate_uri.startswith("tcp"):
+        said = client.facts(FactsRequest(connect_to=libvirt_uri)).hypervisor.connect_problem
+        assert "no URI to migrate to" in said or "the parameter 'command'" in said
     client.delete_domain(uuid)
 
 

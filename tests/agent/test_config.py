@@ -68,7 +68,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "agent.toml: `hots` is not a known setting; is it misspelt?",
         "agent.toml: `key` is missing.",
         "agent.toml: `listen`: must be ADDRESS:PORT, not 'h1'.",
-        "agent.toml: `migrate_uri`: must be a URI, not '192.0.2.11'.",
+        "agent.toml: `migrate_uri`: '192.0.2.11' is no address of a migration's stream; write it as tcp://HOST.",
     ]
 
 

@@ -20,6 +20,7 @@ mappings = { physnet1 = "br-physnet1" }
 
 import ipaddress
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ from pydantic import (
     model_validator,
 )
 
+from kedge.core.migration_uris import check_libvirt_uri, check_migrate_uri
 from kedge.model.errors import BadRequest
 from kedge.model.host import HostBackend
 from kedge.pki import Credentials
@@ -69,6 +71,22 @@ def _https(value: str) -> str:
 def _uri(value: str) -> str:
     if not urlsplit(value).scheme:
         raise ValueError(f"must be a URI, not {value!r}")
+    return value
+
+
+def _libvirt_uri(value: str) -> str:
+    return _checked(check_libvirt_uri, value)
+
+
+def _migrate_uri(value: str) -> str:
+    return _checked(check_migrate_uri, value)
+
+
+def _checked(check: Callable[[str], None], value: str) -> str:
+    try:
+        check(value)
+    except BadRequest as error:
+        raise ValueError(str(error).rstrip(".")) from error
     return value
 
 
@@ -121,8 +139,8 @@ class AgentConfig(BaseModel):
     ca: Path
     state_dir: Path
     libvirt_local_uri: Uri = "qemu:///system"
-    libvirt_uri: Uri
-    migrate_uri: Uri
+    libvirt_uri: Annotated[str, AfterValidator(_libvirt_uri)]
+    migrate_uri: Annotated[str, AfterValidator(_migrate_uri)]
     graphics_address: IpAddress | None = None
     url: Https | None = None  # how the control plane reaches this agent, where that is not `listen`
     files: tuple[Path, ...] | None = None

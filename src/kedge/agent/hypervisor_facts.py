@@ -8,6 +8,8 @@ import libvirt
 from lxml import etree
 
 from kedge.agent.in_time import InTime
+from kedge.core.migration_uris import check_libvirt_uri
+from kedge.model.errors import BadRequest
 from kedge.model.host_facts import FactsRequest, HypervisorFacts, MachineWanted
 
 PATIENCE_S = 8.0
@@ -46,6 +48,10 @@ class HypervisorLooks:
     def _connect_problem(self, uri: str) -> str:
         if not uri:
             return ""
+        try:
+            check_libvirt_uri(uri)
+        except BadRequest as error:
+            return str(error)
         in_time = self._in_time.setdefault(uri, InTime(self._patience_s))
         answer = in_time.run(lambda: _refusal(lambda: _connect(uri)))
         if answer is None:

@@ -21,6 +21,7 @@ from kedge.agent.connection import Connection
 from kedge.agent.domain_state import Job, progress_of
 from kedge.agent.epochs import Epochs, read_object, write_atomically
 from kedge.agent.hypervisor import Hypervisor, Look
+from kedge.core.migration_uris import check_libvirt_uri, check_migrate_uri
 from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, JobProgress, TransferOrder, TransferState
 from kedge.model.errors import Conflict, HostFailure, KedgeError, NotFound
@@ -116,8 +117,11 @@ class Transfers:
     def start(self, order: TransferOrder) -> None:
         """Start a transfer, or go on with a broken one; one that was started by this order already is left alone.
 
-        Raises StaleEpoch, NotFound, or Conflict (the domain does not run here, or has another job).
+        Raises StaleEpoch, NotFound, Conflict (the domain does not run here, or has another job), or BadRequest for URIs
+        that lead elsewhere than to another host.
         """
+        check_libvirt_uri(order.libvirt_uri)
+        check_migrate_uri(order.migrate_uri)
         with self._hypervisor.locked(order.server_id):
             self._epochs.admit(f"migration {order.migration_id}", order.epoch)
             look = self._hypervisor.look(order.server_id)
