@@ -12,7 +12,7 @@ import pytest
 
 from kedge.agent.vif import Pluggers
 from kedge.agent.vif import ovs_client as ovs
-from kedge.agent.vif.links import HALF_MADE
+from kedge.agent.vif.link import HALF_MADE
 from kedge.model.domain import VifState
 from kedge.model.network import Vif
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from kedge.agent.vif.links import Link, Links
+from kedge.agent.vif.link import Link
+from kedge.agent.vif.links import Links
 
 from .vif_world import World, cases, run
 

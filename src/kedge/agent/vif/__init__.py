@@ -19,7 +19,8 @@ from kedge.model.network import Vif
 from . import ovs_client
 from .base import Loose, Plugger, carrier
 from .host_network import host_network
-from .links import Link, Links
+from .link import Link
+from .links import Links
 from .linuxbridge import BridgePlugger, bridges_of_others
 from .macvtap import MacvtapPlugger
 from .openvswitch import OvsPlugger

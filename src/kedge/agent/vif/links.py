@@ -7,14 +7,12 @@ that uses them, and what happens there happens one at a time.
 import errno
 import fcntl
 import os
-import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,6 +22,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from kedge.model.errors import HostFailure
 
+from .link import HALF_MADE, Link, link_of
 from .link_events import LinkEvents, drain, link_socket
 
 T = TypeVar("T")
@@ -34,9 +33,7 @@ _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 _IFF_MULTI_QUEUE = 0x0100
-_IFF_UP = 0x1
 _IFF_ALLMULTI = 0x200
-_S_TAG = 0x88A8
 
 _PICTURE_S = 2.0
 """A list of the devices is never older, in case something changed that the kernel tells nobody."""
@@ -50,10 +47,6 @@ _AF_BRIDGE = 7
 
 _DIRECTIONS = (0xFFFFFFF2, 0xFFFFFFF3)  # The two hooks of a clsact: in and out.
 
-# The kernel takes no alias for a device in the request that makes it, but a device group. So a new device is in
-# this group, and the request that gives it its alias takes it out again: whatever kills the agent in between, the
-# device can be told. (The number is "kedg"; a group is a mark for administrators and changes nothing else.)
-HALF_MADE = 0x6B656467
 _NO_GROUP = 0
 
 # A device of a VIF carries the VM's frames and has nothing to do with the host's own IP stack. IPv6 would
@@ -65,27 +58,6 @@ _SILENT = {
     "ipv4/conf/{}/rp_filter": "1",
     "ipv4/conf/{}/forwarding": "0",
 }
-
-
-@dataclass(frozen=True)
-class Link:
-    """A network device. `master` and `parent` are the indexes of the bridge it is in and of the device it is on."""
-
-    index: int
-    name: str
-    kind: str
-    mac: str
-    mtu: int
-    up: bool
-    all_multicast: bool = False
-    alias: str = ""
-    altnames: tuple[str, ...] = ()
-    master: int | None = None
-    parent: int | None = None
-    vlan_id: int | None = None
-    multi_queue: bool = False
-    is_open: bool = False
-    half_made: bool = False
 
 
 class Links:
@@ -146,7 +118,7 @@ class Links:
         """
         now = time.monotonic()
         if drain(self._changes) or now - self._drawn_at > _PICTURE_S:
-            self._picture = [_link(message) for message in self._ip.get_links()]
+            self._picture = [link_of(message) for message in self._ip.get_links()]
             self._drawn_at = now
         return self._picture
 
@@ -162,7 +134,7 @@ class Links:
 
         def look() -> Link | None:
             try:
-                return _link(self._ip.link("get", ifname=name)[0])
+                return link_of(self._ip.link("get", ifname=name)[0])
             except NetlinkError as error:
                 if error.code == errno.ENODEV:
                     return None
@@ -356,36 +328,3 @@ def _silent_settings(name: str) -> list[tuple[Path, str]]:
 def _silence(name: str) -> None:
     for path, value in _silent_settings(name):
         path.write_text(value)
-
-
-def _vlan_id(data: Any) -> int | None:
-    """The id of an IEEE 802.1Q VLAN; a provider's tag (802.1ad) is another thing."""
-    vlan_id: int | None = data.get_attr("IFLA_VLAN_ID")
-    protocol = data.get_attr("IFLA_VLAN_PROTOCOL")
-    return None if protocol in (_S_TAG, socket.htons(_S_TAG)) else vlan_id
-
-
-def _link(message: Any) -> Link:
-    info = message.get_attr("IFLA_LINKINFO")
-    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
-    data = info.get_attr("IFLA_INFO_DATA") if info else None
-    names = message.get_attr("IFLA_PROP_LIST")
-    return Link(
-        index=message["index"],
-        name=message.get_attr("IFLA_IFNAME"),
-        kind=kind,
-        mac=message.get_attr("IFLA_ADDRESS") or "",
-        mtu=message.get_attr("IFLA_MTU"),
-        up=bool(message["flags"] & _IFF_UP),
-        all_multicast=bool(message["flags"] & _IFF_ALLMULTI),
-        alias=message.get_attr("IFLA_IFALIAS") or "",
-        altnames=tuple(names.get_attrs("IFLA_ALT_IFNAME")) if names else (),
-        master=message.get_attr("IFLA_MASTER"),
-        # The parent of a device whose other end is in another namespace is an index there, not here.
-        parent=message.get_attr("IFLA_LINK") if message.get_attr("IFLA_LINK_NETNSID") is None else None,
-        vlan_id=_vlan_id(data) if data and kind == "vlan" else None,
-        multi_queue=bool(data.get_attr("IFLA_TUN_MULTI_QUEUE")) if data and kind == "tun" else False,
-        # A tap has a carrier as long as somebody has it open.
-        is_open=bool(message.get_attr("IFLA_CARRIER")) if kind == "tun" else False,
-        half_made=message.get_attr("IFLA_GROUP") == HALF_MADE and not message.get_attr("IFLA_IFALIAS"),
-    )

@@ -11,7 +11,8 @@ from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
 from .base import NETWORK_MARK, Loose, carrier, port_of, vlan_of
-from .links import Link, Links
+from .link import Link
+from .links import Links
 from .raw import send
 from .tap import ensure_tap
 from .untagged import only_untagged, passes_only_untagged

@@ -24,7 +24,8 @@ from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
 from .base import MACVTAP_MARK, Loose, carrier, port_mark, port_of
-from .links import Link, Links
+from .link import Link
+from .links import Links
 from .raw import send
 from .untagged import only_untagged, passes_only_untagged
 from .vlan import ensure_segment_device, loose_vlan_devices, release_vlan_devices, segment_device

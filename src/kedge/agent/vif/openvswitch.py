@@ -17,7 +17,8 @@ from kedge.model.network import Vif, VifType
 from . import local_vlan, local_vlan_leftovers
 from . import ovs_client as ovs
 from .base import Loose, carrier, port_mark, port_of
-from .links import Link, Links
+from .link import Link
+from .links import Links
 from .tap import ensure_tap
 
 PORT_ID = "kedge-port"

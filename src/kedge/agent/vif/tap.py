@@ -4,7 +4,8 @@ from kedge.model.errors import HostFailure
 from kedge.model.network import Vif
 
 from .base import port_mark
-from .links import Link, Links
+from .link import Link
+from .links import Links
 
 
 def ensure_tap(links: Links, vif: Vif, queues: int) -> Link:

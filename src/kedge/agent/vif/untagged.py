@@ -14,7 +14,8 @@ import struct
 
 from kedge.model.errors import HostFailure
 
-from .links import Link, Links
+from .link import Link
+from .links import Links
 
 NAME = "kedge-untagged"
 

@@ -7,7 +7,8 @@ from kedge.model.errors import HostFailure
 from kedge.model.network import Vif
 
 from .base import MACVTAP_MARK, VLAN_MARK, Loose, vlan_of
-from .links import Link, Links
+from .link import Link
+from .links import Links
 
 
 def segment_device(links: Links, vif: Vif, interface: str, name: str | None = None) -> Link | None:
