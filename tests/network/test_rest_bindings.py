@@ -219,6 +219,8 @@ def test_a_running_servers_port_is_not_cut_off(
         api.delete(f"{path}/bindings/h4"),
         api.put(path, json={"port": {"binding:host_id": "h1"}}),
         api.put(path, json={"port": {"binding:host_id": ""}}),
+        api.put(path, json={"port": {"binding:vnic_type": "direct"}}),
+        api.put(f"{path}/bindings/h4", json={"binding": {"vnic_type": "direct"}}),
         api.delete(path),
     ):
         refused(response, 409, "PortInUse", SERVER)

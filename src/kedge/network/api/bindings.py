@@ -72,7 +72,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
             port = server_port(work, port_id, lock=True)
             row = _binding(port, host)
             if body.binding.vnic_type is not None:
-                bindings.set_vnic_type(work, port, row, body.binding.vnic_type)
+                ports.set_vnic_type(work, port, row, body.binding.vnic_type)
             if "profile" in body.binding.model_fields_set:
                 bindings.set_profile(work, port, row, body.binding.profile or {})
                 refuse_long_profile(row.profile)

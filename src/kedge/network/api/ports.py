@@ -136,7 +136,7 @@ def _update_binding(work: Work, row: PortRow, changes: PortChanges) -> None:
         bindings.move(work, row, host)
     active = views.active(row)
     if active and "vnic_type" in changes.model_fields_set:
-        bindings.set_vnic_type(work, row, active, changes.vnic_type)
+        ports.set_vnic_type(work, row, active, changes.vnic_type)
     if "profile" in changes.model_fields_set or changes.trusted is not None:
         kept = active or row
         profile = (changes.profile or {}) if "profile" in changes.model_fields_set else kept.profile

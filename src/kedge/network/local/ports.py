@@ -10,8 +10,9 @@ from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from kedge.model.errors import BadRequest
+from kedge.model.network import BindingStatus
 from kedge.store import locks_rows
-from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
+from kedge.store.tables import AddressRow, BindingRow, NetworkRow, PortRow, SubnetRow
 
 from ..addresses import checked_cidr, checked_ip, checked_mac, is_host_address, random_mac
 from ..errors import (
@@ -130,6 +131,13 @@ def refuse_in_use(work: Work, row: PortRow) -> None:
     """Raise PortInUse if the port is a NIC of a known server that runs."""
     if row.device_owner.startswith("compute:") and hosts.server_runs(work, row.device_id):
         raise PortInUse(row.id, row.device_id)
+
+
+def set_vnic_type(work: Work, port: PortRow, row: BindingRow, vnic_type: str) -> None:
+    """As `bindings.set_vnic_type`; raises PortInUse for the binding that a running server uses."""
+    if vnic_type != row.vnic_type and row.status == BindingStatus.ACTIVE:
+        refuse_in_use(work, port)
+    bindings.set_vnic_type(work, port, row, vnic_type)
 
 
 def set_mac(work: Work, row: PortRow, mac_address: str) -> None:
