@@ -5,14 +5,17 @@ Whatever wins, a port must end with one ACTIVE binding that is a full one, and e
 """
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from kedge.model.agent_api import HostReport
 from kedge.model.domain import VifState
@@ -28,6 +31,10 @@ from .network_world import BACKENDS, nothing, report_of
 ROUNDS = 20
 ACTIVE, INACTIVE = BindingStatus.ACTIVE, BindingStatus.INACTIVE
 HELD_S = 0.1
+PATIENCE_S = 20.0
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 _servers = (f"5c4f0a52-0a3d-4a8e-9a3e-{number:012x}" for number in itertools.count())
 _vlans = itertools.count(100)
@@ -66,7 +73,21 @@ class Site:
                 ports.port(work, port.id, lock=True)
                 answers = aside.submit(self.control_plane.at_once, *asked)
                 time.sleep(HELD_S)
+                ends = time.monotonic() + PATIENCE_S
+                while self.waiting() < len(asked):
+                    assert time.monotonic() < ends
+                    time.sleep(0.02)
             return answers.result()
+
+    def waiting(self) -> int:
+        """How many transactions of the control plane wait for another one to end."""
+        if self.service.engine.dialect.name == "postgresql":
+            with self.service.engine.connect() as connection:
+                return int(connection.scalar(text(WAITING)) or 0)
+        turn = Path(f"{self.service.engine.url.database}.turn").stat()
+        place = f"{os.major(turn.st_dev):02x}:{os.minor(turn.st_dev):02x}:{turn.st_ino}"
+        locks = Path("/proc/locks").read_text().splitlines()
+        return sum(place in each and "->" in each for each in locks)
 
     def check(self, port: Port) -> str:
         """The host of the one ACTIVE binding, which is a full one."""
