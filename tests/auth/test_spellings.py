@@ -1,21 +1,12 @@
 """A rule holds for what is stored, however the request names and spells it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from kedge.auth import Guard
-from kedge.auth.http_basic import HttpBasic
-from kedge.auth.passwords import Passwords
-from kedge.auth.users import UsersFile
-from kedge.network.api import install_error_handlers, network_router
 from kedge.network.api.attributes import ATTRIBUTE_RULES
 from kedge.network.api.bodies import (
     NetworkChanges,
@@ -26,34 +17,17 @@ from kedge.network.api.bodies import (
     SubnetChanges,
 )
 
-from ..network.network_world import World, make_world
+from ..network.network_world import make_world
 from ..network.rest_world import SERVER, make_network, make_port, make_subnet, ok, rest
-from .conftest import USERS, basic, write_users
-
-V2 = "/network/v2.0"
-
-
-@dataclass
-class Cloud:
-    """Networks of two projects behind a guard, and a way in that is not guarded."""
-
-    guarded: TestClient
-    root: TestClient
-    things: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What project demo has, and under `other-…` what another has."""
-
-    def ask(self, user: str, method: str, path: str, body: Any = None) -> Any:
-        return self.guarded.request(method, f"{V2}/{path}", json=body, headers=basic(user))
-
-    def state(self) -> dict[str, Any]:
-        return {each: self.root.get(each).json()[each] for each in ("networks", "subnets", "ports")}
+from .cloud import V2, Cloud, guarded
+from .conftest import USERS, basic
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp("cloud")
-    with make_world(directory) as world, rest(world) as root, _guarded(world, directory) as guarded:
-        cloud = Cloud(guarded, root)
+    with make_world(directory) as world, rest(world) as root, guarded(world, directory) as client:
+        cloud = Cloud(client, root)
         for number, project in enumerate(("demo", "other")):
             prefix = "" if project == "demo" else "other-"
             network = make_network(root, 100 + number, project_id=project)
@@ -61,13 +35,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             port = make_port(root, network["id"], project_id=project, device_id="", device_owner="")
             cloud.things |= {f"{prefix}networks": network, f"{prefix}subnets": subnet, f"{prefix}ports": port}
         yield cloud
-
-
-def _guarded(world: World, directory: Path) -> TestClient:
-    app = FastAPI()
-    install_error_handlers(app)
-    app.include_router(network_router(world.service))
-    return TestClient(Guard(app, HttpBasic(UsersFile(write_users(directory / "users")), Passwords())))
 
 
 BODIES: dict[tuple[str, str], type[BaseModel]] = {
@@ -82,6 +49,7 @@ VALUES: dict[str, Any] = {
     "provider:network_type": "vlan",
     "provider:physical_network": "physnet1",
     "provider:segmentation_id": 4000,
+    "shared": True,
     "binding:host_id": "h1",
     "binding:profile": {"a": "b"},
     "trusted": True,
@@ -122,7 +90,7 @@ def _refused(user: str, method: str, collection: str, attribute: str) -> bool:
         return role in ("member", "service")
     if attribute == "mac_address":
         return role == "member" and method == "PUT"
-    return attribute.startswith("provider:")
+    return attribute == "shared" or attribute.startswith("provider:")
 
 
 CASES = [
@@ -179,6 +147,8 @@ def _minimal(cloud: Cloud, method: str, collection: str) -> dict[str, Any]:
 
 
 def _put_back(cloud: Cloud) -> None:
+    network = cloud.things["networks"]
+    ok(cloud.root.put(f"networks/{network['id']}", json={"network": {"shared": network["shared"]}}))
     port = cloud.things["ports"]
     names = ("name", "device_id", "device_owner", "mac_address", "binding:host_id")
     ok(cloud.root.put(f"ports/{port['id']}", json={"port": {name: port[name] for name in names}}))

@@ -1,5 +1,6 @@
 """kedge networks, ports and bindings."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def test_networks_are_made_shown_listed_and_deleted(cli: Kedge) -> None:
     assert made["provider:segmentation_id"] == 100
     said = cli("networks", "create", "red", "--physical-network", "physnet1", "--mtu", "9000").out
     assert "flat" in said and "9000" in said
+    assert made["shared"] is False and re.search(r"shared +no", said)
     assert [each["name"] for each in cli.json("networks", "list")] == ["blue", "red"]
     listed = cli("networks", "list").out
     assert "VLAN 100" in listed and made["id"] in listed
@@ -29,6 +31,12 @@ def test_networks_are_made_shown_listed_and_deleted(cli: Kedge) -> None:
     red = cli.json("networks", "list")[0]["id"]
     assert cli.json("networks", "delete", "red") == {"deleted": red}
     assert cli.json("networks", "list") == []
+
+
+def test_a_network_is_shared(cli: Kedge) -> None:
+    said = cli("networks", "create", "blue", "--physical-network", "physnet1", "--shared").out
+    assert re.search(r"shared +yes", said)
+    assert cli.json("networks", "show", "blue")["shared"] is True
 
 
 def test_a_network_gets_its_subnet_or_is_not_made(cli: Kedge) -> None:
@@ -98,7 +106,7 @@ def test_ports_that_cannot_be(cli: Kedge) -> None:
     cli.network("blue", "--subnet", "198.51.100.0/24")
     create = ("ports", "create", "--network")
     cli(*create, "green", exits=4)
-    assert "no subnet" in cli(*create, "blue", "--ip", "203.0.113.1", exits=2).err
+    assert "not a valid IP" in cli(*create, "blue", "--ip", "203.0.113.1", exits=2).err
     assert "MAC" in cli(*create, "blue", "--mac", "nonsense", exits=2).err
     cli(*create, "blue", "--mac", "52:54:00:00:00:01")
     assert "in use" in cli(*create, "blue", "--mac", "52:54:00:00:00:01", exits=3).err

@@ -70,7 +70,7 @@ def test_errors_as_a_person_sees_them(openstack: Openstack) -> None:
     green = openstack("network", "create", "green")
     assert green["provider:segmentation_id"] == 101, "the first of the configured range"
     said = openstack.fails("port", "create", "--network", "green", "--fixed-ip", "ip-address=1.2.3.4", "p")
-    assert "IP address 1.2.3.4 lies in no subnet of network" in said
+    assert "IP address 1.2.3.4 is not a valid IP for any of the subnets" in said
     openstack("network", "create", "one", *VLAN, "102")
     assert "VLAN 102 on physical network physnet1" in openstack.fails(
         "network", "create", "two", *VLAN, "102"

@@ -4,7 +4,7 @@ import pytest
 
 from kedge.model.network import Network
 from kedge.network.errors import IpAddressGenerationFailure
-from kedge.network.local import ports, subnets
+from kedge.network.local import networks, ports, subnets
 from kedge.network.local.ports import WantedAddress
 
 from .network_world import World
@@ -49,7 +49,7 @@ def test_a_single_one_that_is_left_is_found_wherever_it_is(world: World) -> None
 def test_an_address_that_was_asked_for_is_where_the_search_goes_on(world: World) -> None:
     network = subnet(world, "10.0.0.0/24")
     with world.service.write() as work:
-        ports.create_port(work, network.id, addresses=[WantedAddress("10.0.0.254")])
+        ports.create_port(work, networks.network(work, network.id), addresses=[WantedAddress("10.0.0.254")])
     assert port(world, network)[1] == "10.0.0.2"
 
 

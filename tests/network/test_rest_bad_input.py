@@ -240,7 +240,8 @@ def test_ports_that_make_no_sense(
         ({"provider:segmentation_id": [1]}, "provider:segmentation_id"),
         ({"provider:physical_network": "x" * 65}, "provider:physical_network"),
         ({"provider:network_type": "vxlan"}, "provider:network_type"),
-        ({"shared": True}, "shared"),
+        ({"shared": "perhaps"}, "shared"),
+        ({"shared": None}, "shared"),
         ({"router:external": True}, "router:external"),
     ],
 )

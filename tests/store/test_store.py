@@ -109,10 +109,24 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0004.*Install that version again"):
+    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0005.*Install that version again"):
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
+
+
+def _go_back_to_0003(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE networks DROP COLUMN shared"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+
+
+def test_a_network_of_an_earlier_kedge_is_not_shared(engine: Engine) -> None:
+    add(engine, network(shared=True))
+    _go_back_to_0003(engine)
+    upgrade(engine)
+    with reading(engine) as session:
+        assert session.scalars(select(NetworkRow.shared)).all() == [False]
 
 
 def test_secrets_that_an_earlier_kedge_stored_are_gone(engine: Engine) -> None:
@@ -124,8 +138,7 @@ def test_secrets_that_an_earlier_kedge_stored_are_gone(engine: Engine) -> None:
     }
     for name, xml in kept.items():
         add(engine, ServerRow(id=name, name=name, host="h1", status="ACTIVE", xml=xml, **MADE))
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    _go_back_to_0003(engine)
     upgrade(engine)
     with reading(engine) as session:
         found = {row.name: row.xml for row in session.scalars(select(ServerRow))}

@@ -51,12 +51,16 @@ def create_network(
     subnet: Annotated[
         str | None, typer.Option(metavar="CIDR", help="Give its ports addresses of this subnet.")
     ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Let every project put ports on it; for admins.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a network, with a subnet if one is named."""
     body = {
         "name": name,
         "mtu": mtu,
+        "shared": shared,
         "provider:network_type": "flat" if vlan is None else "vlan",
         "provider:physical_network": physical_network,
     }
@@ -103,6 +107,7 @@ def _show(api: ControlPlane, network: Json, as_json: bool) -> None:
             "physical network": _physical(network),
             "type": _type(network),
             "MTU": network["mtu"],
+            "shared": "yes" if network["shared"] else "no",
             "subnets": listed(_cidrs(api).get(network["id"], ())),
         }
     )

@@ -22,7 +22,7 @@ _ABSENT: Mapping[str, str] = {
     "network-ip-availabilities": "figures of networks' free addresses; list ports by their network",
     "network_segment_ranges": "ranges of segments in its API; vlan_ranges in [network] of the configuration are those",
     "qos": "QoS policies",
-    "rbac-policies": "RBAC policies: what belongs to a project is seen by that alone",
+    "rbac-policies": "RBAC policies: a network is shared with all projects or with none",
     "routers": "routers",
     "security-group-rules": "security groups: it does not filter",
     "security-groups": "security groups: it does not filter",

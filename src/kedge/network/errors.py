@@ -107,11 +107,22 @@ class PortBoundMac(Conflict):
 class NetworkInUse(Conflict):
     """The network has ports."""
 
-    def __init__(self, network_id: str, ports: Sequence[str]) -> None:
-        more = f" and {len(ports) - _NAMED_MAX} more" if len(ports) > _NAMED_MAX else ""
+    def __init__(self, network_id: str, shown: Sequence[str], count: int) -> None:
+        named = shown[:_NAMED_MAX]
+        more = [f"{count - len(named)} more"] if count > len(named) else []
         super().__init__(
-            f"Network {network_id} has {len(ports)} port(s); delete them first: "
-            f"{', '.join(ports[:_NAMED_MAX])}{more}."
+            f"Network {network_id} has {count} port(s); delete them first: {', '.join([*named, *more])}."
+        )
+
+
+class InvalidSharedSetting(Conflict):
+    """Projects whom the network is shared with have ports or subnets there."""
+
+    def __init__(self, network: str, projects: Sequence[str]) -> None:
+        more = f" and {len(projects) - _NAMED_MAX} more" if len(projects) > _NAMED_MAX else ""
+        super().__init__(  # Neutron's words, and who they are
+            f"Unable to reconfigure sharing settings for network {network}. Multiple projects are using it."
+            f" (Ports or subnets there belong to {', '.join(projects[:_NAMED_MAX])}{more}.)"
         )
 
 
@@ -243,12 +254,19 @@ class NoPortsOfDevice(NotFound):
 class InvalidIpForNetwork(BadRequest):
     """No subnet of the network holds this address, or none that a host can have."""
 
-    def __init__(self, network_id: str, ip_address: str, cidr: str | None = None) -> None:
+    def __init__(self, ip_address: str, cidr: str | None = None) -> None:
         super().__init__(
             f"IP address {ip_address} is the first or the last of subnet {cidr}, which no host has."
-            if cidr
-            else f"IP address {ip_address} lies in no subnet of network {network_id}."
+            if cidr  # else Neutron's words
+            else f"IP address {ip_address} is not a valid IP for any of the subnets on the specified network."
         )
+
+
+class InvalidIpForSubnet(BadRequest):
+    """The subnet that is named does not hold this address."""
+
+    def __init__(self, ip_address: str) -> None:
+        super().__init__(f"IP address {ip_address} is not a valid IP for the specified subnet.")
 
 
 class UnsupportedPortDeviceOwner(Conflict):

@@ -47,7 +47,10 @@ def _unique_where(name: str, *columns: str, where: str) -> Index:
 
 
 class NetworkRow(Base):
-    """A network with its one segment. A VLAN, or the untagged frames, of a physical network make one network."""
+    """A network with its one segment. A VLAN, or the untagged frames, of a physical network make one network.
+
+    `shared`: every project may put ports on it.
+    """
 
     __tablename__ = "networks"
     __table_args__ = (
@@ -71,6 +74,7 @@ class NetworkRow(Base):
     physical_network: Mapped[str] = mapped_column(String(64))
     segmentation_id: Mapped[int | None]
     mtu: Mapped[int] = mapped_column(default=1500)
+    shared: Mapped[bool] = mapped_column(default=False, server_default=false())
     tags: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     revision_number: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]

@@ -61,7 +61,7 @@ class Network(Standard):
     mtu: int = Field(description="Bytes.", examples=[1500])
     status: Literal["ACTIVE"]
     subnets: list[str] = Field(examples=[[_SUBNET]])
-    shared: Literal[False]
+    shared: bool = Field(description="Whether every project may put ports on it.")
     router_external: Literal[False] = Field(alias="router:external")
     network_type: Literal["flat", "vlan"] = Field(alias="provider:network_type", examples=["vlan"])
     physical_network: str = Field(alias="provider:physical_network", examples=["physnet1"])

@@ -1,12 +1,14 @@
 """Who may give which attribute: judged of what was parsed, so under one name and in one form each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from types import MappingProxyType
+from typing import Any, NoReturn
 from uuid import UUID
 
 from kedge.model.caller import Role, refusal
 from kedge.model.errors import Forbidden
-from kedge.store.tables import PortRow
+from kedge.store.tables import NetworkRow, PortRow
 
 from ..local.work import Work
 from .bodies import Body, PortChanges
@@ -31,6 +33,7 @@ ATTRIBUTE_RULES = (
     AttributeRule(_NETWORK, "provider:network_type", ADMIN),
     AttributeRule(_NETWORK, "provider:physical_network", ADMIN),
     AttributeRule(_NETWORK, "provider:segmentation_id", ADMIN),
+    AttributeRule(_NETWORK, "shared", ADMIN),
     AttributeRule(_PORT, "binding:host_id", BIND),
     AttributeRule(_PORT, "binding:profile", BIND),
     AttributeRule(_PORT, "trusted", ADMIN),
@@ -38,12 +41,16 @@ ATTRIBUTE_RULES = (
 )
 
 
-def judge(work: Work, rule: str, body: Body) -> None:
-    """Raises Forbidden if the caller may not give one of these attributes, not even as null."""
+def judge(work: Work, rule: str, body: Body, harmless: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Raises Forbidden if the caller may not give one of these attributes, not even as null.
+
+    `harmless` holds values that change nothing: those anybody may give.
+    """
     if work.caller is None:
         return
     fields = type(body).model_fields
-    given = {fields[name].alias or name for name in body.model_fields_set}
+    values = {fields[name].alias or name: getattr(body, name) for name in body.model_fields_set}
+    given = {name for name, value in values.items() if name not in harmless or harmless[name] != value}
     for each in ATTRIBUTE_RULES:
         if rule in each.of and each.attribute in given and not each.roles & work.caller.roles:
             rules = f"(rule:{rule} and rule:{rule}:{each.attribute})"
@@ -64,15 +71,33 @@ def judge_device(work: Work, rule: str, port: PortRow | None, body: PortChanges)
     if not changed:
         return
     if names_server(was.get("device_id", "")) or names_server(given.get("device_id", "")):
-        _refuse_device(work, rule, "device_id")
+        _refuse(work, rule, "device_id")
     if given.get("device_owner", "").startswith(("compute:", "network:")):
-        _refuse_device(work, rule, "device_owner")
+        _refuse(work, rule, "device_owner")
 
 
 def judge_deletion(work: Work, port: PortRow) -> None:
     """Raises Forbidden if the caller would delete a server's port, as `judge_device`."""
     if not work.trusted and names_server(port.device_id):
-        _refuse_device(work, "delete_port", "device_id")
+        _refuse(work, "delete_port", "device_id")
+
+
+def judge_guest(work: Work, rule: str, network: NetworkRow, port: PortRow | None, body: PortChanges) -> None:
+    """Raises Forbidden if a port on another project's network is to have an address that its maker names.
+
+    That address could be the gateway's, or one that others are to have. As in Neutron's policy, only the subnet
+    can be chosen there. What the port has already may be given once more.
+    """
+    if work.shows(network.project_id):
+        return
+    addresses = {each.ip_address for each in port.addresses} if port else set()
+    pairs = port.allowed_address_pairs if port else []
+    if port is None and body.mac_address is not None:
+        _refuse(work, rule, "mac_address")
+    if any(each.ip_address not in (None, *addresses) for each in body.fixed_ips or ()):
+        _refuse(work, rule, "fixed_ips:ip_address")
+    if any(each.model_dump(exclude_none=True) not in pairs for each in body.allowed_address_pairs):
+        _refuse(work, rule, "allowed_address_pairs")
 
 
 def names_server(device_id: str) -> bool:
@@ -84,6 +109,6 @@ def names_server(device_id: str) -> bool:
     return True
 
 
-def _refuse_device(work: Work, rule: str, attribute: str) -> NoReturn:
+def _refuse(work: Work, rule: str, attribute: str) -> NoReturn:
     assert work.caller is not None
     raise Forbidden(refusal(f"(rule:{rule} and rule:{rule}:{attribute})", BIND, work.caller))

@@ -81,7 +81,7 @@ class NetworkChanges(Changes):
     name: Name = ""
     description: Name = ""
     admin_state_up: bool = True
-    shared: Literal[False] = False
+    shared: bool = False
     router_external: Literal[False] = Field(False, alias="router:external")
     port_security_enabled: Unset = None
     availability_zone_hints: Unset = None

@@ -67,11 +67,11 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
     @router.put("/{network_id}", **shows(NetworkAnswer))
     def update(network_id: str, body: NetworkChangesBody, expected: Expected) -> Response:
-        """Change a network's name, description or administrative state."""
-        changes = body.network.given("name", "description", "admin_state_up")
+        """Change a network's name, description or administrative state, or whether it is shared."""
+        changes = body.network.given("name", "description", "admin_state_up", "shared")
         with service.write() as work:
-            row = networks.network(work, network_id, lock=True)
-            judge(work, "update_network", body.network)
+            row = networks.own_network(work, network_id)
+            judge(work, "update_network", body.network, {"shared": row.shared})
             require_revision(row, expected)
             networks.update_network(work, row, **changes)
             shown = render.network(row)
@@ -81,14 +81,14 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def delete(network_id: str, expected: Expected) -> None:
         """Delete a network that has no ports."""
         with service.write() as work:
-            require_revision(networks.network(work, network_id, lock=True), expected)
+            require_revision(networks.own_network(work, network_id), expected)
             networks.delete_network(work, network_id)
 
     return router
 
 
 def _made(work: Work, ranges: Sequence[VlanRange], new: NewNetwork) -> NetworkRow:
-    judge(work, "create_network", new)
+    judge(work, "create_network", new, {"shared": False})
     segment = chosen_segment(work, ranges, new.network_type, new.physical_network, new.segmentation_id)
-    attributes = new.model_dump(include={"name", "description", "admin_state_up", "mtu"})
+    attributes = new.model_dump(include={"name", "description", "admin_state_up", "mtu", "shared"})
     return networks.create_network(work, segment=segment, project_id=work.owner(new.project_id), **attributes)

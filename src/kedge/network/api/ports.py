@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request, Response
 from kedge.store.tables import PortRow
 from kedge.strict_request import StrictRoute
 
-from ..local import LocalNetworkService, bindings, ports, views
+from ..local import LocalNetworkService, bindings, networks, ports, views
 from ..local.port_search import compares, search
 from ..local.ports import WantedAddress
 from ..local.work import Work
 from . import render
 from .answers import PortAnswer, PortList
-from .attributes import judge, judge_deletion, judge_device
+from .attributes import judge, judge_deletion, judge_device, judge_guest
 from .bodies import NewPort, PortChanges
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import NewPortBody, PortChangesBody
@@ -100,9 +100,11 @@ def routes(service: LocalNetworkService) -> APIRouter:
 def _made(work: Work, new: NewPort) -> PortRow:
     judge(work, "create_port", new)
     judge_device(work, "create_port", None, new)
+    network = networks.network(work, new.network_id, hold=True)
+    judge_guest(work, "create_port", network, None, new)
     row = ports.create_port(
         work,
-        new.network_id,
+        network,
         mac_address=new.mac_address,
         addresses=_wanted(new),
         profile=bindings.merged({TRUSTED: new.trusted}, new.profile or {}),
@@ -118,6 +120,7 @@ def _made(work: Work, new: NewPort) -> PortRow:
 def _update(work: Work, row: PortRow, changes: PortChanges) -> None:
     judge(work, "update_port", changes)
     judge_device(work, "update_port", row, changes)
+    judge_guest(work, "update_port", row.network, row, changes)
     if changes.mac_address is not None:
         ports.set_mac(work, row, changes.mac_address)
     addresses = _wanted(changes)

@@ -30,7 +30,7 @@ def network(row: NetworkRow) -> Json:
         "mtu": row.mtu,
         "status": "ACTIVE",
         "subnets": [subnet.id for subnet in row.subnets],
-        "shared": False,
+        "shared": row.shared,
         "router:external": False,
         "provider:network_type": row.network_type,
         "provider:physical_network": row.physical_network,

@@ -64,7 +64,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def update(subnet_id: str, body: SubnetChangesBody, expected: Expected) -> Response:
         """Change a subnet. Its pools stay as they are unless they are given."""
         with service.write() as work:
-            row = subnets.subnet(work, subnet_id, lock=True)
+            row = subnets.own_subnet(work, subnet_id)
             require_revision(row, expected)
             subnets.update_subnet(work, row, **_given(body.subnet))
             shown = render.subnet(row)
@@ -74,7 +74,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def delete(subnet_id: str, expected: Expected) -> None:
         """Delete a subnet that no port has an address from."""
         with service.write() as work:
-            row = subnets.subnet(work, subnet_id, lock=True)
+            row = subnets.own_subnet(work, subnet_id)
             require_revision(row, expected)
             subnets.delete_subnet(work, row)
 

@@ -1,6 +1,7 @@
 """/v2.0/{networks,subnets,ports}/{id}/tags: Neutron's extension `standard-attr-tag`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
@@ -20,22 +21,23 @@ Tagged = NetworkRow | SubnetRow | PortRow
 TagName = Annotated[str, Path(description="At most 255 characters.", examples=["lab"])]
 
 TAGS_MAX = 64
-_FINDERS: Mapping[str, Callable[..., Tagged]] = {
-    "networks": networks.network,
-    "subnets": subnets.subnet,
-    "ports": ports.port,
+Finder = Callable[[Work, str], Tagged]
+_FINDERS: Mapping[str, tuple[Finder, Finder]] = {  # to look at its tags, and to change them
+    "networks": (networks.network, networks.own_network),
+    "subnets": (subnets.subnet, subnets.own_subnet),
+    "ports": (ports.port, partial(ports.port, lock=True)),
 }
 
 
 def routes(service: LocalNetworkService) -> APIRouter:
     """The routes for the tags of all resources that have some."""
     router = APIRouter(route_class=StrictRoute)
-    for collection, find in _FINDERS.items():
-        router.include_router(_routes_of(service, collection, find))
+    for collection, finders in _FINDERS.items():
+        router.include_router(_routes_of(service, collection, *finders))
     return router
 
 
-def _routes_of(service: LocalNetworkService, collection: str, find: Callable[..., Tagged]) -> APIRouter:
+def _routes_of(service: LocalNetworkService, collection: str, find: Finder, own: Finder) -> APIRouter:
     name = f"{collection.removesuffix('s')}_id"
     router = APIRouter(prefix=f"/{collection}/{{{name}}}/tags", tags=["tags"], route_class=StrictRoute)
     Id = Annotated[str, Path(alias=name)]  # noqa: N806 - it is a type
@@ -50,14 +52,14 @@ def _routes_of(service: LocalNetworkService, collection: str, find: Callable[...
     def replace(id: Id, body: TagsBody) -> Response:
         """Give it exactly these tags."""
         with service.write() as work:
-            _set(work, find(work, id, lock=True), body.tags)
+            _set(work, own(work, id), body.tags)
         return answer({"tags": body.tags})
 
     @router.delete("", status_code=204)
     def clear(id: Id) -> None:
         """Take all tags away."""
         with service.write() as work:
-            _set(work, find(work, id, lock=True), [])
+            _set(work, own(work, id), [])
 
     @router.get("/{tag}", status_code=204)
     def check(id: Id, tag: TagName) -> None:
@@ -71,7 +73,7 @@ def _routes_of(service: LocalNetworkService, collection: str, find: Callable[...
         if len(tag) > TAG_MAX:
             raise InvalidInput(f"'{tag[:64]}…' exceeds maximum length of {TAG_MAX}.")
         with service.write() as work:
-            row = find(work, id, lock=True)
+            row = own(work, id)
             if len(row.tags) >= TAGS_MAX and tag not in row.tags:
                 raise InvalidInput(f"It has {TAGS_MAX} tags already; remove one first.")
             _set(work, row, [*(each for each in row.tags if each != tag), tag])
@@ -81,7 +83,7 @@ def _routes_of(service: LocalNetworkService, collection: str, find: Callable[...
     def remove(id: Id, tag: TagName) -> None:
         """Take a tag away."""
         with service.write() as work:
-            row = find(work, id, lock=True)
+            row = own(work, id)
             _require(row, tag)
             _set(work, row, [each for each in row.tags if each != tag])
 

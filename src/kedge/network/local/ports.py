@@ -18,6 +18,7 @@ from ..addresses import checked_cidr, checked_ip, checked_mac, is_host_address, 
 from ..errors import (
     InvalidInput,
     InvalidIpForNetwork,
+    InvalidIpForSubnet,
     IpAddressInUse,
     MacAddressInUse,
     PortBoundMac,
@@ -25,7 +26,7 @@ from ..errors import (
     PortNotFound,
     UnsupportedPortDeviceOwner,
 )
-from . import bindings, events, hosts, networks, subnets, views
+from . import bindings, events, hosts, subnets, views
 from .allocation import free_address
 from .work import Work, new_id
 
@@ -91,24 +92,23 @@ def _know_port(row: PortRow) -> None:
 
 def create_port(
     work: Work,
-    network_id: str,
+    network: NetworkRow,
     *,
     mac_address: str | None = None,
     addresses: Sequence[WantedAddress] | None = None,
     foreign_addresses: bool = False,
     **attributes: Any,
 ) -> PortRow:
-    """Make a port.
+    """Make a port on a network that is held meanwhile.
 
     Without `addresses` it gets one of each IP version that the network has subnets of. `foreign_addresses`
     lets in those that lie in none of the network's subnets (a server that is adopted keeps what it has).
-    Raises NetworkNotFound, MacAddressInUse, IpAddressInUse, InvalidInput.
+    Raises MacAddressInUse, IpAddressInUse, InvalidInput.
     """
-    network = networks.network(work, network_id)
     row = PortRow(
         id=new_id(),
         network=network,
-        mac_address=_free_mac(work, network_id, mac_address),
+        mac_address=_free_mac(work, network.id, mac_address),
         addresses=[],
         bindings=[],
         created_at=work.now,
@@ -191,14 +191,14 @@ def _resolved(work: Work, row: PortRow, wanted: WantedAddress, foreign: bool) ->
         return subnet, free_address(work, subnet.id)
     address = checked_ip(wanted.ip_address)
     holder = next((each for each in network.subnets if _contains(each, address)), None)
+    if wanted.subnet_id is not None and (holder is None or holder.id != wanted.subnet_id):
+        raise InvalidIpForSubnet(address)
     if holder is None and not foreign:
-        raise InvalidIpForNetwork(network.id, address)
-    if holder and wanted.subnet_id not in (None, holder.id):
-        raise InvalidInput(f"IP address {address} does not lie in subnet {wanted.subnet_id}.")
+        raise InvalidIpForNetwork(address)
     # A router of IPv6 has its subnet's first address beside its own (RFC 4291, section 2.6.1).
     is_router = row.device_owner is not None and row.device_owner.startswith("network:router")
     if holder and not foreign and not is_router and not is_host_address(address, checked_cidr(holder.cidr)):
-        raise InvalidIpForNetwork(network.id, address, holder.cidr)
+        raise InvalidIpForNetwork(address, holder.cidr)
     return holder, address
 
 

@@ -178,7 +178,7 @@ class LocalNetworkService:
         with self.write() as work:
             row = ports.create_port(
                 work,
-                network_id,
+                networks.network(work, network_id, hold=True),
                 mac_address=mac_address,
                 addresses=None if fixed_ips is None else [WantedAddress(each) for each in fixed_ips],
                 foreign_addresses=True,

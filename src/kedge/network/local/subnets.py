@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
-from kedge.store.tables import AddressRow, PortRow, SubnetRow
+from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
 
 from ..addresses import (
     IpNetwork,
@@ -30,17 +30,27 @@ FIRST_ADDRESS = ""
 
 def subnet(work: Work, subnet_id: str, *, lock: bool = False) -> SubnetRow:
     """The subnet with this id. With `lock`, nobody else changes it meanwhile. Raises SubnetNotFound."""
-    query = select(SubnetRow).where(SubnetRow.id == subnet_id)
+    query = select(SubnetRow).where(SubnetRow.id == subnet_id, _sees(work))
     row = work.session.scalar(query.with_for_update() if lock else query)
-    if row is None or not work.shows(row.project_id):
+    if row is None:
         raise SubnetNotFound(subnet_id)
+    return row
+
+
+def own_subnet(work: Work, subnet_id: str) -> SubnetRow:
+    """The subnet with this id, which nobody else changes meanwhile. Raises SubnetNotFound and Forbidden."""
+    row = subnet(work, subnet_id, lock=True)
+    work.require_own(row.project_id)
     return row
 
 
 def all_subnets(work: Work) -> list[SubnetRow]:
     """All subnets, in the order in which they were made."""
-    found = work.session.scalars(select(SubnetRow).order_by(SubnetRow.number))
-    return [row for row in found if work.shows(row.project_id)]
+    return list(work.session.scalars(select(SubnetRow).where(_sees(work)).order_by(SubnetRow.number)))
+
+
+def _sees(work: Work) -> ColumnElement[bool]:
+    return work.sees(SubnetRow.project_id, SubnetRow.network.has(NetworkRow.shared))
 
 
 def ranges(row: SubnetRow) -> list[Pool]:
@@ -64,9 +74,9 @@ def create_subnet(
 ) -> SubnetRow:
     """Make a subnet. `gateway_ip` None is none. Without pools, all addresses but the gateway's are given out.
 
-    Raises NetworkNotFound, InvalidInput and, for pools, what `checked_pools` raises.
+    Raises NetworkNotFound, Forbidden, InvalidInput and, for pools, what `checked_pools` raises.
     """
-    parent = networks.network(work, network_id, lock=True)
+    parent = networks.own_network(work, network_id)
     block = checked_subnet(cidr)
     if ip_version not in (None, block.version):
         raise InvalidInput(f"{cidr} is of IP version {block.version}, not {ip_version}.")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, or_, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from kedge.model.caller import Identity
 from kedge.model.errors import Forbidden
@@ -43,6 +44,22 @@ class Work:
     def shows(self, project_id: str) -> bool:
         """Whether the caller may know of what belongs to this project. What belongs to none is no project's."""
         return self.project in (None, project_id)
+
+    def sees(
+        self,
+        project_id: InstrumentedAttribute[str],
+        shared: ColumnElement[bool] | InstrumentedAttribute[bool],
+    ) -> ColumnElement[bool]:
+        """Which rows the caller may know of: its project's, and those that are shared with all."""
+        return true() if self.project is None else or_(project_id == self.project, shared)
+
+    def require_own(self, project_id: str) -> None:
+        """Raises Forbidden if what belongs to this project is only shared with the caller's."""
+        if not self.shows(project_id):
+            raise Forbidden(
+                "rule:admin_or_network_owner is disallowed by policy"
+                f" (it is shared with project {self.project}, and another's)"
+            )
 
     def owner(self, project_id: str) -> str:
         """The project that what the caller makes belongs to, by what the body says. Raises Forbidden."""
