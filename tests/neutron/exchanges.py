@@ -64,8 +64,10 @@ def _network(name: str, vlan: int | None) -> Any:
     return {"network": wanted}
 
 
-def _port(host: str | None = "h3", owner: str = "compute:nova", network: str = "{net}") -> Any:
-    wanted = {"network_id": network, "project_id": "p1", "device_id": "vm", "device_owner": owner}
+def _port(
+    host: str | None = "h3", owner: str = "compute:nova", network: str = "{net}", project: str = "p1"
+) -> Any:
+    wanted = {"network_id": network, "project_id": project, "device_id": "vm", "device_owner": owner}
     return {"port": wanted | ({"binding:host_id": host} if host is not None else {})}
 
 
@@ -76,6 +78,12 @@ def _binding(host: Any, **more: Any) -> Any:
 def _port_at(*addresses: str) -> Any:
     wanted = _port()
     wanted["port"]["fixed_ips"] = [{"ip_address": address} for address in addresses]
+    return wanted
+
+
+def _port_in(address: str, subnet: str) -> Any:
+    wanted = _port()
+    wanted["port"]["fixed_ips"] = [{"ip_address": address, "subnet_id": subnet}]
     return wanted
 
 
@@ -220,6 +228,14 @@ EXCHANGES: tuple[Exchange, ...] = (
         "flat-port", "POST", "/ports", _port("h1", network="{flat}"), made="flatport",
         differences=(STALE_VLAN,),
     ),
+    # Shared between projects.
+    Exchange("share-a-network", "PUT", "/networks/{flat}", {"network": {"shared": True}}),
+    Exchange("list-shared-networks", "GET", "/networks?shared=True&fields=name&fields=shared"),
+    Exchange("port-of-a-guest", "POST", "/ports", _port(None, "", "{flat}", "p2"), made="guest"),
+    Exchange("unshare-a-network-in-use", "PUT", "/networks/{flat}", {"network": {"shared": False}}),
+    Exchange("delete-port-of-a-guest", "DELETE", "/ports/{guest}"),
+    Exchange("unshare-a-network", "PUT", "/networks/{flat}", {"network": {"shared": False}}),
+    Exchange("create-port-beside-its-subnet", "POST", "/ports", _port_in("192.0.2.7", "{subnet}")),
     Exchange("delete-network-in-use", "DELETE", "/networks/{flat}"),
     Exchange("delete-port", "DELETE", "/ports/{flatport}"),
     Exchange("delete-network", "DELETE", "/networks/{flat}"),
