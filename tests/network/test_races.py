@@ -21,7 +21,7 @@ from kedge.model.agent_api import HostReport
 from kedge.model.domain import VifState
 from kedge.model.errors import Conflict, NotFound
 from kedge.model.network import BindingStatus, Network, NetworkType, Port, Segment
-from kedge.network.local import LocalNetworkService, ports
+from kedge.network.local import LocalNetworkService, networks, ports, subnets
 from kedge.store import open_database
 from kedge.testing.started import Answer, Ask, Started, started
 
@@ -289,3 +289,28 @@ def test_many_clients_get_addresses_of_one_subnet(site: Site, network: Network) 
         assert {each.status for each in answers} == {201}
         given += [each.body["port"]["fixed_ips"][0]["ip_address"] for each in answers]
     assert len(set(given)) == 40
+
+
+def test_a_port_and_a_subnet_of_addresses_that_guests_make_are_made_at_once(
+    site: Site, network: Network
+) -> None:
+    """Whichever comes first, the port has its address of the subnet."""
+
+    def subnet(cidr: str) -> None:
+        with site.service.write() as work:
+            subnets.create_subnet(work, network.id, cidr, ipv6_ra_mode="slaac")
+
+    with ThreadPoolExecutor(1) as aside:
+        with site.service.write() as work:
+            subnets.create_subnet(work, network.id, "2001:db8:0:1::/64", ipv6_ra_mode="slaac")
+            later = aside.submit(site.service.create_port, network.id, device_id=next(_servers))
+            time.sleep(HELD_S)
+        port = later.result()
+        assert [each.rpartition(":f816:")[0] for each in port.fixed_ips] == ["2001:db8:0:1"]
+        with site.service.write() as work:
+            held = networks.network(work, network.id, hold=True)
+            made = ports.create_port(work, held, device_id=next(_servers)).id
+            done = aside.submit(subnet, "2001:db8:0:2::/64")
+            time.sleep(HELD_S)
+        done.result()
+    assert len(site.service.port(made).fixed_ips) == 2

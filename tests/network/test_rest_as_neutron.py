@@ -98,8 +98,6 @@ NEUTRAL: dict[str, dict[str, list[Any]]] = {
         "dns_domain": [""],
     },
     "subnet": {
-        "ipv6_ra_mode": [None],
-        "ipv6_address_mode": [None],
         "subnetpool_id": [None],
         "service_types": [[]],
         "router:external": [False],

@@ -26,6 +26,7 @@ from kedge.store.tables import (
     NetworkRow,
     PortRow,
     ServerRow,
+    SubnetRow,
 )
 
 from ..databases import BOTH, POSTGRESQL, copy_of
@@ -109,7 +110,7 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0005.*Install that version again"):
+    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0006.*Install that version again"):
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
@@ -118,6 +119,8 @@ def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
 def _go_back_to_0003(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE networks DROP COLUMN shared"))
+        for name in ("ipv6_ra_mode", "ipv6_address_mode"):
+            connection.execute(text(f"ALTER TABLE subnets DROP COLUMN {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
 
 
@@ -127,6 +130,20 @@ def test_a_network_of_an_earlier_kedge_is_not_shared(engine: Engine) -> None:
     upgrade(engine)
     with reading(engine) as session:
         assert session.scalars(select(NetworkRow.shared)).all() == [False]
+
+
+def test_a_subnet_of_an_earlier_kedge_has_no_modes(engine: Engine) -> None:
+    modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    add(
+        engine,
+        network(),
+        SubnetRow(id="s1", network_id="n1", ip_version=6, cidr="2001:db8::/64", **MADE, **modes),
+    )
+    _go_back_to_0003(engine)
+    upgrade(engine)
+    with reading(engine) as session:
+        (row,) = session.scalars(select(SubnetRow))
+    assert (row.ipv6_ra_mode, row.ipv6_address_mode) == (None, None)
 
 
 def test_secrets_that_an_earlier_kedge_stored_are_gone(engine: Engine) -> None:

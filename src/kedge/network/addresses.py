@@ -78,6 +78,13 @@ def is_host_address(address: str, block: IpNetwork) -> bool:
     return _lies(int(ip_address(address)), bounds(block))
 
 
+def eui64_address(block: IpNetwork, mac_address: str) -> str:
+    """The address that a NIC makes itself of a /64 of IPv6 (RFC 4862) by a modified EUI-64 (RFC 4291, appendix A)."""
+    mac = bytes.fromhex(mac_address.replace(":", ""))
+    identifier = bytes([mac[0] ^ 0x02]) + mac[1:3] + b"\xff\xfe" + mac[3:]
+    return str(IPv6Address(int(block.network_address) | int.from_bytes(identifier)))
+
+
 def version(address: str) -> int:
     """4 or 6."""
     return ip_address(address).version
@@ -86,12 +93,13 @@ def version(address: str) -> int:
 def checked_gateway(address: str, block: IpNetwork) -> str:
     """The address in its usual form. Raises InvalidInput unless it is one of `block`'s version.
 
-    It may lie outside of the block, as in Neutron, but may not be what names the block, or its broadcast.
+    It may lie outside of the block, as in Neutron, but of IPv4 may not be what names the block, or its broadcast;
+    the first address of IPv6 is that of any router (RFC 4291, section 2.6.1).
     """
     gateway = _ip(address)
     if gateway.version != block.version:
         raise InvalidInput(f"Gateway {address} is not of the IP version of {block}.")
-    if gateway in block and not _lies(int(gateway), bounds(block)):
+    if block.version == 4 and gateway in block and not _lies(int(gateway), bounds(block)):
         raise InvalidInput(
             f"Gateway {address} is the first or the last address of {block}, which no host has."
         )

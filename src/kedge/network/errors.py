@@ -269,6 +269,16 @@ class InvalidIpForSubnet(BadRequest):
         super().__init__(f"IP address {ip_address} is not a valid IP for the specified subnet.")
 
 
+class AllocationOnAutoAddressSubnet(BadRequest):
+    """Guests make their addresses of this subnet themselves."""
+
+    def __init__(self, ip_address: str, subnet_id: str) -> None:
+        super().__init__(  # Neutron's words
+            f"IPv6 address {ip_address} cannot be directly assigned to a port on subnet {subnet_id} "
+            "as the subnet is configured for automatic addresses"
+        )
+
+
 class UnsupportedPortDeviceOwner(Conflict):
     """Whoever has the port reads its MAC address from elsewhere."""
 

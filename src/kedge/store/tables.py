@@ -108,6 +108,8 @@ class SubnetRow(Base):
     cidr: Mapped[str] = mapped_column(String(64))
     gateway_ip: Mapped[str | None] = mapped_column(String(64))
     enable_dhcp: Mapped[bool] = mapped_column(default=False)
+    ipv6_ra_mode: Mapped[str | None] = mapped_column(String(16))
+    ipv6_address_mode: Mapped[str | None] = mapped_column(String(16))
     allocation_pools: Mapped[list[Any] | None]
     host_routes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     dns_nameservers: Mapped[list[str]] = mapped_column(default=list, server_default="[]")

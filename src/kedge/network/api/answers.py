@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .fields import Ipv6Mode
+
 _ID = "e710ba1c-3175-4ede-97f9-c996d79253a0"
 _NETWORK = "1747ecff-8340-4f86-8565-2b34e04e41bf"
 _SUBNET = "4879d81f-fb2b-4c0f-ad2d-5adf16ae0c0f"
@@ -95,8 +97,14 @@ class Subnet(Standard):
     ip_version: Literal[4, 6]
     subnetpool_id: None
     enable_dhcp: bool = Field(examples=[False])
-    ipv6_ra_mode: None
-    ipv6_address_mode: None
+    ipv6_ra_mode: Ipv6Mode = Field(
+        description="What a router advertises that is somebody else's; Kedge advertises nothing.",
+        examples=[None],
+    )
+    ipv6_address_mode: Ipv6Mode = Field(
+        description="With slaac or dhcpv6-stateless as this or as ipv6_ra_mode, guests make addresses themselves.",
+        examples=[None],
+    )
     gateway_ip: str | None = Field(examples=["10.100.0.1"])
     cidr: str = Field(examples=["10.100.0.0/16"])
     allocation_pools: list[Pool]

@@ -10,6 +10,7 @@ from .fields import (
     Address,
     AddressOrBlock,
     Host,
+    Ipv6Mode,
     IpVersion,
     Mac,
     Name,
@@ -126,6 +127,8 @@ class SubnetChanges(Changes):
         "network_id",
         "cidr",
         "ip_version",
+        "ipv6_ra_mode",
+        "ipv6_address_mode",
         "tags",
         "project_id",
         "tenant_id",
@@ -138,8 +141,6 @@ class SubnetChanges(Changes):
     dns_nameservers: list[Address] | None = Field(None, max_length=_ITEMS_MAX)
     host_routes: list[HostRoute] | None = Field(None, max_length=_ITEMS_MAX)
     service_types: Nothing = Field(default_factory=list)
-    ipv6_ra_mode: Unset = None
-    ipv6_address_mode: Unset = None
     subnetpool_id: Unset = None
     prefixlen: Unset = None
     use_default_subnetpool: Unset = None
@@ -156,6 +157,8 @@ class NewSubnet(SubnetChanges):
     network_id: Uuid
     cidr: Address
     ip_version: IpVersion = None
+    ipv6_ra_mode: Ipv6Mode = None
+    ipv6_address_mode: Ipv6Mode = None
     project_id: Name = _project()
 
 

@@ -103,6 +103,7 @@ Nothing = Annotated[
 Unset = Annotated[Any, AfterValidator(_none_of_these), WithJsonSchema({"enum": [None, False, [], ""]})]
 """What answers show, or other services have, and Kedge has not: taken back as it is shown, and nothing else."""
 IpVersion = Annotated[Literal[4, 6] | None, BeforeValidator(_not_null)]
+Ipv6Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"] | None
 VnicType = Literal[
     "normal",
     "direct",

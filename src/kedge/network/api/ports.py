@@ -121,11 +121,7 @@ def _update(work: Work, row: PortRow, changes: PortChanges) -> None:
     judge(work, "update_port", changes)
     judge_device(work, "update_port", row, changes)
     judge_guest(work, "update_port", row.network, row, changes)
-    if changes.mac_address is not None:
-        ports.set_mac(work, row, changes.mac_address)
-    addresses = _wanted(changes)
-    if addresses is not None:
-        ports.set_addresses(work, row, addresses)
+    ports.set_mac_and_addresses(work, row, changes.mac_address, _wanted(changes))
     ports.update_port(work, row, **changes.given(*_PLAIN), **_pairs(changes))
     _update_binding(work, row, changes)
 

@@ -30,6 +30,8 @@ FILTERS = (
     "cidr",
     "gateway_ip",
     "enable_dhcp",
+    "ipv6_ra_mode",
+    "ipv6_address_mode",
     "revision_number",
     *TAG_FILTERS,
 )
@@ -72,7 +74,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
     @router.delete("/{subnet_id}", status_code=204)
     def delete(subnet_id: str, expected: Expected) -> None:
-        """Delete a subnet that no port has an address from."""
+        """Delete a subnet that no port has an address from but what its guest made itself."""
         with service.write() as work:
             row = subnets.own_subnet(work, subnet_id)
             require_revision(row, expected)
@@ -88,6 +90,8 @@ def _made(work: Work, new: NewSubnet) -> SubnetRow:
         new.network_id,
         new.cidr,
         ip_version=new.ip_version,
+        ipv6_ra_mode=new.ipv6_ra_mode,
+        ipv6_address_mode=new.ipv6_address_mode,
         project_id=work.owner(new.project_id),
         **given,
     )

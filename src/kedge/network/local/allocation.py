@@ -10,7 +10,7 @@ from kedge.store.tables import AddressRow, SubnetRow
 
 from ..addresses import Pool, first_free
 from ..errors import IpAddressGenerationFailure
-from . import subnets
+from . import automatic, subnets
 from .work import Work
 
 _WINDOW = 64
@@ -25,7 +25,9 @@ def free_address(work: Work, subnet_id: str) -> str:
     """
     subnet = subnets.subnet(work, subnet_id, lock=True)
     ranges = subnets.ranges(subnet)
-    window = list(islice(_after(ranges, _last(work, subnet)), _WINDOW))
+    # What guests made themselves was not given out.
+    last = None if automatic.is_automatic(subnet) else _last(work, subnet)
+    window = list(islice(_after(ranges, last), _WINDOW))
     taken = _taken(work, subnet, window)
     address = next((each for each in window if each not in taken), None)
     if address is None:

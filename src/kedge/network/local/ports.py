@@ -16,6 +16,7 @@ from kedge.store.tables import AddressRow, BindingRow, NetworkRow, PortRow, Subn
 
 from ..addresses import checked_cidr, checked_ip, checked_mac, is_host_address, random_mac
 from ..errors import (
+    AllocationOnAutoAddressSubnet,
     InvalidInput,
     InvalidIpForNetwork,
     InvalidIpForSubnet,
@@ -26,7 +27,7 @@ from ..errors import (
     PortNotFound,
     UnsupportedPortDeviceOwner,
 )
-from . import bindings, events, hosts, subnets, views
+from . import automatic, bindings, events, hosts, subnets, views
 from .allocation import free_address
 from .work import Work, new_id
 
@@ -101,8 +102,9 @@ def create_port(
 ) -> PortRow:
     """Make a port on a network that is held meanwhile.
 
-    Without `addresses` it gets one of each IP version that the network has subnets of. `foreign_addresses`
-    lets in those that lie in none of the network's subnets (a server that is adopted keeps what it has).
+    Without `addresses` it gets one of each IP version that the network has subnets of; those that its guest makes
+    itself it gets in any case. `foreign_addresses` lets in those that lie in none of the network's subnets (a
+    server that is adopted keeps what it has).
     Raises MacAddressInUse, IpAddressInUse, InvalidInput.
     """
     row = PortRow(
@@ -140,11 +142,30 @@ def set_vnic_type(work: Work, port: PortRow, row: BindingRow, vnic_type: str) ->
     bindings.set_vnic_type(work, port, row, vnic_type)
 
 
-def set_mac(work: Work, row: PortRow, mac_address: str) -> None:
-    """Change a port's MAC address.
+def set_mac_and_addresses(
+    work: Work, row: PortRow, mac_address: str | None, wanted: Sequence[WantedAddress] | None
+) -> None:
+    """Change a port's MAC address and addresses; None leaves them, but those made of the MAC address change with it.
 
-    Raises PortBoundMac, UnsupportedPortDeviceOwner, MacAddressInUse and InvalidInput.
+    Raises what `set_addresses` raises, PortBoundMac, UnsupportedPortDeviceOwner and MacAddressInUse.
     """
+    outdated: set[str] = set()
+    if mac_address is not None:
+        before = automatic.own_addresses(row)
+        _set_mac(work, row, mac_address)
+        outdated = before.keys() - automatic.own_addresses(row).keys()
+    if wanted is None and not outdated:
+        return
+    there = [WantedAddress(each.ip_address, each.subnet_id) for each in row.addresses]
+    kept = [
+        each
+        for each in (there if wanted is None else wanted)
+        if each.ip_address is None or checked_ip(each.ip_address) not in outdated
+    ]
+    set_addresses(work, row, kept, foreign=wanted is None)
+
+
+def _set_mac(work: Work, row: PortRow, mac_address: str) -> None:
     if checked_mac(mac_address) == row.mac_address:
         return
     bound = views.active(row)
@@ -163,12 +184,15 @@ def update_port(work: Work, row: PortRow, **attributes: Any) -> None:
 
 
 def set_addresses(work: Work, row: PortRow, wanted: Sequence[WantedAddress], foreign: bool = False) -> None:
-    """Give the port exactly these addresses. Raises IpAddressInUse, InvalidIpForNetwork and others."""
+    """Give the port exactly these addresses, and those that its guest makes itself.
+
+    Raises IpAddressInUse, InvalidIpForNetwork, AllocationOnAutoAddressSubnet and others.
+    """
     if row.addresses:
         row.addresses.clear()
         work.session.flush()
     # Those that are named come first, so that none of them is given away as any one of its subnet.
-    for each in sorted(wanted, key=lambda each: each.ip_address is None):
+    for each in _with_own(row, sorted(wanted, key=lambda each: each.ip_address is None)):
         subnet, address = _resolved(work, row, each, foreign)
         if any(address == other.ip_address for other in row.addresses):
             raise BadRequest(f"IP address {address} is in fixed_ips twice.")
@@ -178,6 +202,14 @@ def set_addresses(work: Work, row: PortRow, wanted: Sequence[WantedAddress], for
             AddressRow(network_id=row.network_id, subnet_id=subnet.id if subnet else None, ip_address=address)
         )
         work.session.flush()
+
+
+def _with_own(row: PortRow, wanted: Sequence[WantedAddress]) -> list[WantedAddress]:
+    own = automatic.own_addresses(row)
+    makes = {subnet.id for subnet in own.values()}
+    named = [each for each in wanted if each.ip_address is not None or each.subnet_id not in makes]
+    there = {checked_ip(each.ip_address) for each in named if each.ip_address is not None}
+    return [*named, *(WantedAddress(each, own[each].id) for each in own if each not in there)]
 
 
 def _resolved(work: Work, row: PortRow, wanted: WantedAddress, foreign: bool) -> tuple[SubnetRow | None, str]:
@@ -195,6 +227,8 @@ def _resolved(work: Work, row: PortRow, wanted: WantedAddress, foreign: bool) ->
         raise InvalidIpForSubnet(address)
     if holder is None and not foreign:
         raise InvalidIpForNetwork(address)
+    if holder and not foreign and not automatic.may_have(row, holder, address):
+        raise AllocationOnAutoAddressSubnet(address, holder.id)
     # A router of IPv6 has its subnet's first address beside its own (RFC 4291, section 2.6.1).
     is_router = row.device_owner is not None and row.device_owner.startswith("network:router")
     if holder and not foreign and not is_router and not is_host_address(address, checked_cidr(holder.cidr)):
@@ -212,7 +246,8 @@ def _contains(subnet: SubnetRow, address: str) -> bool:
 
 
 def _one_of_each(network: NetworkRow) -> list[WantedAddress]:
-    first_by_version = {subnet.ip_version: subnet.id for subnet in reversed(network.subnets)}
+    chosen_from = [subnet for subnet in network.subnets if not automatic.is_automatic(subnet)]
+    first_by_version = {subnet.ip_version: subnet.id for subnet in reversed(chosen_from)}
     return [WantedAddress(subnet_id=first_by_version[version]) for version in sorted(first_by_version)]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, delete, select
 
 from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
 
@@ -21,7 +21,7 @@ from ..addresses import (
     version,
 )
 from ..errors import GatewayIpInUse, InvalidInput, SubnetInUse, SubnetNotFound
-from . import networks
+from . import automatic, bindings, networks
 from .work import Work, new_id
 
 FIRST_ADDRESS = ""
@@ -70,9 +70,15 @@ def create_subnet(
     allocation_pools: Sequence[Pool] | None = None,
     host_routes: Sequence[Mapping[str, str]] = (),
     dns_nameservers: Sequence[str] = (),
+    enable_dhcp: bool | None = None,
+    ipv6_ra_mode: str | None = None,
+    ipv6_address_mode: str | None = None,
     **attributes: Any,
 ) -> SubnetRow:
     """Make a subnet. `gateway_ip` None is none. Without pools, all addresses but the gateway's are given out.
+
+    `enable_dhcp` is false unless given, but true with a mode of IPv6, which in Neutron needs it. Where guests make
+    their addresses themselves, the ports that are there get theirs.
 
     Raises NetworkNotFound, Forbidden, InvalidInput and, for pools, what `checked_pools` raises.
     """
@@ -80,6 +86,9 @@ def create_subnet(
     block = checked_subnet(cidr)
     if ip_version not in (None, block.version):
         raise InvalidInput(f"{cidr} is of IP version {block.version}, not {ip_version}.")
+    has_mode = (ipv6_ra_mode, ipv6_address_mode) != (None, None)
+    dhcp = has_mode if enable_dhcp is None else enable_dhcp
+    automatic.check_modes(block, ipv6_ra_mode, ipv6_address_mode, dhcp)
     for other in parent.subnets:
         other_block = checked_cidr(other.cidr)
         if other_block.version == block.version and other_block.overlaps(block):
@@ -94,6 +103,9 @@ def create_subnet(
         ip_version=block.version,
         cidr=str(block),
         gateway_ip=gateway,
+        enable_dhcp=dhcp,
+        ipv6_ra_mode=ipv6_ra_mode,
+        ipv6_address_mode=ipv6_address_mode,
         allocation_pools=_stored(checked_pools(block, pools, gateway)),
         host_routes=_checked_routes(host_routes, block.version),
         dns_nameservers=_checked_servers(dns_nameservers, block.version),
@@ -104,6 +116,8 @@ def create_subnet(
     )
     parent.subnets.append(row)
     work.session.flush()
+    if automatic.is_automatic(row):
+        automatic.give_to_ports(work, row)
     return row
 
 
@@ -113,6 +127,8 @@ def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:
     Raises GatewayIpInUse, InvalidInput and what `checked_pools` raises.
     """
     block = checked_cidr(row.cidr)
+    dhcp = changes.get("enable_dhcp", row.enable_dhcp)
+    automatic.check_modes(block, row.ipv6_ra_mode, row.ipv6_address_mode, dhcp)
     # A subnet of an older schema has no pools of its own until its gateway, on which they depend, is changed.
     pools = changes.pop("allocation_pools", None)
     if "gateway_ip" in changes:
@@ -131,14 +147,19 @@ def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:
 
 
 def delete_subnet(work: Work, row: SubnetRow) -> None:
-    """Delete a subnet, and the addresses of what serves it. Raises SubnetInUse if other ports have some from it."""
-    given = select(AddressRow, PortRow.device_owner).select_from(AddressRow)
-    given = given.join(PortRow, AddressRow.port_id == PortRow.id).where(AddressRow.subnet_id == row.id)
-    addresses = list(work.session.execute(given))
-    if any(owner not in networks.SERVANTS for _, owner in addresses):
+    """Delete a subnet, and the addresses of what serves it and those that guests made themselves.
+
+    Raises SubnetInUse if other ports have some from it: any others, or a router where guests make them themselves.
+    """
+    given = AddressRow.subnet_id == row.id
+    holders = select(PortRow).where(PortRow.id.in_(select(AddressRow.port_id).where(given)))
+    ports = list(work.session.scalars(holders.order_by(PortRow.number).with_for_update()))
+    owners = {port.device_owner for port in ports}
+    if owners & automatic.ROUTER_INTERFACES if automatic.is_automatic(row) else owners - networks.SERVANTS:
         raise SubnetInUse(row.id)
-    for address, _ in addresses:
-        work.session.delete(address)
+    work.session.execute(delete(AddressRow).where(given))
+    for port in ports:
+        bindings.touch(work, port)
     work.session.delete(row)
     work.session.flush()
 
