@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
@@ -76,6 +77,26 @@ def test_a_flood_of_guesses_is_a_few_lines(world: World) -> None:
     for _ in range(50):
         world.client.get(f"{V2}/ports", headers=basic("root", "a guess"))
     assert len(world.lines()) < 4 + 12
+
+
+def test_a_flood_from_many_addresses_is_a_few_lines_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kedge.auth.audit._PEERS", 5)
+
+    async def full(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({}, 429)(scope, receive, send)
+
+    app = Audited(full, world.trail, clock=lambda: world.now)
+    for number in range(20):
+        TestClient(app, client=(f"2001:db8::{number:x}", 1)).get("/")
+    assert len(world.lines()) == 1, "all of them are one machine's"
+    for number in range(20):
+        TestClient(app, client=(f"192.0.2.{number}", 1)).get("/")
+    assert len(world.lines()) == 1 + 4 + 1
+    world.now += 61
+    TestClient(app, client=("192.0.2.0", 1)).get("/")
+    assert len(world.lines()) == 7
 
 
 def test_a_change_that_breaks_down_is_in_it(world: World, tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kedge import private_files
 from kedge.model.errors import BadRequest
+from kedge.serving.peers import peer_of
 
 MAX_BYTES = 64 << 20
 """A file that is larger makes way for a new one; one old file (`….1`) is kept."""
 
 _TEXT_MAX = 300
 _QUIET_S = 60.0
+_PEERS, _OTHERS = 1024, ""
 _SCOPE = "kedge.audit"
 
 _log = structlog.get_logger("kedge.audit")
@@ -114,19 +116,23 @@ class Audited:
                 self._trail.write(entry)
 
     def _matters(self, entry: Entry, method: str) -> bool:
-        if entry.result == 401:
-            return (
-                entry.why is not None
-            )  # not the first request of each client, which only asks how to say who it is
-        if entry.result == 429:  # a flood of them is one line a minute
-            now = self._clock()
-            if now - self._said.get(entry.source, float("-inf")) < _QUIET_S:
-                return False
-            self._said = {each: at for each, at in self._said.items() if now - at < _QUIET_S}
-            if len(self._said) < 1024:
-                self._said[entry.source] = now
-            return True
+        if entry.result == 401:  # most only ask how to say who they are, as each client's first request
+            return entry.why is not None
+        if entry.result == 429:
+            return self._is_first_of_a_minute(peer_of(entry.source))
         return entry.result == 403 or method not in ("GET", "HEAD", "OPTIONS")
+
+    def _is_first_of_a_minute(self, peer: str) -> bool:
+        """A flood is one line a minute for each peer; those of too many peers are one for all of them."""
+        now = self._clock()
+        if len(self._said) >= _PEERS:
+            self._said = {each: at for each, at in self._said.items() if now - at < _QUIET_S}
+            if len(self._said) >= _PEERS and peer not in self._said:
+                peer = _OTHERS
+        first = now - self._said.get(peer, float("-inf")) >= _QUIET_S
+        if first:
+            self._said[peer] = now
+        return first
 
 
 def _entry(scope: Scope) -> Entry:
