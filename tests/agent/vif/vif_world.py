@@ -130,7 +130,11 @@ def is_wanted(item: pytest.Item) -> bool:
 
 
 def run(*argv: str) -> str:
-    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+    try:
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+    except subprocess.CalledProcessError as error:
+        error.add_note(error.stderr)
+        raise
 
 
 def _needs(means: str, there: bool) -> None:
@@ -236,7 +240,7 @@ class Vm:
 
 def _make_macvtap(vif: Vif) -> str:
     """What libvirt does. The indexes of macvtaps are spread, because /dev knows all namespaces' by them."""
-    name = f"mv{vif.mac_address[-2:]}"
+    name = f"mv{vif.mac_address.replace(':', '')}"  # A part of it would be the same for two VMs one day.
     index = 1_000_000 + uuid.uuid4().int % 1_000_000_000
     parent = str(vif.vif_details["macvtap_source"])
     run("ip", "link", "add", "link", parent, "name", name, "address", vif.mac_address, "index", str(index),
