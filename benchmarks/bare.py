@@ -15,7 +15,6 @@ from uuid import uuid4
 from pydantic import TypeAdapter
 from pyroute2 import netns
 
-from kedge.agent_client import AgentClient
 from kedge.core.binding import bind_port
 from kedge.core.domain_xml import NicChange, rewrite
 from kedge.core.domain_xml.host_side import host_side
@@ -23,7 +22,6 @@ from kedge.lab import image, tour
 from kedge.lab.cloud import Cloud
 from kedge.lab.layout import PKI
 from kedge.lab.probe import Probe
-from kedge.model.agent_api import PlugOrder
 from kedge.model.host import Host
 from kedge.model.network import (
     Binding,
@@ -35,7 +33,9 @@ from kedge.model.network import (
     Vif,
     vif_of,
 )
-from kedge.pki import Credentials, client_context
+from kedge.trust.certificates import Credentials, client_context
+from kedge.wire.agent_client import AgentClient
+from kedge.wire.messages import PlugOrder
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from typing import cast
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kedge.agent_client import AgentClient
 from kedge.auth import Audited, Strategy, Trail, client_tls, guarded, open_strategy, warn_of_plain_text
 from kedge.compute.actor import Tools
 from kedge.compute.agents import Agent, Agents
@@ -29,22 +28,23 @@ from kedge.compute.retention import Retention
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.config import ControlPlaneConfig
-from kedge.logs import log_to_stderr
 from kedge.model.errors import BadRequest, Conflict
 from kedge.network.api import agent_router, elsewhere_router, install_error_handlers, network_router
 from kedge.network.api.events import events_router
 from kedge.network.choice import networking
 from kedge.network.local import LocalNetworkService
-from kedge.network.nova import Nova
 from kedge.network.nova_events import NovaEvents, nova_of
 from kedge.network.service import HostRegistry
-from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
-from kedge.private_files import private_directory
+from kedge.openstack.nova import Nova
 from kedge.serving import Limits, fitted
+from kedge.serving.logs import log_to_stderr
+from kedge.serving.server import Listener, serve
+from kedge.serving.workers import keep_working
 from kedge.store import open_database, upgrade
-from kedge.tls_server import Listener, serve
-from kedge.wire_version import SameWire
-from kedge.workers import keep_working
+from kedge.trust.certificates import CertificateAuthority, Credentials, Role, client_context, server_context
+from kedge.trust.private_files import private_directory
+from kedge.wire.agent_client import AgentClient
+from kedge.wire.version import SameWire
 
 AGENTS = "agents"
 

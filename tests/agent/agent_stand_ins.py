@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from kedge.agent.agent import Agent
 from kedge.agent.config import AgentConfig
-from kedge.agent_client import AgentClient
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import VifState
+from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif
+from kedge.wire.agent_client import AgentClient
 
 
 class NotedVifs:

@@ -10,9 +10,9 @@ from kedge.agent.agent import Agent
 from kedge.agent.app import create_app
 from kedge.agent.config import AgentConfig, read
 from kedge.agent.vif import Pluggers
-from kedge.agent_client import AgentClient
-from kedge.pki import CertificateAuthority, Role, client_context, server_context
-from kedge.tls_server import Listener, running
+from kedge.serving.server import Listener, running
+from kedge.trust.certificates import CertificateAuthority, Role, client_context, server_context
+from kedge.wire.agent_client import AgentClient
 
 from .agent_stand_ins import NotedVifs, Running
 

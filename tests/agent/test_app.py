@@ -11,8 +11,13 @@ import pytest
 from kedge.agent.agent import Agent
 from kedge.agent.config import AgentConfig
 from kedge.agent.vif import Pluggers
-from kedge.agent_client import AgentClient
-from kedge.model.agent_api import (
+from kedge.model.domain import DomainState, TransferOrder, TransferState, VifState
+from kedge.model.errors import BadRequest, Conflict, Forbidden, HostFailure, NotFound, StaleEpoch, Unreachable
+from kedge.model.host_facts import FactsRequest
+from kedge.model.network import NetworkType, Segment, Vif, VifType
+from kedge.trust.certificates import CertificateAuthority, Role, client_context
+from kedge.wire.agent_client import AgentClient
+from kedge.wire.messages import (
     AnnounceOrder,
     DiscardOrder,
     ObserveRequest,
@@ -20,11 +25,6 @@ from kedge.model.agent_api import (
     ResumeOrder,
     TransferTuning,
 )
-from kedge.model.domain import DomainState, TransferOrder, TransferState, VifState
-from kedge.model.errors import BadRequest, Conflict, Forbidden, HostFailure, NotFound, StaleEpoch, Unreachable
-from kedge.model.host_facts import FactsRequest
-from kedge.model.network import NetworkType, Segment, Vif, VifType
-from kedge.pki import CertificateAuthority, Role, client_context
 
 from .agent_stand_ins import NotedVifs, Running
 

@@ -11,11 +11,11 @@ from kedge.agent.config import AgentConfig
 from kedge.agent.hypervisor import Hypervisor
 from kedge.agent.report import Reporter
 from kedge.agent.vif import Pluggers
-from kedge.model.agent_api import DiscardOrder, HostDuties, PlugOrder
 from kedge.model.domain import DomainState
 from kedge.model.errors import Conflict, HostFailure, KedgeError, Unreachable
 from kedge.model.network import NetworkType, Segment, Vif, VifType
-from kedge.wire import Peer
+from kedge.wire.messages import DiscardOrder, HostDuties, PlugOrder
+from kedge.wire.peer import Peer
 
 from .agent_stand_ins import NotedVifs
 

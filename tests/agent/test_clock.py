@@ -8,8 +8,8 @@ import pytest
 from kedge.agent.agent import Agent
 from kedge.agent.config import AgentConfig
 from kedge.agent.vif import Pluggers
-from kedge.model.agent_api import HostDuties, PlugOrder
 from kedge.model.network import NetworkType, Segment, Vif, VifType
+from kedge.wire.messages import HostDuties, PlugOrder
 
 from .agent_stand_ins import NotedVifs
 

@@ -4,8 +4,7 @@ import pytest
 
 from kedge.agent.collect import Decision, decide
 from kedge.agent.interfaces import devices_by_mac, names_used
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import VifState
+from kedge.model.domain import VifReport, VifState
 
 PORT = "11111111-2222-3333-4444-555555555555"
 OTHER = "99999999-2222-3333-4444-555555555555"

@@ -8,10 +8,10 @@ import pytest
 
 from kedge.agent.epochs import Epochs, write_atomically
 from kedge.agent.journal import Journal
-from kedge.model.agent_api import DiscardOrder, ObserveRequest, PlugOrder
 from kedge.model.domain import DomainState, TransferOrder, TransferState
 from kedge.model.errors import HostFailure, StaleEpoch
 from kedge.model.network import NetworkType, Segment, Vif, VifType
+from kedge.wire.messages import DiscardOrder, ObserveRequest, PlugOrder
 
 from ..disks import fill, small_disk
 from .agent_stand_ins import Running

@@ -10,9 +10,9 @@ from kedge.agent.agent import Agent
 from kedge.agent.config import AgentConfig
 from kedge.agent.hypervisor import Instance
 from kedge.agent.vif import Pluggers
-from kedge.model.agent_api import DiscardOrder
 from kedge.model.domain import DomainState
 from kedge.model.errors import Conflict, HostFailure
+from kedge.wire.messages import DiscardOrder
 
 from .agent_stand_ins import NotedVifs, Running
 from .test_app import xml_of

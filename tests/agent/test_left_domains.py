@@ -9,9 +9,9 @@ from kedge.agent import left_domains
 from kedge.agent.epochs import Epochs
 from kedge.agent.hypervisor import Hypervisor, Instance
 from kedge.agent.left_domains import PATIENCE_PERIODS, LeftDomains, Suspect, still_suspect
-from kedge.model.agent_api import DiscardOrder, HostDuties
 from kedge.model.domain import DomainState
 from kedge.model.errors import Conflict, HostFailure
+from kedge.wire.messages import DiscardOrder, HostDuties
 
 UUID, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
 INCOMING = Instance(5, DomainState.INCOMING)

@@ -9,9 +9,9 @@ from kedge.agent.epochs import Epochs
 from kedge.agent.mend import Mender
 from kedge.agent.vif import Pluggers
 from kedge.agent.vif_orders import VifOrders
-from kedge.model.agent_api import PlugOrder
 from kedge.model.domain import VifState
 from kedge.model.network import NetworkType, Segment, Vif, VifType
+from kedge.wire.messages import PlugOrder
 
 from .agent_stand_ins import NotedVifs
 

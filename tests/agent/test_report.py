@@ -9,11 +9,11 @@ from kedge.agent.agent import Agent
 from kedge.agent.config import AgentConfig
 from kedge.agent.report import Reporter, Reports
 from kedge.agent.vif import Pluggers
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.domain import VifState
 from kedge.model.errors import Unreachable
 from kedge.model.network import NetworkType, Segment, Vif, VifType
-from kedge.wire import Peer
+from kedge.wire.messages import HostDuties, HostReport
+from kedge.wire.peer import Peer
 
 from .agent_stand_ins import NotedVifs
 

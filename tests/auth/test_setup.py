@@ -14,7 +14,7 @@ from kedge.auth.http_basic import HttpBasic
 from kedge.auth.setup import is_loopback
 from kedge.config import AuthConfig, ControlPlaneConfig, load
 from kedge.model.errors import BadRequest
-from kedge.pki import CertificateAuthority, Role
+from kedge.trust.certificates import CertificateAuthority, Role
 
 from ..processes import serving
 from .conftest import HASHES, Inner, basic, write_users

@@ -4,16 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kedge.model.agent_api import (
-    AnnounceOrder,
-    DiscardOrder,
-    HostReport,
-    ObserveRequest,
-    PlugOrder,
-    ResumeOrder,
-    TransferTuning,
-    VifReport,
-)
 from kedge.model.domain import (
     DomainState,
     DomainSummary,
@@ -22,12 +12,22 @@ from kedge.model.domain import (
     JobProgress,
     TransferOrder,
     TransferState,
+    VifReport,
     VifState,
 )
 from kedge.model.errors import HostFailure, NotFound, Unreachable
 from kedge.model.host import HostBackend
 from kedge.model.host_facts import FactsRequest, FileFacts, HostFacts
 from kedge.model.host_network import HostNetwork, VlanDevice
+from kedge.wire.messages import (
+    AnnounceOrder,
+    DiscardOrder,
+    HostReport,
+    ObserveRequest,
+    PlugOrder,
+    ResumeOrder,
+    TransferTuning,
+)
 
 MIB = 2**20
 PAUSE_S = 0.15

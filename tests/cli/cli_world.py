@@ -28,8 +28,8 @@ from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.control_plane import build_app
 from kedge.network.local import LocalNetworkService
+from kedge.serving.server import Listener, running
 from kedge.store import open_database, upgrade
-from kedge.tls_server import Listener, running
 
 from .cli_fleet import BACKENDS, Fleet, report_of
 

@@ -9,12 +9,12 @@ import pytest
 from kedge.compute import conductor as module
 from kedge.compute.conductor import Conductor
 from kedge.core.migration.pace import LOWEST_MS
-from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, VifState
 from kedge.model.errors import CannotMigrate, Conflict
 from kedge.model.network import BindingStatus, PortStatus
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase
 from kedge.testing.simulated import Step
+from kedge.wire.messages import TransferTuning
 
 from .compute_world import PAIRS, ComputeWorld, completed, make_compute_world, phases
 

@@ -8,9 +8,9 @@ import pytest
 
 from kedge.compute.leftovers import HostsWithLeftovers
 from kedge.core.leftovers import LEFT_STATES, is_leftover
-from kedge.model.agent_api import DiscardOrder, HostDuties, HostReport
 from kedge.model.domain import DomainState, HostView
 from kedge.model.server import Server
+from kedge.wire.messages import DiscardOrder, HostDuties, HostReport
 
 from .compute_world import ComputeWorld
 

@@ -5,9 +5,9 @@ import pytest
 from kedge.agent.interfaces import devices_by_mac
 from kedge.core.domain_xml import attachments, nic_of
 from kedge.core.guest_macs import guest_macs_obstacle
-from kedge.model.agent_api import ObserveRequest
 from kedge.model.network import NetworkType, Port, Segment, Vif, VifType
-from kedge.wire import from_json, to_json
+from kedge.wire.encoding import from_json, to_json
+from kedge.wire.messages import ObserveRequest
 
 MAC = "fa:16:3e:00:0a:01"
 SPELLINGS = (MAC, MAC.upper(), "fa:16:3e:0:a:1", " FA:16:3E:0:A:1\n")

@@ -15,13 +15,13 @@ from kedge.compute.claims import claims_in
 from kedge.compute.records import MigrationRecords
 from kedge.compute.server_records import ServerRecords
 from kedge.core.doctor import Census
-from kedge.model.agent_api import HostReport
 from kedge.model.errors import HostFailure
 from kedge.model.server import MigrationOptions, Server
 from kedge.network.local import LocalNetworkService
 from kedge.store import open_database, transaction
 from kedge.store.tables import EventRow
 from kedge.testing.simulated import SimulatedFabric
+from kedge.wire.messages import HostReport
 
 from ..databases import BOTH, copy_of
 from .doctor_world import UNKNOWN, DoctorWorld

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kedge.control_plane import build_app
-from kedge.tls_server import Listener, running
+from kedge.serving.server import Listener, running
 
 from ..cli.cli_world import Said, invoke
 from .doctor_world import DoctorWorld

@@ -22,8 +22,7 @@ from kedge.core.doctor import (
     persisting,
 )
 from kedge.core.domain_xml import Attachment
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import DomainState, VifState
+from kedge.model.domain import DomainState, VifReport, VifState
 from kedge.model.host import Host, HostBackend
 from kedge.model.network import Binding, BindingStatus, Network, NetworkType, Port, Segment, VifType
 from kedge.model.server import Server

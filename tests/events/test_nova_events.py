@@ -11,8 +11,8 @@ from kedge.config import EventsConfig
 from kedge.model.domain import VifState
 from kedge.model.errors import BadRequest, Unreachable
 from kedge.network import nova_events
-from kedge.network.nova import NovaAt, NovaOf, Refused
 from kedge.network.nova_events import NovaEvents, nova_of
+from kedge.openstack.nova import NovaAt, NovaOf, Refused
 from kedge.store import outbox, reading, transaction
 
 from ..auth.fake_keystone import OWN_TOKEN, clouds_yaml, fake_keystone

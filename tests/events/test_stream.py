@@ -20,8 +20,8 @@ from kedge.model.server import MigrationOptions, MigrationStatus, Phase, Server
 from kedge.network.api import events as stream_module
 from kedge.network.api import install_error_handlers
 from kedge.network.api.events import events_router
+from kedge.serving.server import Listener, running
 from kedge.store import outbox, transaction
-from kedge.tls_server import Listener, running
 
 from .conftest import OTHER, SERVER, Ports, eventually
 

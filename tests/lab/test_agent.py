@@ -16,9 +16,15 @@ import pytest
 from fastapi import FastAPI, Request
 from pyroute2 import netns
 
-from kedge.agent_client import AgentClient
 from kedge.lab import Lab, LabHost, image
-from kedge.model.agent_api import (
+from kedge.model.domain import DomainState, HostView, JobProgress, TransferOrder, TransferState, VifState
+from kedge.model.errors import Conflict, Forbidden, HostFailure, NotFound, StaleEpoch, Unreachable
+from kedge.model.network import NetworkType, Segment, Vif, VifType
+from kedge.serving.server import Listener, running
+from kedge.trust.certificates import CertificateAuthority, Credentials, Role, client_context, server_context
+from kedge.wire.agent_client import AgentClient
+from kedge.wire.encoding import seen
+from kedge.wire.messages import (
     WIRE,
     AnnounceOrder,
     DiscardOrder,
@@ -29,13 +35,7 @@ from kedge.model.agent_api import (
     ResumeOrder,
     TransferTuning,
 )
-from kedge.model.domain import DomainState, HostView, JobProgress, TransferOrder, TransferState, VifState
-from kedge.model.errors import Conflict, Forbidden, HostFailure, NotFound, StaleEpoch, Unreachable
-from kedge.model.network import NetworkType, Segment, Vif, VifType
-from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
-from kedge.tls_server import Listener, running
-from kedge.wire import seen
-from kedge.wire_version import kedge_version
+from kedge.wire.version import kedge_version
 
 pytestmark = pytest.mark.lab
 

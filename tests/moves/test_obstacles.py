@@ -18,7 +18,7 @@ from kedge.lab.cloud import Cloud
 from kedge.lab.layout import PKI
 from kedge.model.errors import CannotMigrate
 from kedge.model.host_facts import FactsRequest, HostFacts, MachineWanted
-from kedge.wire import from_json, to_json
+from kedge.wire.encoding import from_json, to_json
 
 from .slow import end_of, start_slowly
 
@@ -140,10 +140,10 @@ def test_a_server_that_the_destination_has_defined(cloud: Cloud, vm: dict[str, A
 ASK = """
 import sys
 from pathlib import Path
-from kedge.agent_client import AgentClient
+from kedge.wire.agent_client import AgentClient
 from kedge.model.host_facts import FactsRequest
-from kedge.pki import Credentials, client_context
-from kedge.wire import from_json, to_json
+from kedge.trust.certificates import Credentials, client_context
+from kedge.wire.encoding import from_json, to_json
 host, url, pki, *requests = sys.argv[1:]
 own = Credentials(*(Path(pki, name) for name in ("control.pem", "control.key", "ca.pem")))
 agent = AgentClient(url, client_context(own), host=host)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from kedge.model.agent_api import HostReport
 from kedge.model.domain import VifState
 from kedge.model.host import HostBackend
 from kedge.model.network import Network, NetworkType, Segment
 from kedge.network.local import LocalNetworkService
 from kedge.store import open_database, transaction
 from kedge.store.tables import ServerRow
+from kedge.wire.messages import HostReport
 
 from ..databases import SQLITE, copy_of
 

@@ -11,10 +11,10 @@ from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.domain import VifState
 from kedge.network.api import agent_router, install_error_handlers
 from kedge.network.api.peer import AGENT_ROLE, SCOPE_KEY
+from kedge.wire.messages import HostDuties, HostReport
 
 from .network_world import World, report_of
 

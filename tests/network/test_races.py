@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from kedge.model.agent_api import HostReport
 from kedge.model.domain import VifState
 from kedge.model.errors import Conflict, NotFound
 from kedge.model.network import BindingStatus, Network, NetworkType, Port, Segment
 from kedge.network.local import LocalNetworkService, networks, ports, subnets
 from kedge.store import open_database
 from kedge.testing.started import Answer, Ask, Started, started
+from kedge.wire.messages import HostReport
 
 from ..databases import POSTGRESQL, SQLITE, copy_of
 from .network_world import BACKENDS, nothing, report_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from kedge.strict_request import BODY_MAX, DEPTH_MAX, PARAMETERS_MAX
+from kedge.serving.strict_request import BODY_MAX, DEPTH_MAX, PARAMETERS_MAX
 
 from ..databases import BOTH
 from .network_world import make_world

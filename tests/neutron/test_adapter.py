@@ -11,7 +11,6 @@ import pytest
 
 from kedge.compute.records import MigrationRecords
 from kedge.compute.server_records import ServerRecords
-from kedge.model.agent_api import HostDuties
 from kedge.model.errors import BadRequest, CannotBind, Conflict, KedgeError, NotFound, Unreachable
 from kedge.model.network import BindingStatus, NetworkType, Port, Segment
 from kedge.model.server import MigrationOptions, Server
@@ -20,6 +19,7 @@ from kedge.network.neutron.calls import NeutronFailure
 from kedge.network.neutron.hosts import REST_S
 from kedge.store import transaction
 from kedge.store.tables import ServerRow
+from kedge.wire.messages import HostDuties
 
 from ..network.network_world import World, make_world
 from .settings import Strategy, adapter, answering, served

@@ -11,10 +11,10 @@ import httpx2
 import pytest
 
 from kedge.config import ControlPlaneConfig
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.errors import KedgeError
-from kedge.pki import CertificateAuthority, Credentials, Role, client_context
-from kedge.wire import Peer
+from kedge.trust.certificates import CertificateAuthority, Credentials, Role, client_context
+from kedge.wire.messages import HostDuties, HostReport
+from kedge.wire.peer import Peer
 
 from ..processes import free_port, serving
 

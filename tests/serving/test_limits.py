@@ -18,10 +18,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from structlog.testing import capture_logs
 
-from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
 from kedge.serving import Limits, peer_of
 from kedge.serving.limits import shares
-from kedge.tls_server import Listener, running
+from kedge.serving.server import Listener, running
+from kedge.trust.certificates import CertificateAuthority, Credentials, Role, client_context, server_context
 
 QUICK = Limits(head_s=0.3, body_s=0.3, idle_s=0.3, answer_s=0.3, handshake_s=0.3)
 SMALL = Limits(connections=8, connections_per_peer=4, head_bytes=4096, body_bytes=4096)

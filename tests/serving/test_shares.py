@@ -14,10 +14,10 @@ from kedge.auth import Guard
 from kedge.auth.http_basic import HttpBasic
 from kedge.auth.rules import RULES, V1, Of
 from kedge.auth.users import UsersFile
-from kedge.model.agent_api import HostDuties
 from kedge.network.api import agent_router
-from kedge.tls_server import Listener, running
-from kedge.wire import Peer
+from kedge.serving.server import Listener, running
+from kedge.wire.messages import HostDuties
+from kedge.wire.peer import Peer
 
 from ..auth.conftest import basic, write_users
 from .test_control_plane import REPORT

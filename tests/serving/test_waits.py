@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from kedge.compute.waits import Waits
 from kedge.network.api import install_error_handlers
-from kedge.tls_server import Listener, running
+from kedge.serving.server import Listener, running
 
 
 class Records:

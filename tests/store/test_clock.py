@@ -10,11 +10,11 @@ from sqlalchemy.exc import DBAPIError
 
 from kedge.compute.records import MigrationRecords
 from kedge.compute.server_records import ServerRecords
-from kedge.model.agent_api import HostReport
 from kedge.model.server import MigrationOptions, Phase, Server
 from kedge.network.local import LocalNetworkService
 from kedge.store import clock, now, open_database
 from kedge.store.clock import ahead
+from kedge.wire.messages import HostReport
 
 from ..databases import POSTGRESQL, SQLITE, copy_of
 

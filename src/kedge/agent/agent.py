@@ -19,9 +19,9 @@ from kedge.agent.report import Reporter, Reports
 from kedge.agent.transfers import Transfers
 from kedge.agent.vif import Pluggers
 from kedge.agent.vif_orders import VifOrders
-from kedge.model.agent_api import AnnounceOrder, HostDuties
-from kedge.pki import client_context
-from kedge.wire import AnyPeer, Peer
+from kedge.trust.certificates import client_context
+from kedge.wire.messages import AnnounceOrder, HostDuties
+from kedge.wire.peer import AnyPeer, Peer
 
 
 class Agent:

@@ -1,4 +1,4 @@
-"""The agent's HTTP API, as `kedge.model.agent_api` documents it.
+"""The agent's HTTP API, as `kedge.wire.messages` documents it.
 
 Endpoints are plain functions, so FastAPI runs each in a thread: libvirt's and netlink's calls block.
 """
@@ -13,7 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from kedge.agent.agent import Agent
-from kedge.model.agent_api import (
+from kedge.model.domain import DomainSummary, HostView, TransferOrder, VifReport
+from kedge.model.errors import BadRequest, Forbidden, HostFailure, KedgeError
+from kedge.model.host_facts import FactsRequest, HostFacts
+from kedge.model.host_network import HostNetwork
+from kedge.trust.certificates import Role
+from kedge.wire.encoding import error_body
+from kedge.wire.messages import (
     AnnounceOrder,
     DiscardOrder,
     HostReport,
@@ -21,15 +27,8 @@ from kedge.model.agent_api import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
-    VifReport,
 )
-from kedge.model.domain import DomainSummary, HostView, TransferOrder
-from kedge.model.errors import BadRequest, Forbidden, HostFailure, KedgeError
-from kedge.model.host_facts import FactsRequest, HostFacts
-from kedge.model.host_network import HostNetwork
-from kedge.pki import Role
-from kedge.wire import error_body
-from kedge.wire_version import SameWire
+from kedge.wire.version import SameWire
 
 # Each waiting observe holds a thread; a conductor has two or three per migration.
 _THREADS = 256

@@ -12,8 +12,8 @@ from kedge.agent.collect import Collector
 from kedge.agent.hypervisor import Hypervisor
 from kedge.agent.left_domains import LeftDomains
 from kedge.agent.mend import Mender
-from kedge.model.agent_api import HostDuties
 from kedge.model.errors import KedgeError
+from kedge.wire.messages import HostDuties
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,9 @@ import structlog
 
 from kedge.agent.interfaces import names_used
 from kedge.agent.vif_orders import VifOrders
-from kedge.model.agent_api import HostDuties, VifReport
+from kedge.model.domain import VifReport
 from kedge.model.errors import KedgeError
+from kedge.wire.messages import HostDuties
 
 log = structlog.get_logger(__name__)
 

@@ -38,8 +38,8 @@ from pydantic import (
 from kedge.core.migration_uris import check_libvirt_uri, check_migrate_uri
 from kedge.model.errors import BadRequest
 from kedge.model.host import HostBackend
-from kedge.pki import Credentials
 from kedge.serving import AgentLimits
+from kedge.trust.certificates import Credentials
 
 _NET = Path("/sys/class/net")
 

@@ -12,9 +12,9 @@ from lxml import etree
 from kedge.agent.connection import Connection
 from kedge.agent.domain_state import Job, domain_state, job_of
 from kedge.agent.journal import Journal
-from kedge.model.agent_api import DiscardOrder
 from kedge.model.domain import DomainState, DomainSummary
 from kedge.model.errors import BadRequest, Conflict, HostFailure, NotFound
+from kedge.wire.messages import DiscardOrder
 
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE

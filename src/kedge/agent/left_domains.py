@@ -15,8 +15,8 @@ import structlog
 
 from kedge.agent.epochs import Epochs
 from kedge.agent.hypervisor import Hypervisor, Instance
-from kedge.model.agent_api import DiscardOrder, HostDuties
 from kedge.model.errors import KedgeError
+from kedge.wire.messages import DiscardOrder, HostDuties
 
 log = structlog.get_logger(__name__)
 

@@ -8,11 +8,11 @@ from kedge.agent.agent import Agent
 from kedge.agent.app import create_app
 from kedge.agent.config import load
 from kedge.agent.vif import Pluggers
-from kedge.logs import log_to_stderr
-from kedge.pki import server_context
-from kedge.private_files import private_directory
 from kedge.serving import fitted
-from kedge.tls_server import Listener, serve
+from kedge.serving.logs import log_to_stderr
+from kedge.serving.server import Listener, serve
+from kedge.trust.certificates import server_context
+from kedge.trust.private_files import private_directory
 
 _STATE = ("epochs.json*", "half-made.json*", "transfers.json*", "*.toml", "*.pem", "*.key", "*.crt")
 """What people and Kedge keep in its state directory."""

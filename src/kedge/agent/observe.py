@@ -10,11 +10,11 @@ from kedge.agent.hypervisor import Hypervisor, Look
 from kedge.agent.interfaces import devices_by_mac
 from kedge.agent.transfers import Transfers
 from kedge.agent.vif import Pluggers
-from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState, HostView, VifState
 from kedge.model.errors import NotFound
 from kedge.model.network import Vif
-from kedge.wire import seen
+from kedge.wire.encoding import seen
+from kedge.wire.messages import ObserveRequest
 
 # A look is taken so often while waiting, in case libvirt sends no event for what changed.
 _POLL_S = 0.25

@@ -11,13 +11,13 @@ from kedge.agent.hypervisor import Hypervisor
 from kedge.agent.interfaces import devices_by_mac
 from kedge.agent.transfers import Transfers
 from kedge.agent.vif_orders import VifOrders
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.domain import DomainState, VifState
 from kedge.model.errors import KedgeError
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif
-from kedge.wire import AnyPeer, Peer
-from kedge.wire_version import kedge_version
+from kedge.wire.messages import HostDuties, HostReport
+from kedge.wire.peer import AnyPeer, Peer
+from kedge.wire.version import kedge_version
 
 log = structlog.get_logger(__name__)
 

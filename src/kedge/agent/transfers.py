@@ -22,9 +22,9 @@ from kedge.agent.domain_state import Job, progress_of
 from kedge.agent.epochs import Epochs, read_object, write_atomically
 from kedge.agent.hypervisor import Hypervisor, Look
 from kedge.core.migration_uris import check_libvirt_uri, check_migrate_uri
-from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, JobProgress, TransferOrder, TransferState
 from kedge.model.errors import Conflict, HostFailure, KedgeError, NotFound
+from kedge.wire.messages import TransferTuning
 
 log = structlog.get_logger(__name__)
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from kedge.agent.epochs import Epochs
 from kedge.agent.vif import Pluggers
-from kedge.model.agent_api import PlugOrder, VifReport
-from kedge.model.domain import VifState
+from kedge.model.domain import VifReport, VifState
 from kedge.model.host import HostBackend
 from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
+from kedge.wire.messages import PlugOrder
 
 
 class VifOrders:

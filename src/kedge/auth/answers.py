@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from kedge.model.errors import Forbidden, KedgeError, NotFound
-from kedge.wire import error_body
+from kedge.wire.encoding import error_body
 
 from .errors import TooManyLogins, Unauthenticated
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kedge import private_files
 from kedge.model.errors import BadRequest
 from kedge.serving.peers import peer_of
+from kedge.trust import private_files
 
 MAX_BYTES = 64 << 20
 """A file that is larger makes way for a new one; one old file (`….1`) is kept."""

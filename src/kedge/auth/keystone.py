@@ -8,9 +8,9 @@ from typing import Any
 from keystoneauth1.exceptions import ClientException
 from starlette.datastructures import Headers
 
-from kedge.clouds import Service, service
 from kedge.model.caller import Identity, Role
 from kedge.model.errors import Unreachable
+from kedge.openstack.clouds import Service, service
 
 from .errors import Unauthenticated
 from .remembered import Clock, Remembered

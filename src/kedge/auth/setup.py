@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from kedge.config import AuthConfig
 from kedge.model.errors import BadRequest
-from kedge.tls import hardened
+from kedge.trust.tls import hardened
 
 from .attempts import Attempts
 from .guard import Guard, Strategy

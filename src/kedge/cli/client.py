@@ -11,7 +11,7 @@ import httpx2
 import typer
 
 from kedge.model.errors import BadRequest, KedgeError
-from kedge.tls import hardened
+from kedge.trust.tls import hardened
 
 from .exits import NoControlPlane
 

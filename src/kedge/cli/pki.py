@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Certificates for agents and contro
 @app.command("init")
 def init(directory: Directory, as_json: AsJson = False) -> None:
     """Make a certificate authority in DIR. Its ca.key never needs to leave there."""
-    from kedge.pki import CertificateAuthority  # noqa: PLC0415 - cryptography is slow to import
+    from kedge.trust.certificates import CertificateAuthority  # noqa: PLC0415 - cryptography is slow to import
 
     CertificateAuthority.create(directory)
     if as_json:
@@ -40,7 +40,7 @@ def issue(
 ) -> None:
     """Issue a certificate from the authority in DIR."""
     from kedge.model.errors import BadRequest  # noqa: PLC0415
-    from kedge.pki import CertificateAuthority, Role  # noqa: PLC0415
+    from kedge.trust.certificates import CertificateAuthority, Role  # noqa: PLC0415
 
     if role not in set(Role):
         raise BadRequest(f"--role {role!r} is neither {Role.AGENT} nor {Role.CONTROL}.")

@@ -8,12 +8,12 @@ from typing import TypeVar
 from kedge.core.domain_xml import attachments, nic_of
 from kedge.core.migration import Act, Action, Outcome, Role
 from kedge.core.migration.pace import first_limit_ms
-from kedge.model.agent_api import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
 from kedge.model.domain import TransferOrder, VifState
 from kedge.model.errors import HostFailure, KedgeError, StaleEpoch, Unreachable
 from kedge.model.network import BindingStatus, Vif
 from kedge.model.server import STATUS_OF_DOMAIN, Migration, MigrationStatus, Phase, Server, TimeoutAction
 from kedge.network.service import NetworkService
+from kedge.wire.messages import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
 
 from .agents import Agents
 from .looker import Looker

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from kedge.model.agent_api import (
+from kedge.model.domain import DomainSummary, HostView, TransferOrder, VifReport
+from kedge.model.errors import Conflict, KedgeError, Unreachable
+from kedge.model.host import Host
+from kedge.model.host_facts import FactsRequest, HostFacts
+from kedge.model.host_network import HostNetwork
+from kedge.network.service import HostRegistry
+from kedge.wire.messages import (
     AnnounceOrder,
     DiscardOrder,
     HostReport,
@@ -11,14 +17,7 @@ from kedge.model.agent_api import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
-    VifReport,
 )
-from kedge.model.domain import DomainSummary, HostView, TransferOrder
-from kedge.model.errors import Conflict, KedgeError, Unreachable
-from kedge.model.host import Host
-from kedge.model.host_facts import FactsRequest, HostFacts
-from kedge.model.host_network import HostNetwork
-from kedge.network.service import HostRegistry
 
 
 class Agent(Protocol):

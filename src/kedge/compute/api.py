@@ -10,7 +10,7 @@ from kedge.model.host import Host
 from kedge.model.network import Binding, Port
 from kedge.model.obstacle import Obstacle
 from kedge.model.server import UNKNOWN_REFUSED, Migration, MigrationOptions, Plan, Server
-from kedge.strict_request import StrictRoute
+from kedge.serving.strict_request import StrictRoute
 
 from .conductor import Conductor
 from .servers import ServerRequest, Servers

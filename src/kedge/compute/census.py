@@ -15,7 +15,6 @@ from sqlalchemy import func, select
 
 from kedge.core.doctor import BoundPort, Census, DomainSeen, HostSeen, ServerSeen, Unfinished
 from kedge.core.domain_xml import Attachment, attachments
-from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState, DomainSummary
 from kedge.model.errors import KedgeError, NotFound, Unreachable
 from kedge.model.host import Host
@@ -25,6 +24,7 @@ from kedge.network.local import LocalNetworkService
 from kedge.network.service import HostRegistry, NetworkService
 from kedge.store import now
 from kedge.store.tables import EventRow, MigrationRow, PortRow, ServerRow
+from kedge.wire.messages import ObserveRequest
 
 from .agents import Agent, Agents
 from .claims import driven

@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, NullPool, create_engin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from kedge import private_files
+from kedge.trust import private_files
 
 _NOTICE_DEATH = (
     "SET tcp_keepalives_idle = 3",

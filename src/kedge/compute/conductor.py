@@ -15,11 +15,11 @@ import structlog
 from kedge.core.migration import Act, Action, Observation, Role, decide
 from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low_mark, next_limit_ms
 from kedge.core.placement import candidates, emptiest_first, reasons
-from kedge.model.agent_api import TransferTuning
 from kedge.model.domain import DomainState, JobProgress
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server, TimeoutAction
 from kedge.store import in_words, is_trouble
+from kedge.wire.messages import TransferTuning
 
 from .actor import Actor, Tools
 from .claims import Claims

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from kedge.core.doctor import Finding
 from kedge.network.local import LocalNetworkService
 from kedge.network.service import HostRegistry
-from kedge.strict_request import StrictRoute
+from kedge.serving.strict_request import StrictRoute
 
 from .actor import Tools
 from .api import ERRORS

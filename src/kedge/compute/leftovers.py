@@ -12,13 +12,13 @@ import structlog
 from sqlalchemy import Engine, func, select
 
 from kedge.core.leftovers import LEFT_STATES, is_leftover
-from kedge.model.agent_api import DiscardOrder, HostDuties, HostReport, ObserveRequest
 from kedge.model.domain import DomainState, HostView
 from kedge.model.errors import KedgeError
 from kedge.model.host import Host
 from kedge.network.service import HostRegistry
 from kedge.store import reading
 from kedge.store.tables import MigrationRow, ServerRow
+from kedge.wire.messages import DiscardOrder, HostDuties, HostReport, ObserveRequest
 
 from .agents import Agents
 

@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kedge.core.migration import BindingView, Intent, Observation, Plugged, Role, Side
-from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState, FrameTimes, HostView, VifState
 from kedge.model.errors import HostFailure, NotFound, Unreachable
 from kedge.model.network import Binding, BindingStatus, Network, Port, Vif, vif_of
 from kedge.model.server import Migration
 from kedge.network.service import NetworkService
-from kedge.wire import seen
+from kedge.wire.encoding import seen
+from kedge.wire.messages import ObserveRequest
 
 from .agents import Agents
 from .clock import HostClock

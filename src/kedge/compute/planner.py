@@ -18,13 +18,13 @@ from kedge.core.domain_xml import (
 )
 from kedge.core.guest_macs import guest_macs_obstacle
 from kedge.core.obstacles import find_obstacles
-from kedge.model.agent_api import ObserveRequest
 from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError
 from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
 from kedge.model.obstacle import Obstacle
 from kedge.model.server import Plan, PortPlan, Server
 from kedge.network.service import NetworkService
+from kedge.wire.messages import ObserveRequest
 
 from .agents import Agents
 from .host_facts import gather

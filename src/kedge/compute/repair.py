@@ -15,10 +15,10 @@ from sqlalchemy import Engine
 
 from kedge.core.doctor import Finding, Remedy, Repair
 from kedge.core.domain_xml import attachments
-from kedge.model.agent_api import ObserveRequest, PlugOrder, ResumeOrder
 from kedge.model.domain import DomainState
 from kedge.model.errors import Conflict, KedgeError, NotFound, Unreachable
 from kedge.model.network import BindingStatus, vif_of
+from kedge.wire.messages import ObserveRequest, PlugOrder, ResumeOrder
 
 from .actor import Tools
 from .claims import claims_in

@@ -17,12 +17,12 @@ from kedge.core.domain_xml import (
     parse,
     rewrite,
 )
-from kedge.model.agent_api import PlugOrder
 from kedge.model.domain import DomainState, DomainSummary
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.network import Network, Port, Segment, Vif, vif_of
 from kedge.model.server import UNKNOWN_REFUSED, Server
 from kedge.network.service import NetworkService
+from kedge.wire.messages import PlugOrder
 
 from .agents import Agents
 from .server_records import ServerRecords

@@ -14,8 +14,8 @@ from typing import Any, Self
 import httpx2
 
 from kedge.model.errors import HostFailure
-from kedge.pki import CertificateAuthority, Role
-from kedge.wire import error_from
+from kedge.trust.certificates import CertificateAuthority, Role
+from kedge.wire.encoding import error_from
 
 from .host import LabHost
 from .lab import Lab

@@ -44,6 +44,15 @@ class VifState(StrEnum):
 
 
 @dataclass(frozen=True)
+class VifReport:
+    """A VIF that Kedge made on a host, found by the marks on its devices."""
+
+    port_id: str
+    state: VifState
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class JobProgress:
     """libvirt's job statistics (virDomainGetJobStats); sizes in bytes, times in ms, rates in bytes/s."""
 

@@ -16,11 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kedge.config import EventsConfig
 from kedge.model.errors import Unreachable
+from kedge.openstack.nova import Nova, NovaAt, NovaOf, Refused, deliver, is_for_nova
 from kedge.store import in_words, now, outbox, reading, transaction
 from kedge.store.outbox import Event
 
 from .local.work import Clock
-from .nova import Nova, NovaAt, NovaOf, Refused, deliver, is_for_nova
 
 BATCH = 100
 KEPT = timedelta(days=1)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kedge.core.adopt import Recognised
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
+from kedge.wire.messages import HostDuties, HostReport
 
 
 class NetworkService(Protocol):

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, Select, create_engine, event, make_ur
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.orm import Session
 
-from kedge import private_files
 from kedge.model.errors import BadRequest
+from kedge.trust import private_files
 
 BUSY_TIMEOUT_S = 30
 _POOL = {"pool_size": 10, "max_overflow": 40, "pool_timeout": BUSY_TIMEOUT_S}

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.domain import TransferOrder
 from kedge.model.errors import KedgeError, Unreachable
 from kedge.model.host import HostBackend
+from kedge.wire.messages import HostDuties, HostReport
 
 from .simulated_agent import SimulatedAgent
 from .simulated_host import SimulatedHost

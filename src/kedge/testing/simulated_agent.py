@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from kedge.model.agent_api import (
+from kedge.model.domain import DomainState, DomainSummary, HostView, TransferOrder, TransferState, VifReport
+from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch, Unreachable
+from kedge.model.host_facts import FactsRequest, FileFacts, FileKind, HostFacts
+from kedge.model.host_network import HostNetwork
+from kedge.model.network import Vif
+from kedge.wire.encoding import seen
+from kedge.wire.messages import (
     AnnounceOrder,
     DiscardOrder,
     HostReport,
@@ -17,14 +23,7 @@ from kedge.model.agent_api import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
-    VifReport,
 )
-from kedge.model.domain import DomainState, DomainSummary, HostView, TransferOrder, TransferState
-from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch, Unreachable
-from kedge.model.host_facts import FactsRequest, FileFacts, FileKind, HostFacts
-from kedge.model.host_network import HostNetwork
-from kedge.model.network import Vif
-from kedge.wire import seen
 
 from .simulated_domain import identity
 from .simulated_faults import Faults

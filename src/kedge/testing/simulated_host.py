@@ -10,8 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from kedge.core.domain_xml import Attachment
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import DomainState, FrameTimes, VifState
+from kedge.model.domain import DomainState, FrameTimes, VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.host_facts import HostFacts

@@ -16,7 +16,7 @@ from typing import Any
 from kedge.agent.vif import Pluggers, ovs_client
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif
-from kedge.wire import from_json
+from kedge.wire.encoding import from_json
 
 LOOKS = ("list", "dump-flows", "get")
 

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kedge.auth.guard import Guard
 from kedge.core import binding
 from kedge.core.binding import Bound, Refused
-from kedge.model.agent_api import HostReport
 from kedge.model.caller import Identity, Role
 from kedge.model.host import HostBackend
 from kedge.model.network import Network, Port, VifType
@@ -24,6 +23,7 @@ from kedge.network.api import install_error_handlers, network_router
 from kedge.network.local import LocalNetworkService
 from kedge.store import transaction
 from kedge.store.tables import EventRow, NetworkRow, PortRow
+from kedge.wire.messages import HostReport
 
 from ...network.network_world import make_world
 from ..settings import listening

@@ -9,8 +9,7 @@ from threading import RLock
 from types import TracebackType
 from typing import Self
 
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import VifState
+from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.host_network import HostNetwork

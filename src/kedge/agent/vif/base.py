@@ -17,8 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import VifState
+from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import NetworkType, Segment, Vif, VifType

@@ -17,8 +17,7 @@ its own and may (`trustGuestRxFilters`).
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import VifState
+from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType

@@ -8,8 +8,7 @@ Either way the port is added together with its tag, in one transaction.
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import VifState
+from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kedge.core.domain_xml import Attachment
-from kedge.model.agent_api import VifReport
-from kedge.model.domain import DomainState, VifState
+from kedge.model.domain import DomainState, VifReport, VifState
 from kedge.model.host import Host
 from kedge.model.network import Binding, BindingStatus, Network, Port
 from kedge.model.server import Server

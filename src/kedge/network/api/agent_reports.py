@@ -1,10 +1,10 @@
-"""/agent/v1: what agents tell the control plane, and what it answers (see `kedge.model.agent_api`)."""
+"""/agent/v1: what agents tell the control plane, and what it answers (see `kedge.wire.messages`)."""
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
 
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.errors import BadRequest, Forbidden
+from kedge.wire.messages import HostDuties, HostReport
 
 from ..service import HostRegistry
 from .peer import Peer

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
+from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import AgentRow, HostRow
-from kedge.strict_request import StrictRoute
 
 from ..local import LocalNetworkService, hosts
 from ..local.work import Work

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from kedge.strict_request import StrictRoute
+from kedge.serving.strict_request import StrictRoute
 
 from ..errors import NoPortsOfDevice
 from ..local import LocalNetworkService, bindings, ports, views

@@ -7,8 +7,8 @@ unknown port 404. And the ACTIVE binding of a running server can't be deleted.
 from fastapi import APIRouter, Request, Response
 
 from kedge.model.network import BindingStatus
+from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import BindingRow, PortRow
-from kedge.strict_request import StrictRoute
 
 from ..errors import BadPortRequest, InvalidInput, PortBindingAlreadyActive, PortBindingNotFound
 from ..local import LocalNetworkService, bindings, ports, views

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from kedge.model.errors import NotFound
-from kedge.strict_request import StrictRoute
+from kedge.serving.strict_request import StrictRoute
 
 from .answers import ExtensionAnswer, ExtensionList, ResourceList, VersionList
 from .documented import answer, shows

@@ -13,9 +13,9 @@ from starlette.routing import Match
 
 from kedge.model.absent import not_found
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
+from kedge.serving.strict_request import RequestRefused
 from kedge.store import in_words, is_trouble
-from kedge.strict_request import RequestRefused
-from kedge.wire import error_body
+from kedge.wire.encoding import error_body
 
 from ..errors import BadPortRequest
 from .documented import without_422

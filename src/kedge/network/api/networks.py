@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from kedge.model.vlan_range import VlanRange
+from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import NetworkRow
-from kedge.strict_request import StrictRoute
 
 from ..local import LocalNetworkService, networks
 from ..local.segments import chosen_segment

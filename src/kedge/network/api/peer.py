@@ -9,7 +9,7 @@ AGENT_ROLE = "agent"
 
 
 async def peer_name(request: Request) -> str | None:
-    """The host that the peer's verified certificate names (see `kedge.tls_server`); None without one.
+    """The host that the peer's verified certificate names (see `kedge.serving.server`); None without one.
 
     A certificate of another role than an agent's names no host.
     """

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import PortRow
-from kedge.strict_request import StrictRoute
 
 from ..local import LocalNetworkService, bindings, networks, ports, views
 from ..local.port_search import compares, search

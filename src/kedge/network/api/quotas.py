@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from kedge.model.errors import Forbidden
-from kedge.strict_request import StrictRoute
+from kedge.serving.strict_request import StrictRoute
 
 from ..local import LocalNetworkService
 from ..local.usage import counts

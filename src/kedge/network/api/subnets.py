@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import SubnetRow
-from kedge.strict_request import StrictRoute
 
 from ..local import LocalNetworkService, subnets
 from ..local.work import Work

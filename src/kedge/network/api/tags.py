@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
+from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import NetworkRow, PortRow, SubnetRow
-from kedge.strict_request import StrictRoute
 
 from ..errors import InvalidInput, TagNotFound
 from ..local import LocalNetworkService, networks, ports, subnets

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload, selectinload
 
-from kedge.model.agent_api import HostReport
 from kedge.model.errors import BadRequest
 from kedge.model.host import Host, HostBackend
 from kedge.store.tables import AgentRow, HostRow, ServerRow, ServerStatus
+from kedge.wire.messages import HostReport
 
 from ..errors import AgentNotFound, HostNotFound
 from .work import Work, new_id

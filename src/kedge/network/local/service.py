@@ -9,13 +9,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from kedge.core.adopt import Recognised
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.caller import CALLER
 from kedge.model.errors import Conflict
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
 from kedge.model.vlan_range import VlanRange
 from kedge.store import is_retryable, locks_rows, look, now, reading, single_statement, transaction
+from kedge.wire.messages import HostDuties, HostReport
 
 from . import bindings, hosts, networks, ports, views, vifs
 from .ports import WantedAddress

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from keystoneauth1 import exceptions as identity
 
-from kedge import clouds
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound, Unreachable
+from kedge.openstack import clouds
 
 Json = dict[str, Any]
 

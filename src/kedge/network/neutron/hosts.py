@@ -13,12 +13,12 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import Engine, or_, select
 
-from kedge.model.agent_api import HostDuties, HostReport
 from kedge.model.errors import KedgeError
 from kedge.model.host import Host
 from kedge.model.network import Network, Vif, VifType, vif_of
 from kedge.store import now, reading
 from kedge.store.tables import MigrationRow, ServerRow
+from kedge.wire.messages import HostDuties, HostReport
 
 from ..service import HostRegistry, NetworkService
 

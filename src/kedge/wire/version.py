@@ -13,8 +13,8 @@ from typing import Any
 
 import structlog
 
-from kedge.model.agent_api import WIRE
 from kedge.model.errors import KedgeError
+from kedge.wire.messages import WIRE
 
 log = structlog.get_logger(__name__)
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kedge.model.errors import BadRequest, Conflict, NotFound
-from kedge.tls import hardened
+from kedge.trust.tls import hardened
 
 _CA_YEARS = 10
 _CERTIFICATE_DAYS = 730

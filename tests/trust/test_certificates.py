@@ -11,8 +11,8 @@ import pytest
 from cryptography import x509
 
 from kedge.model.errors import BadRequest, Conflict, NotFound
-from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
 from kedge.serving.protocol import holder_of
+from kedge.trust.certificates import CertificateAuthority, Credentials, Role, client_context, server_context
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import httpx2
 
-from kedge.clouds import Service, service
 from kedge.model.errors import KedgeError, Unreachable
+from kedge.openstack.clouds import Service, service
 from kedge.store.outbox import Event
 
 PATH = "/os-server-external-events"

@@ -1,4 +1,4 @@
-"""The control plane's client of an agent: one method per call of `kedge.model.agent_api`.
+"""The control plane's client of an agent: one method per call of `kedge.wire.messages`.
 
 Each raises the KedgeError that the agent answered, or Unreachable when it did not answer in time. All calls
 are idempotent, so after Unreachable the same call may simply be made again.
@@ -6,7 +6,10 @@ are idempotent, so after Unreachable the same call may simply be made again.
 
 import ssl
 
-from kedge.model.agent_api import (
+from kedge.model.domain import DomainSummary, HostView, TransferOrder, VifReport
+from kedge.model.host_facts import FactsRequest, HostFacts
+from kedge.model.host_network import HostNetwork
+from kedge.wire.messages import (
     AnnounceOrder,
     DiscardOrder,
     HostReport,
@@ -14,12 +17,8 @@ from kedge.model.agent_api import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
-    VifReport,
 )
-from kedge.model.domain import DomainSummary, HostView, TransferOrder
-from kedge.model.host_facts import FactsRequest, HostFacts
-from kedge.model.host_network import HostNetwork
-from kedge.wire import Peer
+from kedge.wire.peer import Peer
 
 # Seconds. Looking is quick; starting or destroying a domain, and plugging, wait for QEMU and the kernel.
 _LOOK_S, _ACT_S = 10.0, 60.0

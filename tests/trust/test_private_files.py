@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from kedge.agent.epochs import write_atomically
 from kedge.compute.claims import claims_in
-from kedge.private_files import private_directory
 from kedge.store import open_database, transaction, upgrade
+from kedge.trust.private_files import private_directory
 
 NAMES = ("kedge.db*", "pki")
 

@@ -35,9 +35,9 @@ does nothing of what was asked.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .domain import DomainState, VifState
-from .host import HostBackend
-from .network import Vif
+from kedge.model.domain import DomainState, VifState
+from kedge.model.host import HostBackend
+from kedge.model.network import Vif
 
 WIRE = 1
 """The version of these messages. It grows when an older agent or control plane would misread them."""
@@ -126,15 +126,6 @@ class PlugOrder:
 
 
 @dataclass(frozen=True)
-class VifReport:
-    """A VIF that Kedge made on a host, found by the marks on its devices."""
-
-    port_id: str
-    state: VifState
-    devices: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class AnnounceOrder:
     """Announce the VM from this host. Frames go out at once and then `repeat - 1` times, `interval_ms` apart."""
 
@@ -170,5 +161,4 @@ __all__ = [
     "PlugOrder",
     "ResumeOrder",
     "TransferTuning",
-    "VifReport",
 ]

@@ -7,11 +7,11 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
-from kedge.model.agent_api import WIRE, HostDuties, HostReport
 from kedge.model.errors import Conflict, HostFailure, KedgeError
-from kedge.tls_server import Listener, running
-from kedge.wire import Peer
-from kedge.wire_version import SameWire, kedge_version, wire_headers
+from kedge.serving.server import Listener, running
+from kedge.wire.messages import WIRE, HostDuties, HostReport
+from kedge.wire.peer import Peer
+from kedge.wire.version import SameWire, kedge_version, wire_headers
 
 
 def report() -> HostReport:
@@ -62,7 +62,7 @@ def agent() -> Iterator[Side]:
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller is a later version."""
     headers = {"kedge-wire": str(WIRE + 1), "kedge-version": "9.8"}
-    monkeypatch.setattr("kedge.wire.wire_headers", lambda: dict(headers))
+    monkeypatch.setattr("kedge.wire.peer.wire_headers", lambda: dict(headers))
 
 
 def test_the_same_version_passes(control_plane: Side) -> None:

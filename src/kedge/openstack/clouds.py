@@ -4,7 +4,7 @@ import warnings
 from typing import Any, Protocol
 
 from kedge.model.errors import BadRequest
-from kedge.tls import hardened
+from kedge.trust.tls import hardened
 
 
 class Service(Protocol):

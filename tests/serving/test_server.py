@@ -16,11 +16,12 @@ import pytest
 from fastapi import FastAPI, Request
 
 from kedge.model import errors
-from kedge.model.agent_api import DiscardOrder, HostDuties
 from kedge.model.domain import DomainState, HostView, TransferState
-from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
-from kedge.tls_server import Listener, running
-from kedge.wire import Peer, error_body, error_from, from_json, seen, to_json
+from kedge.serving.server import Listener, running
+from kedge.trust.certificates import CertificateAuthority, Credentials, Role, client_context, server_context
+from kedge.wire.encoding import error_body, error_from, from_json, seen, to_json
+from kedge.wire.messages import DiscardOrder, HostDuties
+from kedge.wire.peer import Peer
 
 
 def application() -> FastAPI:
@@ -158,7 +159,7 @@ def test_a_port_in_use_is_named() -> None:
 def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     script = (
         "import sys, pathlib\n"
-        "from kedge.tls_server import Listener, serve\n"
+        "from kedge.serving.server import Listener, serve\n"
         "async def app(scope, receive, send): pass\n"
         "listener = Listener.unix(pathlib.Path(sys.argv[1]))\n"
         "print('up', flush=True)\n"

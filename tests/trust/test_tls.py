@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from kedge.auth import client_tls
 from kedge.cli.client import ControlPlane
 from kedge.cli.exits import NoControlPlane
-from kedge.clouds import service
-from kedge.pki import CertificateAuthority, Credentials, Role, client_context, server_context
-from kedge.tls_server import Listener, running
+from kedge.openstack.clouds import service
+from kedge.serving.server import Listener, running
+from kedge.trust.certificates import CertificateAuthority, Credentials, Role, client_context, server_context
 
 CBC = "ECDHE-ECDSA-AES256-SHA384"
 GCM = "ECDHE-ECDSA-AES128-GCM-SHA256"

@@ -1,0 +1,1 @@
+"""Clients of an OpenStack that is there already."""
