@@ -20,8 +20,8 @@ from kedge.compute.agents import Agent, Agents
 from kedge.compute.api import compute_router
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
+from kedge.compute.discard_duties import HostsWithDiscards
 from kedge.compute.doctor_api import doctor_router
-from kedge.compute.leftovers import HostsWithLeftovers
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.retention import Retention
@@ -116,7 +116,7 @@ def control_plane(
         conductor,
         Servers(records, network.service, agents),
         lambda app: Audited(guarded(app, strategy), trail),
-        hosts=HostsWithLeftovers(network.hosts, engine, agents),
+        hosts=HostsWithDiscards(network.hosts, engine, agents),
         cloud=network.cloud,
         nova=nova is not None,
     )
