@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from fastapi import FastAPI
+from sqlalchemy import Engine
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kedge.auth import Audited, Strategy, Trail, client_tls, guarded, open_strategy, warn_of_plain_text
@@ -20,8 +21,9 @@ from kedge.compute.agents import Agent, Agents
 from kedge.compute.api import compute_router
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
-from kedge.compute.discard_duties import HostsWithDiscards
 from kedge.compute.doctor_api import doctor_router
+from kedge.compute.heartbeats import HostsWithHeartbeats, TakesHeartbeats
+from kedge.compute.leftovers import HostsWithLeftovers
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.retention import Retention
@@ -31,7 +33,7 @@ from kedge.config import ControlPlaneConfig
 from kedge.model.errors import BadRequest, Conflict
 from kedge.network.api import agent_router, elsewhere_router, install_error_handlers, network_router
 from kedge.network.api.events import events_router
-from kedge.network.choice import networking
+from kedge.network.choice import Networking, networking
 from kedge.network.local import LocalNetworkService
 from kedge.network.nova_events import NovaEvents, nova_of
 from kedge.network.service import HostRegistry
@@ -116,7 +118,7 @@ def control_plane(
         conductor,
         Servers(records, network.service, agents),
         lambda app: Audited(guarded(app, strategy), trail),
-        hosts=HostsWithDiscards(network.hosts, engine, agents),
+        hosts=_hosts(network, engine, agents),
         cloud=network.cloud,
         nova=nova is not None,
     )
@@ -130,6 +132,12 @@ def control_plane(
         network.close()
         trail.close()
         engine.dispose()
+
+
+def _hosts(network: Networking, engine: Engine, agents: Agents) -> HostRegistry:
+    """What takes the reports. Another network service has no rows that could tell that nothing changed."""
+    hosts = HostsWithLeftovers(network.hosts, engine, agents)
+    return hosts if network.cloud else HostsWithHeartbeats(hosts, engine)
 
 
 def build_app(
@@ -151,7 +159,8 @@ def build_app(
     for_agents = FastAPI(title="Kedge, for its agents")
     for_agents.include_router(agent_router(hosts or network))
     install_error_handlers(for_agents)
-    of_this_wire = SameWire(for_agents, own="the control plane", other="the agent of", error=Conflict)
+    reports = TakesHeartbeats(for_agents, hosts) if isinstance(hosts, HostsWithHeartbeats) else for_agents
+    of_this_wire = SameWire(reports, own="the control plane", other="the agent of", error=Conflict)
 
     async def by_listener(scope: Scope, receive: Receive, send: Send) -> None:
         chosen = of_this_wire if scope.get("kedge.listener") == AGENTS else app

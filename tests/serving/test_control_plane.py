@@ -99,3 +99,17 @@ def test_a_report_as_large_as_a_disk_is_refused(attacked: Attacked) -> None:
         peer.call("POST", "/agent/v1/hosts/h1/report", body=large, timeout_s=20)
     assert "the body is larger than 4194304 bytes" in attacked.log.read_text()
     assert attacked.agent_reports() == HostDuties()
+
+
+@pytest.mark.parametrize("attacked", [1], indirect=True)
+def test_a_heartbeat_is_taken_only_of_the_host_of_the_certificate(attacked: Attacked) -> None:
+    report = HostReport(**{**vars(REPORT), "id": "one"})
+    with attacked.reporting() as peer:
+        duties = peer.ask(HostDuties, "POST", "/agent/v1/hosts/h1/report", body=report)
+        assert duties == HostDuties(heartbeats=True)
+        beats = {"one": True, "another": False}
+        for report_id, held in beats.items():
+            path = "/agent/v1/hosts/h1/heartbeat"
+            assert peer.ask(bool, "POST", path, params={"report": report_id}) is held
+        with pytest.raises(KedgeError):
+            peer.call("POST", "/agent/v1/hosts/h2/heartbeat", params={"report": "one"})

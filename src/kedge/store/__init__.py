@@ -10,6 +10,7 @@ from .engine import (
     open_database,
     reading,
     single_statement,
+    statements,
     transaction,
 )
 from .schema import upgrade
@@ -25,6 +26,7 @@ __all__ = [
     "open_database",
     "reading",
     "single_statement",
+    "statements",
     "transaction",
     "upgrade",
 ]

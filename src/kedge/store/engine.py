@@ -86,6 +86,13 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
+def statements(engine: Engine) -> Iterator[Connection]:
+    """As `transaction`, for plain statements: without objects to keep, they take a fraction of the CPU."""
+    with _turn(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
 def _turn(engine: Engine) -> Iterator[None]:
     """On SQLite, wait for one's turn to write.
 

@@ -24,6 +24,10 @@ Agent to control plane (the control plane serves; an agent's certificate names i
 speak for no other):
 
     POST   /agent/v1/hosts/{host}/report     HostReport              -> HostDuties
+    POST   /agent/v1/hosts/{host}/heartbeat  ?report=ID              -> true, or false if a report is wanted
+
+As long as a report would say the same as the last one that was answered, and the answer had `heartbeats`, an agent
+sends a heartbeat with that report's `id` in its place. `true` means that the duties are the same, too.
 
 All of these are idempotent: the same call again, after a lost answer, does no harm and answers the same.
 An error is `{"error": {"type": "HostFailure", "message": …}}` with the status of `kedge.model.errors`.
@@ -52,6 +56,7 @@ class HostReport:
     the host, Kedge's or not, by UUID; it is empty while libvirtd does not answer. `half_made` lists those whose
     making the agent has begun and not ended. `version` is Kedge's own, `now_ns` the host's real-time clock.
     `graphics_address` is where VMs' consoles listen on this host, unless on every address or loopback.
+    `id` is this report's and no other's; without one, no heartbeat can refer to it.
     """
 
     host: str
@@ -68,6 +73,7 @@ class HostReport:
     wire: int = WIRE
     now_ns: int = 0
     graphics_address: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,14 @@ class HostDuties:
     `known` is False when the network service could not be asked; then nothing follows from the rest.
     `discard` has, by UUID, the domains among those reported that nobody needs: no migration involves them, and
     the server is on another host. The agent removes one that is named for a while and stays as it is.
+    `heartbeats` is True when this answer can be confirmed by them.
     """
 
     vifs: tuple[Vif, ...] = ()
     report_every_s: float = 2.0
     known: bool = True
     discard: Mapping[str, DiscardOrder] = field(default_factory=dict)
+    heartbeats: bool = False
 
 
 @dataclass(frozen=True)
