@@ -40,6 +40,13 @@ def _stat(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split()
 
 
+def cpu_s(pid: int) -> float:
+    """The CPU time, in seconds, of a process and of the children that it has waited for; 0 if there is none."""
+    stat = _stat(pid)
+    ticks = 0 if stat is None else sum(int(each) for each in stat[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _pids() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
