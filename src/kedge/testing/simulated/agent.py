@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from kedge.model.domain import DomainState, DomainSummary, HostView, TransferOrder, TransferState, VifReport
 from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch, Unreachable
@@ -25,15 +25,14 @@ from kedge.wire.messages import (
     TransferTuning,
 )
 
-from .simulated_domain import identity
-from .simulated_faults import Faults
-from .simulated_transfer import Step
-
-if TYPE_CHECKING:
-    from .simulated_host import SimulatedHost
+from .domain import identity
+from .faults import Faults
+from .hypervisor import SimulatedHypervisor
+from .surroundings import Surroundings
+from .transfer import Step
 
 TICK_MS = 50
-"""The time that one tick of the fabric stands for, for somebody who waits."""
+"""The time that one tick stands for, for somebody who waits."""
 
 SHARED_FILE = FileFacts(FileKind.FILE, "nfs4", "0:50", 4711, 1 << 30)
 """A file that every simulated host mounts from the same file server."""
@@ -62,11 +61,11 @@ def _call(
     def called(self: "SimulatedAgent", /, *args: P.args, **kwargs: P.kwargs) -> R:
         name = method.__name__
         if not self.reachable:
-            self._host.fabric.tick()  # Waiting for an answer that does not come takes time.
+            self._surroundings.tick()  # Waiting for an answer that does not come takes time.
             raise Unreachable(f"the agent of {self._host.name} at {self.url} does not answer")
         self.calls.append(name)
         self.faults.strike(name, after=False)
-        with self._host.fabric.lock:
+        with self._surroundings.lock:
             answer = method(self, *args, **kwargs)
         self.faults.strike(name, after=True)
         return answer
@@ -84,13 +83,15 @@ class SimulatedAgent:
         faults: what goes wrong with calls.
     """
 
-    def __init__(self, host: "SimulatedHost") -> None:
+    def __init__(self, host: SimulatedHypervisor, surroundings: Surroundings[Any]) -> None:
         self.url = f"https://{host.name}.example:9797"
         self.reachable = True
         self.calls: list[str] = []
         self.queues: dict[str, int] = {}
         self.faults = Faults()
         self._host = host
+        self._surroundings = surroundings
+        host.listener = self
         self._epochs: dict[str, int] = {}
         self._transfers: dict[str, Remembered] = {}
         self._duties: tuple[Vif, ...] = ()
@@ -104,7 +105,7 @@ class SimulatedAgent:
 
     def report(self) -> None:
         """Report to the control plane; remove the VIFs that nothing explains, and plug again what a domain has lost."""
-        registry = self._host.fabric.registry
+        registry = self._surroundings.registry
         if not self.reachable or registry is None:
             return
         registry.record_host(self._report())
@@ -119,8 +120,8 @@ class SimulatedAgent:
                 self._host.plug(vif)
 
     def changed(self) -> None:
-        """Something on the host is different; report it, unless the fabric is told that nobody needs that."""
-        if self._host.fabric.reporting:
+        """Something on the host is different; report it, unless it is said that nobody needs that."""
+        if self._surroundings.reporting:
             self.report()
 
     def transfer_ended(self, migration_id: str, error: str | None) -> None:
@@ -191,7 +192,7 @@ class SimulatedAgent:
             return
         if domain.state not in order.only_in:
             raise Conflict(f"domain {uuid} is {domain.state} on this host; not discarded")
-        if domain.live and not any(uuid in each.holds for each in host.fabric.others(host)):
+        if domain.live and not any(uuid in each.holds for each in self._surroundings.others(host)):
             host.violated(f"the only copy of domain {uuid} was discarded while it was {domain.state}")
         del host.holds[uuid]
         self.changed()
@@ -212,18 +213,18 @@ class SimulatedAgent:
     def observe(self, uuid: str, request: ObserveRequest) -> HostView:
         """Look; with `wait_ms`, until something differs from `seen`.
 
-        Where no thread drives the fabric, waiting is what makes its time pass.
+        Where no thread makes time pass, waiting does.
         """
-        fabric = self._host.fabric
+        around = self._surroundings
         if request.watch:
             self._host.watch(uuid, request.vifs, request.migration_id)
         ticks, deadline = -(-request.wait_ms // TICK_MS), time.monotonic() + request.wait_ms / 1000
         view = self._view(uuid, request)
         while ticks > 0 and seen(view) == request.seen and time.monotonic() < deadline:
-            if fabric.driven:
-                fabric.changed.wait(TICK_MS / 1000)
+            if around.driven:
+                around.changed.wait(TICK_MS / 1000)
             else:
-                fabric.tick()
+                around.tick()
                 ticks -= 1
             view = self._view(uuid, request)
         return view
@@ -243,10 +244,10 @@ class SimulatedAgent:
         if domain.state is not DomainState.RUNNING or order.server_id in self._host.jobs:
             raise Conflict(f"domain {order.server_id} is {domain.state}; only a running one can be migrated")
         self._transfers[order.migration_id] = Remembered(order.server_id, order.epoch, TransferState.RUNNING)
-        self._host.fabric.begin(self._host, order)
+        self._surroundings.begin(self._host, order)
 
     def _recover(self, order: TransferOrder) -> None:
-        broken = self._host.fabric.running(order.server_id, self._host)
+        broken = self._surroundings.running(order.server_id, self._host)
         if broken is not None and broken.broken:
             remembered = Remembered(order.server_id, order.epoch, TransferState.RUNNING)
             self._transfers[order.migration_id] = remembered
@@ -258,7 +259,7 @@ class SimulatedAgent:
         self._admit(f"migration {migration_id}", tuning.epoch)
         if migration_id not in self._transfers:
             raise NotFound(f"migration {migration_id} has no transfer on this host")
-        running = self._host.fabric.running(self._transfers[migration_id].server_id, self._host)
+        running = self._surroundings.running(self._transfers[migration_id].server_id, self._host)
         if running is not None:
             running.tune(downtime_limit_ms=tuning.downtime_limit_ms, postcopy=tuning.postcopy)
             self.changed()
@@ -280,7 +281,7 @@ class SimulatedAgent:
         return any(each.state is TransferState.RUNNING for each in remembered)
 
     def _end_job(self, server_id: str) -> None:
-        running = self._host.fabric.running(server_id, self._host)
+        running = self._surroundings.running(server_id, self._host)
         if running is not None and running.over_there:
             raise Conflict(f"domain {server_id} already runs on the other host (post-copy)")
         if running is not None and running.step is not Step.ARRIVED:
@@ -320,7 +321,7 @@ class SimulatedAgent:
         if domain.state is DomainState.RUNNING:
             host.emit(uuid)
         transfer, error = self._transfer_state(request.migration_id or "")
-        running = host.fabric.running(uuid, host)
+        running = self._surroundings.running(uuid, host)
         arrived = domain.state is DomainState.RUNNING and request.migration_id is not None
         frames = {vif.port_id: host.frames.get(vif.port_id) for vif in request.vifs}
         return HostView(

@@ -1,13 +1,12 @@
 """A hypervisor host in memory: its simulated libvirt's domains, its devices and its VIFs.
 
-What it does is what the real ones were seen to do; what it must never be told to do is noted in the fabric's
-`violations`. Its agent is in `simulated_agent`.
+What it does is what the real ones were seen to do; what it must never be told to do is noted in `violations`.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from kedge.core.domain_xml import Attachment
 from kedge.model.domain import DomainState, FrameTimes, VifReport, VifState
@@ -17,21 +16,30 @@ from kedge.model.host_facts import HostFacts
 from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif, VifType
 
-from .simulated_agent import SimulatedAgent
-from .simulated_domain import SimulatedDomain, identity, started
-
-if TYPE_CHECKING:
-    from .simulated import SimulatedFabric
+from .domain import SimulatedDomain, identity, started
 
 _DRIVERS = {VifType.MACVTAP: "macvtap", VifType.OVS: "openvswitch", VifType.BRIDGE: "linuxbridge"}
 _ABSENT = SimulatedDomain("", "", "<domain/>", DomainState.ABSENT, persistent=False)
 
 
-class SimulatedHost:
-    """One host.
+class Listener(Protocol):
+    """Whom a host's libvirt tells of its events: the host's agent."""
+
+    def changed(self) -> None:
+        """Something on the host is different."""
+        ...
+
+    def transfer_ended(self, migration_id: str, error: str | None) -> None:
+        """A transfer that started here has ended; `error` says how it failed."""
+        ...
+
+
+class SimulatedHypervisor:
+    """One host, without its agent.
 
     Attributes:
-        agent: what the control plane talks to.
+        listener: its agent.
+        violations: what some host was told to do and must never be.
         holds: the domains that its libvirt knows, by UUID.
         jobs: domains with a migration job.
         plugged: the VIFs that Kedge plugged, by port.
@@ -46,10 +54,12 @@ class SimulatedHost:
         silent: ports whose NIC the guest sends nothing on.
     """
 
-    def __init__(self, name: str, backends: Sequence[HostBackend], fabric: "SimulatedFabric") -> None:
+    listener: Listener
+
+    def __init__(self, name: str, backends: Sequence[HostBackend], violations: list[str]) -> None:
         self.name = name
         self.backends = tuple(backends)
-        self.fabric = fabric
+        self.violations = violations
         self.holds: dict[str, SimulatedDomain] = {}
         self.jobs: set[str] = set()
         self.plugged: dict[str, Vif] = {}
@@ -64,7 +74,6 @@ class SimulatedHost:
         self.frames: dict[str, FrameTimes] = {}
         self.silent: set[str] = set()
         self.clock_skew_ns = 0
-        self.agent = SimulatedAgent(self)
         self._watched: dict[str, tuple[str, str | None]] = {}
         self._numbers = count()
 
@@ -184,4 +193,4 @@ class SimulatedHost:
 
     def violated(self, what: str) -> None:
         """Note what must never be."""
-        self.fabric.violations.append(f"{self.name}: {what}")
+        self.violations.append(f"{self.name}: {what}")

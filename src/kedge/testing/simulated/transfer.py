@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from kedge.core.domain_xml import guest_visible_differences
 from kedge.core.migration.pace import UNLIMITED_MS
 from kedge.model.domain import DomainState, JobProgress, TransferOrder
 from kedge.model.errors import HostFailure
 
-if TYPE_CHECKING:
-    from .simulated_host import SimulatedHost
+from .hypervisor import SimulatedHypervisor
 
 MEMORY = 128 * 1024 * 1024
 BPS = 120 * 1024 * 1024
@@ -33,8 +31,8 @@ class SimulatedTransfer:
     """One transfer. `rounds` is how often the dirty memory is still sent before the VM is paused."""
 
     order: TransferOrder
-    source: "SimulatedHost"
-    destination: "SimulatedHost | None"
+    source: SimulatedHypervisor
+    destination: SimulatedHypervisor | None
     rounds: int
     step: Step = Step.ORDERED
     sent_rounds: int = 0
@@ -53,7 +51,7 @@ class SimulatedTransfer:
         """Post-copy breaks off: libvirt keeps its job, and waits to be told to go on."""
         self.broken = True
         self.source.holds[self.order.server_id].state = DomainState.POSTCOPY_BROKEN
-        self.source.agent.transfer_ended(self.order.migration_id, error)
+        self.source.listener.transfer_ended(self.order.migration_id, error)
 
     def go_on(self) -> None:
         """Go on with a post-copy transfer that broke off."""
@@ -105,7 +103,7 @@ class SimulatedTransfer:
         for host in (self.source, self.destination):
             if host is not None:
                 host.jobs.discard(self.order.server_id)
-        self.source.agent.transfer_ended(self.order.migration_id, error)
+        self.source.listener.transfer_ended(self.order.migration_id, error)
 
     def progress(self) -> JobProgress | None:
         """libvirt's statistics on the source."""
@@ -171,4 +169,4 @@ class SimulatedTransfer:
         uuid = self.order.server_id
         self.source.jobs.discard(uuid)
         self.source.holds.pop(uuid, None)
-        self.source.agent.transfer_ended(self.order.migration_id, None)
+        self.source.listener.transfer_ended(self.order.migration_id, None)

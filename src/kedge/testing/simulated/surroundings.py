@@ -1,40 +1,22 @@
-"""Hosts in memory, with the transfers between them: what tests of the control plane put in place of a lab.
-
-    fabric = SimulatedFabric(network)          # five hosts, one for each kind of backend, that report to it
-    agents = Agents(network, lambda _, url: fabric.connect(url))
-    fabric["h2"].agent.faults.lose_reply("plug")     # something goes wrong
-    fabric.break_transfer(Step.PAUSED)
+"""What a simulated host's agent finds around it: other hosts, transfers between them, time, and whom it reports to.
 
 Time passes only by `tick`: while somebody waits in `observe` or for a host that does not answer, or, within
 `running_by_itself`, in a thread.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from kedge.model.domain import TransferOrder
-from kedge.model.errors import KedgeError, Unreachable
-from kedge.model.host import HostBackend
+from kedge.model.errors import KedgeError
 from kedge.wire.messages import HostDuties, HostReport
 
-from .simulated_agent import SimulatedAgent
-from .simulated_host import SimulatedHost
-from .simulated_transfer import SimulatedTransfer, Step
+from .hypervisor import SimulatedHypervisor
+from .transfer import SimulatedTransfer, Step
 
-_ETH = {"physnet1": "eth1", "physnet2": "eth2"}
-_ENS = {"physnet1": "ens5", "physnet2": "ens6"}
-_OVS = {"physnet1": "br-physnet1", "physnet2": "br-physnet2"}
-
-FIVE_HOSTS: Mapping[str, Sequence[HostBackend]] = {
-    "h1": [HostBackend("macvtap", _ETH)],
-    "h2": [HostBackend("macvtap", _ENS)],
-    "h3": [HostBackend("openvswitch", _OVS)],
-    "h4": [HostBackend("openvswitch", _OVS, hybrid_plug=True)],
-    "h5": [HostBackend("linuxbridge", _ETH)],
-}
-"""One host for each kind of backend, two physical networks on each."""
+HostT = TypeVar("HostT", bound=SimulatedHypervisor)
 
 
 class Registry(Protocol):
@@ -49,7 +31,7 @@ class Registry(Protocol):
         ...
 
 
-class SimulatedFabric:
+class Surroundings(Generic[HostT]):
     """All hosts, and the transfers between them.
 
     Attributes:
@@ -59,9 +41,7 @@ class SimulatedFabric:
         reporting: whether agents report each change; off, they do so when a test tells them to.
     """
 
-    def __init__(
-        self, registry: Registry | None, hosts: Mapping[str, Sequence[HostBackend]] = FIVE_HOSTS
-    ) -> None:
+    def __init__(self, registry: Registry | None) -> None:
         self.registry = registry
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
@@ -70,36 +50,18 @@ class SimulatedFabric:
         self.reporting = True
         self.rounds = 2
         self.downtime_ms = 17
-        self.hosts: dict[str, SimulatedHost] = {}
+        self.hosts: dict[str, HostT] = {}
         self._transfers: list[SimulatedTransfer] = []
         self._breaks: list[tuple[Step, str]] = []
         self._hooks: list[tuple[Step, Callable[[], None]]] = []
-        for name, backends in hosts.items():
-            self.add(name, backends)
 
-    def __getitem__(self, name: str) -> SimulatedHost:
-        return self.hosts[name]
-
-    def add(self, name: str, backends: Sequence[HostBackend]) -> SimulatedHost:
-        """A further host; it reports at once."""
-        host = self.hosts[name] = SimulatedHost(name, backends, self)
-        host.agent.report()
-        return host
-
-    def others(self, host: SimulatedHost) -> list[SimulatedHost]:
+    def others(self, host: SimulatedHypervisor) -> list[HostT]:
         """All hosts but this one."""
         return [each for each in self.hosts.values() if each is not host]
 
-    def connect(self, url: str) -> SimulatedAgent:
-        """The agent that listens at this URL, for `kedge.compute.agents.Agents`. Raises Unreachable."""
-        for host in self.hosts.values():
-            if host.agent.url == url:
-                return host.agent
-        raise Unreachable(f"nobody listens at {url}")
-
     # Transfers.
 
-    def begin(self, source: SimulatedHost, order: TransferOrder) -> None:
+    def begin(self, source: SimulatedHypervisor, order: TransferOrder) -> None:
         """The source's agent calls libvirt."""
         found = [
             host
@@ -110,7 +72,7 @@ class SimulatedFabric:
         transfer.downtime_ms = self.downtime_ms
         self._transfers.append(transfer)
 
-    def running(self, uuid: str, source: SimulatedHost | None = None) -> SimulatedTransfer | None:
+    def running(self, uuid: str, source: SimulatedHypervisor | None = None) -> SimulatedTransfer | None:
         """The transfer of this domain that has not ended, if there is one (from this source)."""
         for transfer in self._transfers:
             if transfer.order.server_id == uuid and transfer.step is not Step.OVER:
@@ -162,7 +124,7 @@ class SimulatedFabric:
     def _report(self, transfer: SimulatedTransfer) -> None:
         for host in (transfer.source, transfer.destination):
             if host is not None:
-                host.agent.changed()
+                host.listener.changed()
 
     def _advance(self, transfer: SimulatedTransfer) -> None:
         following = transfer.next_step()
@@ -181,6 +143,3 @@ class SimulatedFabric:
         for entry in [each for each in self._hooks if each[0] is transfer.step]:
             self._hooks.remove(entry)
             entry[1]()
-
-
-__all__ = ["FIVE_HOSTS", "Registry", "SimulatedAgent", "SimulatedFabric", "SimulatedHost", "Step"]
