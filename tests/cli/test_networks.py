@@ -119,7 +119,8 @@ def test_bindings_are_made_switched_and_deleted(cli: Kedge) -> None:
     port = cli.json("ports", "create", "--network", "blue")["id"]
     assert "bound on no host" in cli("bindings", "list", port).out
     first = cli.json("bindings", "create", port, "h1")
-    assert (first["status"], first["vif_type"]) == ("ACTIVE", "macvtap")
+    assert (first["status"], first["vif_type"]) == ("INACTIVE", "macvtap")
+    assert cli.json("bindings", "activate", port, "h1")["status"] == "ACTIVE"
     second = cli("bindings", "create", port[:8], "h4").out
     assert "INACTIVE" in second and "ovs_hybrid_plug" in second
     assert [each["host"] for each in cli.json("bindings", "list", port)] == ["h1", "h4"]
@@ -139,6 +140,7 @@ def test_bindings_that_cannot_be(cli: Kedge) -> None:
     assert "physnet1" in refused and "h6" in refused
     assert "h9" in cli("bindings", "create", port, "h9", exits=3).err
     cli("bindings", "create", port, "h1")
+    cli("bindings", "activate", port, "h1")
     assert "already exists" in cli("bindings", "create", port, "h1", exits=3).err
     assert "already active" in cli("bindings", "activate", port, "h1", exits=3).err
     cli("bindings", "show", port, "h2", exits=4)

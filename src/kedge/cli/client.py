@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx2
 import typer
 
-from kedge.model.errors import BadRequest, KedgeError
+from kedge.model.errors import BadRequest, CannotBind, KedgeError
 from kedge.trust.tls import hardened
 
 from .exits import NoControlPlane
@@ -153,7 +153,9 @@ def _error(url: str, answer: httpx2.Response, content: Any) -> KedgeError:
     described = content.get("error", content.get("NeutronError")) if isinstance(content, dict) else None
     if isinstance(described, dict) and described.get("message"):
         reasons = [str(reason) for reason in described.get("reasons", ())]
-        return ApiError(answer.status_code, str(described["message"]), reasons)
+        # As in Neutron, a host's refusal to bind has the status of a failure where a binding is made.
+        status = CannotBind.status if described.get("type") == "PortBindingError" else answer.status_code
+        return ApiError(status, str(described["message"]), reasons)
     text = " ".join(answer.text.split())[:200]
     return NoControlPlane(
         f"What answers at {url} is not Kedge's control plane (HTTP {answer.status_code}: {text});"

@@ -306,5 +306,11 @@ class PortBindingError(CannotBind):
     """No mechanism driver binds the port on that host (Neutron's name for it)."""
 
 
+class PortBindingFailure(PortBindingError):
+    """The same, where a binding is made: clients know it there by Neutron's status, which is that of a failure."""
+
+    status = 500
+
+
 def _pool(pool: tuple[str, str]) -> str:
     return f"{pool[0]}-{pool[1]}"

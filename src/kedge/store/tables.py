@@ -122,7 +122,10 @@ class SubnetRow(Base):
 
 
 class PortRow(Base):
-    """A port. Its status is not stored: it is that of the device of its ACTIVE binding."""
+    """A port. Its status is not stored: it is that of the device of its ACTIVE binding.
+
+    `was_unbound`: a binding was activated while the port had no ACTIVE one.
+    """
 
     __tablename__ = "ports"
     __table_args__ = (UniqueConstraint("network_id", "mac_address"),)
@@ -138,6 +141,7 @@ class PortRow(Base):
     device_id: Mapped[str] = mapped_column(String(255), default="", index=True)
     device_owner: Mapped[str] = mapped_column(String(255), default="")
     vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
+    was_unbound: Mapped[bool] = mapped_column(default=False, server_default=false())
     profile: Mapped[dict[str, Any]] = mapped_column(default=dict)  # given to the first binding
     allowed_address_pairs: Mapped[list[Any]] = mapped_column(default=list)
     tags: Mapped[list[str]] = mapped_column(default=list)

@@ -23,7 +23,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
         """Show how a port would be bound on a host, and store nothing; 409 with the reasons if it can't be."""
         with service.read() as work:
             port = server_port(work, port_id)
-            shown = render.preview(bindings.preview(work, port, host), views.on_host(port, host))
+            shown = render.preview(bindings.preview(work, port, host, ahead=True), views.on_host(port, host))
         return answer({"binding": one(request, shown)})
 
     @router.put("/binding-switch", **shows(SwitchAnswer))

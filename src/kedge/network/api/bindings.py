@@ -1,8 +1,11 @@
 """/v2.0/ports/{id}/bindings: Neutron's extension `binding-extended`.
 
-What Neutron answers with 500 is said properly here: a refusal to bind is 409 with every driver's reason, an
-unknown port 404. And the ACTIVE binding of a running server can't be deleted.
+A refusal to bind is 500, as in Neutron, but with every driver's reason. An unknown port is 404, where Neutron answers
+500. And the ACTIVE binding of a running server can't be deleted.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi import APIRouter, Request, Response
 
@@ -10,7 +13,14 @@ from kedge.model.network import BindingStatus
 from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import BindingRow, PortRow
 
-from ..errors import BadPortRequest, InvalidInput, PortBindingAlreadyActive, PortBindingNotFound
+from ..errors import (
+    BadPortRequest,
+    InvalidInput,
+    PortBindingAlreadyActive,
+    PortBindingError,
+    PortBindingFailure,
+    PortBindingNotFound,
+)
 from ..local import LocalNetworkService, bindings, ports, views
 from ..local.work import Work
 from . import render
@@ -33,18 +43,20 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def index(port_id: str, request: Request) -> Response:
         """List a port's bindings."""
         with service.read() as work:
-            found = [render.binding(row) for row in server_port(work, port_id).bindings]
+            found = render.bindings(server_port(work, port_id))
         return answer(listed(request, "bindings", found, FILTERS, identity="host"))
 
-    @router.post("", **shows(BindingAnswer, 201))
+    @router.post(
+        "", **shows(BindingAnswer, 201, {500: "No mechanism driver binds the port there; with the reasons."})
+    )
     def create(port_id: str, body: NewBindingBody) -> Response:
-        """Bind a port on a host: ACTIVE if the port has no ACTIVE binding, else INACTIVE.
+        """Bind a port on a host. The binding is INACTIVE until it is activated, the first one of a port as well.
 
         With a `migration_id`, a binding that is left there by any migration is adopted and made anew; without
         one it is a 409.
         """
         new = body.binding
-        with service.write() as work:
+        with _as_a_failure(), service.write() as work:
             port = server_port(work, port_id, lock=True)
             row = bindings.bind(
                 work,
@@ -53,6 +65,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
                 migration_id=new.migration_id,
                 profile=new.profile,
                 vnic_type=new.vnic_type,
+                ahead=True,
             )
             refuse_long_profile(row.profile)
             shown = render.binding(row)
@@ -116,6 +129,14 @@ def server_port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
     if not row.device_owner.startswith(_OWNERS):
         raise BadPortRequest(port_id)
     return row
+
+
+@contextmanager
+def _as_a_failure() -> Iterator[None]:
+    try:
+        yield
+    except PortBindingError as error:
+        raise PortBindingFailure(error.summary, error.reasons) from error
 
 
 def _binding(port: PortRow, host: str) -> BindingRow:

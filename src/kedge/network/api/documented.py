@@ -1,7 +1,7 @@
 """What the OpenAPI document says of routes beside what FastAPI reads from their code."""
 
 from collections.abc import Mapping, Sequence
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -44,9 +44,12 @@ def answer(body: Json, status: int = 200) -> Response:
     return JSONResponse(body, status)
 
 
-def shows(model: type[BaseModel] | UnionType, status: int = 200) -> dict[str, Any]:
-    """For a route that answers `model` with `answer`."""
-    return {"status_code": status, "response_model": None, "responses": {status: {"model": model}}}
+def shows(
+    model: type[BaseModel] | UnionType, status: int = 200, errors: Mapping[int, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """For a route that answers `model` with `answer`, or these `errors` beside what all routes may."""
+    more = {code: {"model": ErrorAnswer, "description": text} for code, text in errors.items()}
+    return {"status_code": status, "response_model": None, "responses": {status: {"model": model}, **more}}
 
 
 def lists(model: type[BaseModel], filters: Sequence[str]) -> dict[str, Any]:

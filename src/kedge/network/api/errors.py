@@ -17,7 +17,7 @@ from kedge.serving.strict_request import RequestRefused
 from kedge.store import in_words, is_trouble
 from kedge.wire.encoding import error_body
 
-from ..errors import BadPortRequest
+from ..errors import BadPortRequest, PortBindingFailure
 from .documented import without_422
 
 log = structlog.get_logger()
@@ -30,6 +30,7 @@ _NEUTRON_TYPES: Mapping[type[KedgeError], str] = {
     Conflict: "HTTPConflict",
     Forbidden: "PolicyNotAuthorized",
     NotFound: "HTTPNotFound",
+    PortBindingFailure: "PortBindingError",
 }
 _HTTP_ERRORS = {
     404: ("HTTPNotFound", ""),  # the path says more

@@ -42,7 +42,6 @@ FILTERS = (
     "revision_number",
     *TAG_FILTERS,
 )
-TRUSTED = "trusted"
 _PLAIN = ("name", "description", "admin_state_up", "device_id", "device_owner", "vnic_type")
 
 
@@ -107,7 +106,7 @@ def _made(work: Work, new: NewPort) -> PortRow:
         network,
         mac_address=new.mac_address,
         addresses=_wanted(new),
-        profile=bindings.merged({TRUSTED: new.trusted}, new.profile or {}),
+        profile=bindings.merged({render.TRUSTED: new.trusted}, new.profile or {}),
         project_id=work.owner(new.project_id),
         tags=new.tags,
         **new.model_dump(include=set(_PLAIN)),
@@ -139,7 +138,7 @@ def _update_binding(work: Work, row: PortRow, changes: PortChanges) -> None:
     if "profile" in changes.model_fields_set or changes.trusted is not None:
         kept = active or row
         profile = (changes.profile or {}) if "profile" in changes.model_fields_set else kept.profile
-        trusted = {} if changes.trusted is None else {TRUSTED: changes.trusted}
+        trusted = {} if changes.trusted is None else {render.TRUSTED: changes.trusted}
         bindings.set_profile(work, row, active, {**profile, **trusted})
         refuse_long_profile(kept.profile)
 

@@ -4,12 +4,15 @@ from datetime import datetime
 from typing import Any
 
 from kedge.model.host import HostBackend
-from kedge.model.network import Binding, PortStatus
+from kedge.model.network import Binding, BindingStatus, PortStatus
 from kedge.store.tables import AgentRow, BindingRow, HostRow, NetworkRow, PortRow, SubnetRow
 
 from ..local import subnets, views
 
 Json = dict[str, Any]
+
+TRUSTED = "trusted"
+"""An attribute of ports that Kedge keeps in the profile, where Nova looks for it."""
 
 # mechanism driver: (agent_type, binary), as Neutron's agents name themselves
 _AGENTS = {
@@ -97,11 +100,7 @@ def port(row: PortRow) -> Json:
 
 
 def _port_binding(row: PortRow) -> Json:
-    chosen = views.active(row)
-    if chosen is None:
-        chosen = BindingRow(
-            host="", vif_type="unbound", vif_details={}, vnic_type=row.vnic_type, profile=row.profile
-        )
+    chosen = views.active(row) or _unbound(row, BindingStatus.ACTIVE, row.profile)
     drivers = {"bound_drivers": {"0": chosen.driver}} if chosen.driver else {}
     return {
         "binding:vnic_type": chosen.vnic_type,
@@ -110,6 +109,31 @@ def _port_binding(row: PortRow) -> Json:
         "binding:vif_type": chosen.vif_type,
         "binding:vif_details": {**chosen.vif_details, **drivers},
     }
+
+
+def bindings(row: PortRow) -> list[Json]:
+    """All bindings of a port.
+
+    As in Neutron, a port that is bound nowhere has an ACTIVE one without a host, which the first activation leaves
+    INACTIVE beside what it made ACTIVE.
+    """
+    shown = [binding(each) for each in row.bindings]
+    if views.active(row) is None:
+        profile = {name: value for name, value in row.profile.items() if name != TRUSTED}
+        return [binding(_unbound(row, BindingStatus.ACTIVE, profile)), *shown]
+    return [*([binding(_unbound(row, BindingStatus.INACTIVE, {}))] if row.was_unbound else []), *shown]
+
+
+def _unbound(row: PortRow, status: BindingStatus, profile: Json) -> BindingRow:
+    return BindingRow(
+        host="",
+        status=status.value,
+        vif_type="unbound",
+        vif_details={},
+        vnic_type=row.vnic_type,
+        profile=profile,
+        vif_state="absent",
+    )
 
 
 def binding(row: BindingRow) -> Json:

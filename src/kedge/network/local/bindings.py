@@ -78,7 +78,7 @@ def compute(work: Work, port: PortRow, host: str, vnic_type: str) -> Bound:
         raise PortBindingError(error.summary, error.reasons) from error
 
 
-def preview(work: Work, port: PortRow, host: str) -> Binding:
+def preview(work: Work, port: PortRow, host: str, *, ahead: bool = False) -> Binding:
     """The binding that `bind` would make."""
     present = views.on_host(port, host)
     vnic_type = present.vnic_type if present else port.vnic_type
@@ -86,7 +86,7 @@ def preview(work: Work, port: PortRow, host: str) -> Binding:
     return Binding(
         port_id=port.id,
         host=host,
-        status=BindingStatus(present.status) if present else _status_of_next(port),
+        status=BindingStatus(present.status) if present else _status_of_next(port, ahead),
         vif_type=bound.vif_type,
         vif_details=dict(bound.vif_details),
         vnic_type=vnic_type,
@@ -102,8 +102,9 @@ def bind(
     migration_id: str | None = None,
     profile: Mapping[str, Any] | None = None,
     vnic_type: str | None = None,
+    ahead: bool = False,
 ) -> BindingRow:
-    """Bind `port` on `host`: ACTIVE if it has no ACTIVE binding, else INACTIVE.
+    """Bind `port` on `host`: ACTIVE if it has no ACTIVE binding and this is not `ahead` of one, else INACTIVE.
 
     A binding left there by any migration is adopted, and made anew, if a `migration_id` is given. Raises
     PortBindingAlreadyExists and PortBindingError.
@@ -114,7 +115,7 @@ def bind(
     vnic_type = vnic_type or (present.vnic_type if present else port.vnic_type)
     _refuse_allocation(port, host, profile or {})
     bound = compute(work, port, host, vnic_type)
-    row = present or _new(work, port, host, vnic_type, bound)
+    row = present or _new(work, port, host, vnic_type, bound, ahead=ahead)
     _attach(work, row, bound)
     row.vnic_type = vnic_type
     row.profile = merged(row.profile, profile or {})
@@ -167,6 +168,8 @@ def _deactivate(work: Work, rising: Iterable[tuple[PortRow, BindingRow]]) -> Non
             former.status = BindingStatus.INACTIVE.value
             former.migration_id = row.migration_id
             former.updated_at = work.now
+        else:
+            port.was_unbound = True
     work.session.flush()
 
 
@@ -272,8 +275,8 @@ def _portable(profile: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in profile.items() if key not in HOST_PROFILE_KEYS}
 
 
-def _status_of_next(port: PortRow) -> BindingStatus:
-    return BindingStatus.INACTIVE if views.active(port) else BindingStatus.ACTIVE
+def _status_of_next(port: PortRow, ahead: bool) -> BindingStatus:
+    return BindingStatus.INACTIVE if ahead or views.active(port) else BindingStatus.ACTIVE
 
 
 def _required(port: PortRow, host: str) -> BindingRow:
@@ -283,10 +286,12 @@ def _required(port: PortRow, host: str) -> BindingRow:
     return row
 
 
-def _new(work: Work, port: PortRow, host: str, vnic_type: str, bound: Bound) -> BindingRow:
+def _new(
+    work: Work, port: PortRow, host: str, vnic_type: str, bound: Bound, *, ahead: bool = False
+) -> BindingRow:
     row = BindingRow(
         host=host,
-        status=_status_of_next(port).value,
+        status=_status_of_next(port, ahead).value,
         vnic_type=vnic_type,
         profile=carried_profile(port),
         vif_state="absent",

@@ -65,6 +65,8 @@ class Parallel:
         if made["vif_type"] in UNBOUND:  # What Neutron answers where no ACTIVE binding stands beside it.
             self._delete(port, host)
             raise self._reasons(port, host)
+        if present is None and made["status"] != BindingStatus.ACTIVE:
+            self._activated(port, host)
         return strategy.on_host(self.bindings(port), host) or _lost(port, host)
 
     def switch(self, ports: list[Json], host: str) -> list[Binding]:
@@ -107,6 +109,8 @@ class Parallel:
             # Neutron can't activate where nothing is ACTIVE, but a binding made then is so at once.
             self._delete(port, host)
             present = self._post(port, host, present["profile"])
+            if present["status"] != BindingStatus.ACTIVE:  # Kedge's own network service can activate it.
+                present = self._activated(port, host)
         elif present["status"] != BindingStatus.ACTIVE:
             if profile and present["vif_type"] in UNBOUND:
                 # Neutron fails to change the profile of a binding that it wiped; it comes with the binding anew.
