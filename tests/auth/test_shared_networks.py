@@ -11,7 +11,7 @@ from kedge.model.vlan_range import VlanRange
 from kedge.network.local import LocalNetworkService
 
 from ..network.network_world import make_world
-from ..network.rest_world import make_network, make_port, make_subnet, ok, refused, rest
+from ..network.rest_world import SERVER, make_network, make_port, make_subnet, ok, refused, rest
 from .cloud import Cloud, guarded
 
 TRUTHS: list[Any] = [True, "true", "TRUE", "True", "yes", "on", "t", "y", "1", 1, 1.0]
@@ -188,11 +188,56 @@ def test_a_network_is_not_taken_from_those_who_use_it(cloud: Cloud) -> None:
         assert shown == [each for each in shown if each["project_id"] == "demo"]
 
 
-def test_the_owner_is_not_told_whose_ports_are_there(cloud: Cloud) -> None:
-    path = _path(cloud, "own")
+def test_the_owner_sees_and_deletes_what_is_on_its_network(cloud: Cloud) -> None:
     own = {"network_id": cloud.things["own"]["id"]}
     theirs = make_port(cloud.root, own["network_id"], project_id="other", **OWN)
     mine = ok(_port(cloud, **own), 201)["port"]
-    answer = cloud.ask("alice", "DELETE", path)
-    refused(answer, 409, "NetworkInUse", "has 2 port(s)", f"{mine['id']}, 1 more.")
-    assert theirs["id"] not in answer.text
+    path = f"ports/{theirs['id']}"
+    for user in ("alice", "bob"):
+        assert ok(cloud.ask(user, "GET", "ports"))["ports"] == [theirs, mine]
+        assert ok(cloud.ask(user, "GET", "ports?project_id=other"))["ports"] == [theirs]
+        assert ok(cloud.ask(user, "GET", path))["port"] == theirs
+    before = cloud.state()
+    for method, where, body in (
+        ("PUT", path, {"port": {"name": "mine"}}),
+        ("PUT", path, {"port": {}}),
+        ("PUT", f"{path}/tags/x", None),
+        ("DELETE", f"{path}/tags", None),
+    ):
+        answer = cloud.ask("alice", method, where, body)
+        refused(answer, 403, "PolicyNotAuthorized", "rule:update_port", "another's port")
+    answer = cloud.ask("alice", "DELETE", _path(cloud, "own"))
+    refused(answer, 409, "NetworkInUse", "has 2 port(s)", f"{theirs['id']}, {mine['id']}.")
+    assert cloud.ask("bob", "DELETE", path).status_code == 403
+    assert cloud.state() == before
+    ok(cloud.ask("alice", "DELETE", path), 204)
+    assert ok(cloud.ask("alice", "GET", "ports"))["ports"] == [mine]
+
+
+def test_the_owner_deletes_no_servers_port(cloud: Cloud) -> None:
+    there = {"project_id": "other", "device_id": SERVER, "binding:host_id": ""}
+    port = make_port(cloud.root, cloud.things["own"]["id"], **there)
+    answer = cloud.ask("alice", "DELETE", f"ports/{port['id']}")
+    refused(answer, 403, "PolicyNotAuthorized", "rule:delete_port:device_id")
+
+
+@pytest.mark.parametrize("owner", ["network:dhcp", "network:router_interface", "network:x"])
+def test_what_serves_a_network_says_its_owner(cloud: Cloud, owner: str) -> None:
+    guest = ok(_port(cloud), 201)["port"]
+    own = {"network_id": cloud.things["own"]["id"]}
+    before = cloud.state()
+    wanted = {"device_owner": owner, "device_id": "reserved_dhcp_port"}
+    for answer in (
+        _port(cloud, **wanted),
+        cloud.ask("alice", "PUT", f"ports/{guest['id']}", {"port": wanted}),
+    ):
+        refused(answer, 403, "PolicyNotAuthorized", "_port:device_owner")
+    for more in ({"device_id": SERVER}, {"device_id": SERVER.upper()}, {"device_owner": "compute:nova"}):
+        refused(_port(cloud, **own | wanted | more), 403, "PolicyNotAuthorized", "rule:create_port:device")
+    assert cloud.state() == before
+    made = ok(_port(cloud, **own | wanted), 201)["port"]
+    plain = ok(_port(cloud, **own), 201)["port"]
+    for port in (made, plain):
+        path = f"ports/{port['id']}"
+        assert ok(cloud.ask("alice", "PUT", path, {"port": wanted}))["port"]["device_owner"] == owner
+        refused(cloud.ask("alice", "PUT", path, {"port": {"device_id": SERVER}}), 403, "PolicyNotAuthorized")

@@ -107,11 +107,11 @@ class PortBoundMac(Conflict):
 class NetworkInUse(Conflict):
     """The network has ports."""
 
-    def __init__(self, network_id: str, shown: Sequence[str], count: int) -> None:
-        named = shown[:_NAMED_MAX]
-        more = [f"{count - len(named)} more"] if count > len(named) else []
+    def __init__(self, network_id: str, ports: Sequence[str]) -> None:
+        named = ports[:_NAMED_MAX]
+        more = [f"{len(ports) - len(named)} more"] if len(ports) > len(named) else []
         super().__init__(
-            f"Network {network_id} has {count} port(s); delete them first: {', '.join([*named, *more])}."
+            f"Network {network_id} has {len(ports)} port(s); delete them first: {', '.join([*named, *more])}."
         )
 
 

@@ -57,11 +57,12 @@ def judge(work: Work, rule: str, body: Body, harmless: Mapping[str, Any] = Mappi
             raise Forbidden(refusal(rules, each.roles, work.caller))
 
 
-def judge_device(work: Work, rule: str, port: PortRow | None, body: PortChanges) -> None:
+def judge_device(work: Work, rule: str, network: NetworkRow, port: PortRow | None, body: PortChanges) -> None:
     """Raises Forbidden if the caller would make the port a server's NIC, or take it from one.
 
     A server's ports are those whose `device_id` is its UUID. One port too many and it can't be migrated, one too few
     and a NIC of it stays behind; so whoever runs the servers says which ports they have: an admin, or a service.
+    And what serves a network says its owner.
     """
     if work.trusted:
         return
@@ -72,7 +73,10 @@ def judge_device(work: Work, rule: str, port: PortRow | None, body: PortChanges)
         return
     if names_server(was.get("device_id", "")) or names_server(given.get("device_id", "")):
         _refuse(work, rule, "device_id")
-    if given.get("device_owner", "").startswith(("compute:", "network:")):
+    owner = given.get("device_owner", "")
+    if owner.startswith("compute:"):
+        _refuse(work, rule, "device_owner")
+    if owner.startswith("network:") and not work.shows(network.project_id):
         _refuse(work, rule, "device_owner")
 
 

@@ -77,7 +77,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def update(port_id: str, body: PortChangesBody, expected: Expected) -> Response:
         """Change a port. `binding:host_id` moves its ACTIVE binding, which a running server's port refuses."""
         with service.write() as work:
-            row = ports.port(work, port_id, lock=True)
+            row = ports.own_port(work, port_id)
             require_revision(row, expected)
             _update(work, row, body.port)
             shown = render.port(row)
@@ -98,8 +98,8 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
 def _made(work: Work, new: NewPort) -> PortRow:
     judge(work, "create_port", new)
-    judge_device(work, "create_port", None, new)
     network = networks.network(work, new.network_id, hold=True)
+    judge_device(work, "create_port", network, None, new)
     judge_guest(work, "create_port", network, None, new)
     row = ports.create_port(
         work,
@@ -118,7 +118,7 @@ def _made(work: Work, new: NewPort) -> PortRow:
 
 def _update(work: Work, row: PortRow, changes: PortChanges) -> None:
     judge(work, "update_port", changes)
-    judge_device(work, "update_port", row, changes)
+    judge_device(work, "update_port", row.network, row, changes)
     judge_guest(work, "update_port", row.network, row, changes)
     ports.set_mac_and_addresses(work, row, changes.mac_address, _wanted(changes))
     ports.update_port(work, row, **changes.given(*_PLAIN), **_pairs(changes))

@@ -1,7 +1,6 @@
 """/v2.0/{networks,subnets,ports}/{id}/tags: Neutron's extension `standard-attr-tag`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
@@ -25,7 +24,7 @@ Finder = Callable[[Work, str], Tagged]
 _FINDERS: Mapping[str, tuple[Finder, Finder]] = {  # to look at its tags, and to change them
     "networks": (networks.network, networks.own_network),
     "subnets": (subnets.subnet, subnets.own_subnet),
-    "ports": (ports.port, partial(ports.port, lock=True)),
+    "ports": (ports.port, ports.own_port),
 }
 
 

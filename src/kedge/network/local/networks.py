@@ -105,8 +105,7 @@ def delete_network(work: Work, network_id: str) -> None:
     ports = list(work.session.scalars(of_network))
     in_use = [each for each in ports if each.device_owner not in SERVANTS]
     if in_use:
-        shown = [each.id for each in in_use if work.shows(each.project_id)]
-        raise NetworkInUse(network_id, shown, len(in_use))
+        raise NetworkInUse(network_id, [each.id for each in in_use])
     for each in ports:
         events.port_deleted(work, each)
         work.session.delete(each)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from kedge.model.network import BindingStatus
-from kedge.store.tables import BindingRow, PortRow
+from kedge.store.tables import BindingRow, NetworkRow, PortRow
 
 from .ports import WHOLE
 from .work import Work
@@ -53,7 +53,8 @@ def search(work: Work, wanted: Mapping[str, Sequence[str]], part: Part | None = 
     """
     query = select(PortRow).where(*(_condition(name, values) for name, values in wanted.items()))
     if work.project is not None:
-        query = query.where(PortRow.project_id == work.project)
+        on_own_network = PortRow.network.has(NetworkRow.project_id == work.project)
+        query = query.where(or_(PortRow.project_id == work.project, on_own_network))
     if part is None:
         rows = work.session.scalars(query.options(*WHOLE).order_by(PortRow.number))
         return list(rows.unique())

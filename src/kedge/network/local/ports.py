@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from kedge.model.errors import BadRequest
+from kedge.model.errors import BadRequest, Forbidden
 from kedge.model.network import BindingStatus
 from kedge.store import locks_rows
 from kedge.store.tables import AddressRow, BindingRow, NetworkRow, PortRow, SubnetRow
@@ -51,13 +51,26 @@ class WantedAddress:
 
 
 def port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
-    """The port with this id. With `lock`, nobody else changes its bindings meanwhile. Raises PortNotFound."""
+    """The port with this id. With `lock`, nobody else changes its bindings meanwhile. Raises PortNotFound.
+
+    A project is shown its own ports, and those on its own networks.
+    """
     if lock and locks_rows(work.session.get_bind()):
         lock_port(work, port_id)  # Read after it is locked, as in `ports`.
     row = work.session.scalars(_ONE, {"id": port_id}).unique().one_or_none()
-    if row is None or not work.shows(row.project_id):
+    if row is None or not (work.shows(row.project_id) or work.shows(row.network.project_id)):
         raise PortNotFound(port_id)
     _know_port(row)
+    return row
+
+
+def own_port(work: Work, port_id: str) -> PortRow:
+    """The port with this id, which nobody else changes meanwhile. Raises PortNotFound and Forbidden."""
+    row = port(work, port_id, lock=True)
+    if not work.shows(row.project_id):
+        raise Forbidden(
+            f"rule:update_port is disallowed by policy (it is project {work.project}'s network, and another's port)"
+        )
     return row
 
 
