@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from kedge.auth import Role
 from kedge.auth.passwords import Passwords
 from kedge.auth.users import UsersFile
-from kedge.cli import app
+from kedge.cli.commands import app
 
 from .conftest import HASHES
 

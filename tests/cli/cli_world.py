@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 import kedge
-from kedge.cli import app as command_line
+from kedge.cli.commands import app as command_line
 from kedge.compute.actor import Tools
 from kedge.compute.agents import Agents
 from kedge.compute.claims import claims_in

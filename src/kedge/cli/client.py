@@ -1,19 +1,20 @@
 """The control plane's REST interfaces, as the commands call them."""
 
+import json
 import re
-import ssl
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
-
-import httpx2
-import typer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from kedge.model.errors import BadRequest, CannotBind, KedgeError
-from kedge.trust.tls import hardened
 
+from .connection import UNIX, Answer, Connection, NoAnswer, TooLate
 from .exits import NoControlPlane
+
+if TYPE_CHECKING:
+    import typer
 
 Json = dict[str, Any]
 
@@ -25,7 +26,6 @@ ANSWER_S = 60.0
 START_S = 300.0
 """Making a server, or moving the first byte of one, waits for hypervisors."""
 
-_UNIX = "unix://"
 _PASSWORD = re.compile(r"(?<=://)[^/]*@")
 
 
@@ -47,7 +47,7 @@ class ControlPlane:
         `https://NAME:PASSWORD@…` says who calls.
         """
         self.url = _PASSWORD.sub("", url)  # as messages show it
-        self._http = _client(url)
+        self._http = _connection(url)
 
     def __enter__(self) -> "ControlPlane":
         return self
@@ -82,41 +82,43 @@ class ControlPlane:
         query: Mapping[str, str | int] | None = None,
         wait_s: float = ANSWER_S,
     ) -> Any:
-        timeout = httpx2.Timeout(wait_s, connect=CONNECT_S)
+        target = f"{path}?{urlencode(query)}" if query else path
+        content = None if body is None else json.dumps(body).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
         try:
-            answer = self._http.request(method, path, json=body, params=query or None, timeout=timeout)
-        except httpx2.TimeoutException as error:
+            answer = self._http.request(method, target, content, kind, wait_s)
+        except TooLate as error:
             raise NoControlPlane(
-                f"The control plane at {self.url} gave no answer in time ({type(error).__name__});"
+                f"The control plane at {self.url} gave no answer in time ({error});"
                 " see its log, then ask again."
             ) from None
-        except httpx2.HTTPError as error:
+        except NoAnswer as error:
             raise NoControlPlane(
-                f"No control plane answers at {self.url} ({str(error) or type(error).__name__});"
+                f"No control plane answers at {self.url} ({error});"
                 " start one with `kedge serve`, or name another with --url or KEDGE_URL."
             ) from None
         return self._content(answer)
 
-    def _content(self, answer: httpx2.Response) -> Any:
-        if answer.status_code == httpx2.codes.NO_CONTENT:
+    def _content(self, answer: Answer) -> Any:
+        if answer.status == HTTPStatus.NO_CONTENT:
             return None
         try:
-            content = answer.json()
+            content = json.loads(answer.body)
         except ValueError:
             content = None
-        if answer.is_success and content is not None:
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and content is not None:
             return content
         raise _error(self.url, answer, content)
 
 
-def connect(context: typer.Context) -> ControlPlane:
+def connect(context: "typer.Context") -> ControlPlane:
     """The control plane that the options of the command line name."""
     return ControlPlane(context.find_root().params["url"] or default_url())
 
 
 def default_url() -> str:
     """The control plane of this machine: its socket if there is one, else its address."""
-    return f"{_UNIX}{SOCKET}" if SOCKET.exists() else ADDRESS
+    return f"{UNIX}{SOCKET}" if SOCKET.exists() else ADDRESS
 
 
 def segment(text: str) -> str:
@@ -126,38 +128,29 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _client(url: str) -> httpx2.Client:
-    # No proxy of the environment stands between this and the control plane, and without TLS there are no
-    # certificates to load, which takes longer than most calls.
-    if url.startswith(_UNIX):
-        path = url.removeprefix(_UNIX)
-        if not path.startswith("/"):
-            raise BadRequest(f"{url!r} needs the socket's whole path, for example {_UNIX}{SOCKET}.")
-        transport = httpx2.HTTPTransport(uds=path, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        return httpx2.Client(base_url="http://kedge", transport=transport, trust_env=False)
+def _connection(url: str) -> Connection:
+    if url.startswith(UNIX):
+        if not url.removeprefix(UNIX).startswith("/"):
+            raise BadRequest(f"{url!r} needs the socket's whole path, for example {UNIX}{SOCKET}.")
+        return Connection(url, CONNECT_S)
     scheme, _, rest = url.partition("://")
     if scheme not in {"http", "https"} or not rest:
-        raise BadRequest(f"{url!r} is no control plane's URL; give {ADDRESS} or {_UNIX}{SOCKET}.")
-    verify = (
-        hardened(httpx2.create_ssl_context(trust_env=False))
-        if scheme == "https"
-        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    )
+        raise BadRequest(f"{url!r} is no control plane's URL; give {ADDRESS} or {UNIX}{SOCKET}.")
     try:
-        return httpx2.Client(base_url=url, verify=verify, trust_env=False)
-    except httpx2.InvalidURL as error:
+        return Connection(url, CONNECT_S)
+    except ValueError as error:
         raise BadRequest(f"{url!r} is no URL: {error}") from None
 
 
-def _error(url: str, answer: httpx2.Response, content: Any) -> KedgeError:
+def _error(url: str, answer: Answer, content: Any) -> KedgeError:
     described = content.get("error", content.get("NeutronError")) if isinstance(content, dict) else None
     if isinstance(described, dict) and described.get("message"):
         reasons = [str(reason) for reason in described.get("reasons", ())]
         # As in Neutron, a host's refusal to bind has the status of a failure where a binding is made.
-        status = CannotBind.status if described.get("type") == "PortBindingError" else answer.status_code
+        status = CannotBind.status if described.get("type") == "PortBindingError" else answer.status
         return ApiError(status, str(described["message"]), reasons)
     text = " ".join(answer.text.split())[:200]
     return NoControlPlane(
-        f"What answers at {url} is not Kedge's control plane (HTTP {answer.status_code}: {text});"
+        f"What answers at {url} is not Kedge's control plane (HTTP {answer.status}: {text});"
         " name another with --url or KEDGE_URL."
     )

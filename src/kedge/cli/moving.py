@@ -3,17 +3,16 @@
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from kedge.model.server import TimeoutAction
 
-from . import progress
+from . import migrating
 from .client import START_S, Json, connect, segment
 from .exits import Exit
 from .lookup import KEDGE_API
 from .options import AsJson, ServerName, To, ToAny
 from .render import binding as in_words
-from .render import console, diff, print_json, row, say, short, show, table
+from .render import console, diff, print_json, row, say, show, table
 
 
 def plan(context: typer.Context, server: ServerName, *, to: To = None, as_json: AsJson = False) -> None:
@@ -86,20 +85,7 @@ def migrate(
         "timeout_action": on_timeout,
     }
     with connect(context) as api:
-        path = f"{KEDGE_API}/servers/{segment(server)}/migrate"
-        hosts = [host.strip() for host in to.split(",") if host.strip()]
-        started: Json = api.post(path, {"hosts": hosts, "options": options}, wait_s=START_S)
-        if not detach:
-            progress.follow_to_end(api, started, server, as_json)
-            return
-    if as_json:
-        print_json(started)
-        return
-    say(
-        f"Migration {started['id']} of {server} from {started['source']}"
-        f" to {started['destination']} has begun;"
-        f" `kedge migrations show {short(started['id'])} --follow` shows how far it is."
-    )
+        migrating.migrate(api, server, to, options, detach=detach, as_json=as_json)
 
 
 def _plan_all(context: typer.Context, server: str, as_json: bool) -> None:
@@ -109,6 +95,8 @@ def _plan_all(context: typer.Context, server: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
+        from rich.text import Text  # noqa: PLC0415 - `kedge migrate` needs none
+
         made = table("Host", "Can take it", "In the way")
         for each in found:
             answer = Text("yes", "green") if each["possible"] else Text("no", "red")
@@ -120,6 +108,8 @@ def _plan_all(context: typer.Context, server: str, as_json: bool) -> None:
 
 
 def _show(found: Json) -> None:
+    from rich.text import Text  # noqa: PLC0415
+
     source, destination = found["source"], found["destination"]
     say(Text(f"{found['server']['name']}: {source} -> {destination}", "bold"))
     say()
@@ -138,6 +128,8 @@ def _show(found: Json) -> None:
 
 def _conclude(found: Json) -> None:
     if found["obstacles"]:
+        from rich.text import Text  # noqa: PLC0415
+
         out = console()
         out.print(f"It can't move to {found['destination']}:", style="bold red")
         for each in found["obstacle_details"]:

@@ -2,21 +2,28 @@
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-
-import typer
+from typing import TYPE_CHECKING
 
 from kedge.model.errors import KedgeError
 
 from .client import ControlPlane, Json, segment
 from .exits import Exit, NoControlPlane
 from .lookup import KEDGE_API
-from .render import console, print_json, short
+from .render import Plain, console, print_json, short
 from .summary import summarise
-from .views import Lines, Screen, View
+from .views import Lines, View
 
-POLL_MS = 250
-"""How long one look waits for news. Ctrl-C is noticed between two looks."""
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WAIT_MS = 10_000
+"""How long one look waits for news."""
+
+PAUSE_S = 0.25
+"""Between two looks at a control plane that does not answer."""
 
 PATIENCE_S = 20.0
 """How long the control plane may be away, as when it is started anew, before following it ends."""
@@ -36,12 +43,12 @@ def follow_to_end(
         f"{server}: {migration['source']} -> {migration['destination']} (migration {short(migration['id'])})"
     )
     try:
-        with Screen(out, title) if out.is_terminal else Lines(out, title) as view:
+        with _view(out, title) as view:
             ended = follow(api, migration, view, abort_on_interrupt=abort_on_interrupt)
     except KeyboardInterrupt:
         left = f"Migration {migration['id']} goes on without this command. {_how_to_look(migration)}"
         console(stderr=True).print(left)
-        raise typer.Exit(Exit.INTERRUPTED) from None
+        raise SystemExit(Exit.INTERRUPTED) from None
     if ended["next_id"]:
         out.print(f"It failed: {ended['error']}", style="red")
         following = api.get(f"{KEDGE_API}/migrations/{segment(ended['next_id'])}")
@@ -52,7 +59,15 @@ def follow_to_end(
     else:
         summarise(api, ended, server)
     if ended["status"] != "completed":
-        raise typer.Exit(Exit.FAILED)
+        raise SystemExit(Exit.FAILED)
+
+
+def _view(out: "Console | Plain", title: str) -> View:
+    if isinstance(out, Plain) or not out.is_terminal:
+        return Lines(out, title)
+    from .screen import Screen  # noqa: PLC0415 - what draws takes long to import
+
+    return Screen(out, title)
 
 
 def follow(api: ControlPlane, migration: Json, view: View, *, abort_on_interrupt: bool = True) -> Json:
@@ -64,9 +79,13 @@ def follow(api: ControlPlane, migration: Json, view: View, *, abort_on_interrupt
             interrupts.check()
             if interrupts.count and not asked:
                 asked = _ask_abort(api, migration, view)
-            migration = _look_again(api, migration, view)
+            migration = _look_again(api, migration, view, interrupts)
             view.show(migration)
     return migration
+
+
+class _Woken(BaseException):
+    """Ctrl-C came while an answer was waited for."""
 
 
 class _Interrupts:
@@ -74,6 +93,7 @@ class _Interrupts:
 
     def __init__(self, *, tolerated: int) -> None:
         self.count = 0
+        self._waiting = False
         self._tolerated = tolerated
 
     def __enter__(self) -> "_Interrupts":
@@ -91,9 +111,20 @@ class _Interrupts:
         if self.count > self._tolerated:
             raise KeyboardInterrupt
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """One that is tolerated ends what is waited for here, by raising _Woken."""
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+
     def _take(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
         self.check()
+        if self._waiting:
+            raise _Woken
 
 
 def _ask_abort(api: ControlPlane, migration: Json, view: View) -> bool:
@@ -109,20 +140,23 @@ def _ask_abort(api: ControlPlane, migration: Json, view: View) -> bool:
     return True
 
 
-def _look_again(api: ControlPlane, migration: Json, view: View) -> Json:
+def _look_again(api: ControlPlane, migration: Json, view: View, interrupts: "_Interrupts") -> Json:
     gives_up = time.monotonic() + PATIENCE_S
     told = False
     while True:
         try:
-            found: Json = api.get(_path(migration), {"wait_ms": POLL_MS}, wait_s=PATIENCE_S)
+            with interrupts.waiting():
+                found: Json = api.get(_path(migration), {"wait_ms": WAIT_MS}, wait_s=PATIENCE_S)
             return found
+        except _Woken:
+            return migration
         except NoControlPlane as error:
             if time.monotonic() > gives_up:
                 raise NoControlPlane(f"{error} {_how_to_look(migration)}") from None
             if not told:
                 view.say(f"The control plane does not answer; this waits {PATIENCE_S:.0f} s for it.")
                 told = True
-            time.sleep(POLL_MS / 1000)
+            time.sleep(PAUSE_S)
 
 
 def _how_to_look(migration: Json) -> str:

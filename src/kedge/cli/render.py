@@ -4,15 +4,16 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from kedge.model.errors import KedgeError
 
-Cell = str | int | Text | None
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+Cell: TypeAlias = "str | int | Text | None"
 
 PIPE_WIDTH = 10_000
 """Columns of what is not a terminal: a program that reads lines gets whole ones."""
@@ -33,9 +34,31 @@ _STATUS_STYLES = {
 }
 
 
-def console(*, stderr: bool = False) -> Console:
+class Plain:
+    """Lines on what is no terminal. Only what has to be laid out needs Rich, which takes long to import."""
+
+    is_terminal = False
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def print(self, what: object = "", *, style: str | None = None, soft_wrap: bool = False) -> None:
+        """As Rich's."""
+        if isinstance(what, str):
+            self._stream.write(f"{what}\n")
+        else:
+            _console(self._stream).print(what, style=style, soft_wrap=soft_wrap)
+
+
+def console(*, stderr: bool = False) -> "Console | Plain":
     """A console on standard output, or standard error, as it is now."""
     stream = sys.stderr if stderr else sys.stdout
+    return _console(stream) if stream.isatty() or os.environ.get("FORCE_COLOR") else Plain(stream)
+
+
+def _console(stream: IO[str]) -> "Console":
+    from rich.console import Console  # noqa: PLC0415 - see `Plain`
+
     return Console(
         file=stream,
         width=None if stream.isatty() else PIPE_WIDTH,
@@ -47,7 +70,7 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def say(text: str | Text = "", style: str | None = None) -> None:
+def say(text: "str | Text" = "", style: str | None = None) -> None:
     """A sentence on standard output."""
     console().print(text, style=style)
 
@@ -72,28 +95,34 @@ def short(identity: str) -> str:
     return identity[:8]
 
 
-def table(*columns: str) -> Table:
+def table(*columns: str) -> "Table":
     """An empty table. What is copied out of it or has a few letters anyway is never broken."""
+    from rich.table import Table  # noqa: PLC0415
+
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, no_wrap=column in _WHOLE, overflow="fold")
     return made
 
 
-def row(into: Table, *cells: Cell) -> None:
+def row(into: "Table", *cells: Cell) -> None:
     """Add a row; None is shown as a dash."""
+    from rich.text import Text  # noqa: PLC0415
+
     into.add_row(
         *(each if isinstance(each, Text) else Text("-" if each is None else str(each)) for each in cells)
     )
 
 
-def show(made: Table, *, none: str) -> None:
+def show(made: "Table", *, none: str) -> None:
     """Print a table, or the sentence `none` if it is empty."""
     console().print(made if made.row_count else none)
 
 
 def facts(values: Mapping[str, Cell]) -> None:
     """Print what is known of one thing, a line for each."""
+    from rich.table import Table  # noqa: PLC0415
+
     made = Table(box=None, pad_edge=False, show_header=False)
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
@@ -102,13 +131,17 @@ def facts(values: Mapping[str, Cell]) -> None:
     console().print(made)
 
 
-def status(text: str) -> Text:
+def status(text: str) -> "Text":
     """A status in its colour."""
+    from rich.text import Text  # noqa: PLC0415
+
     return Text(text, style=_STATUS_STYLES.get(text, ""))
 
 
 def diff(text: str) -> None:
     """Print a unified diff in colour."""
+    from rich.text import Text  # noqa: PLC0415
+
     out = console()
     for line in text.splitlines():
         out.print(Text(line, style=_diff_style(line)), soft_wrap=True)

@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from kedge.model.errors import KedgeError, NotFound
-from kedge.model.server import Phase
 
 from . import lookup
 from .client import ControlPlane, Json
@@ -100,6 +99,8 @@ def _summarise_failure(api: ControlPlane, migration: Json, server: str) -> None:
 
 def _rolled_back(migration: Json) -> str:
     """What had been made on the destination before, as the timeline has it."""
+    from kedge.model.server import Phase  # noqa: PLC0415 - with all of the model
+
     phases = {entry["phase"] for entry in migration["timeline"]}
     if Phase.ROLLED_BACK not in phases:
         return "nothing"
