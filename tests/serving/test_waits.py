@@ -1,8 +1,9 @@
 """Many who wait for a migration hold no threads, so root is answered; and one caller may wait only so often at once."""
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,13 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from kedge.compute import waits as waits_module
+from kedge.compute.records import Change
 from kedge.compute.waits import Waits
 from kedge.network.api import install_error_handlers
 from kedge.serving.server import Listener, running
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Records:
@@ -21,12 +26,20 @@ class Records:
 
     def __init__(self) -> None:
         self.at = 0
+        self.ended = False
+        self.looks = 0
+        self.tell: Callable[[str], None] = lambda _id: None
 
     def find(self, _id: str) -> Any:
-        return SimpleNamespace(finished_at=None)
+        return SimpleNamespace(finished_at=self.ended or None)
 
-    def changes(self, ids: tuple[str, ...]) -> dict[str, int]:
-        return dict.fromkeys(ids, self.at)
+    def changes(self, ids: tuple[str, ...]) -> dict[str, Change]:
+        found = dict.fromkeys(ids, Change(START + timedelta(self.at), self.ended))
+        self.looks += 1
+        return found
+
+    def listen(self, told: Callable[[str], None]) -> None:
+        self.tell = told
 
 
 @pytest.fixture
@@ -77,3 +90,45 @@ def test_sixty_waits_hold_up_nobody_and_end_with_the_news(records: Records, serv
             records.at = 1
             answers = [each.result().status_code for each in asked]
             assert sorted(answers) == [200] * 60 + [429] * 10
+
+
+@pytest.fixture
+def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is looked at no sooner than a wait is over."""
+    monkeypatch.setattr(waits_module, "POLL_S", 100.0)
+
+
+def _waiting(records: Records, url: str, threads: ThreadPoolExecutor) -> "Future[httpx2.Response]":
+    asked = threads.submit(httpx2.get, f"{url}/wait", timeout=30)
+    ends = time.monotonic() + 20
+    while records.looks == 0:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    return asked
+
+
+@pytest.mark.usefixtures("seldom")
+def test_what_this_process_writes_is_told_without_a_look_at_the_clock(
+    records: Records, served: tuple[str, Path]
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        asked = _waiting(records, served[0], threads)
+        records.at, records.ended = 1, True
+        records.tell("another")
+        records.tell("m")
+        assert asked.result(10).json() == 1
+
+
+@pytest.mark.usefixtures("seldom")
+def test_news_close_together_make_one_answer(
+    records: Records, served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits_module, "GATHER_S", 2.0)
+    with ThreadPoolExecutor(1) as threads:
+        asked = _waiting(records, served[0], threads)
+        for number in (1, 2, 3):
+            records.at = number
+            records.tell("m")
+            time.sleep(0.1)
+        assert not asked.done()
+        assert asked.result(10).json() == 3

@@ -215,7 +215,7 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     async def show_migration(
         request: Request, migration_id: str, wait_ms: Annotated[int, Query(ge=0, le=30_000)] = 0
     ) -> Migration:
-        """A migration. With `wait_ms`, it answers when something of it changes, or after that time."""
+        """A migration. With `wait_ms`, it answers soon after something of it changes, or after that time."""
         found = await to_thread.run_sync(tools.migrations.find, migration_id)
         return await waits.for_news(request, found.id, wait_ms / 1000) if wait_ms else found
 

@@ -21,11 +21,11 @@ from sqlalchemy import Connection, Engine, bindparam, text, update
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kedge.model.host import Host
-from kedge.store import in_words, now, reading, statements
+from kedge.store import in_words, now, statements
 from kedge.store.tables import HostRow
 from kedge.wire.messages import HostDuties, HostReport
 
-from .discard_duties import HostsWithDiscards
+from .leftovers import HostsWithLeftovers
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class HostsWithHeartbeats:
     """A `HostRegistry` that also takes heartbeats of the reports that it answered itself."""
 
     def __init__(
-        self, hosts: HostsWithDiscards, engine: Engine, *, clock: Callable[[], datetime] | None = None
+        self, hosts: HostsWithLeftovers, engine: Engine, *, clock: Callable[[], datetime] | None = None
     ) -> None:
         """`clock` gives the present time; the database's own, unless tests put another in."""
         self._hosts = hosts
@@ -77,8 +77,8 @@ class HostsWithHeartbeats:
         """Keep what an agent says of its host."""
         self._answered.pop(report.host, None)
         self._hosts.record_host(report)
-        with reading(self._engine) as session:
-            self._taken[report.host] = _Taken(report, _rows(session.connection(), report.host))
+        with statements(self._engine, read_only=True) as connection:
+            self._taken[report.host] = _Taken(report, _rows(connection, report.host))
 
     def hosts(self) -> list[Host]:
         """All hosts by name, dead ones too."""
@@ -104,7 +104,7 @@ class HostsWithHeartbeats:
     def beat(self, host: str, report_id: str) -> bool:
         """Note that a host's agent lives; whether its report with this id, and the duties it had, still hold."""
         answered = self._answered.get(host)
-        if answered is None or answered.report.id != report_id or self._hosts.discard_orders(answered.report):
+        if answered is None or answered.report.id != report_id or self._hosts.leftovers(answered.report):
             return False
         with statements(self._engine) as connection:
             connection.execute(_SEEN, {"host": host, "at": self._clock()})

@@ -5,12 +5,13 @@ epoch; writes with an older one raise StaleEpoch, so that a replaced conductor c
 """
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -24,7 +25,7 @@ from kedge.model.server import (
     Server,
     TimeoutAction,
 )
-from kedge.store import now, reading, transaction
+from kedge.store import now, reading, statements, transaction
 from kedge.store.tables import MigrationRow, ServerRow, ServerStatus
 
 from . import timeline
@@ -46,11 +47,25 @@ def refuse_second_migration(session: Session, server_id: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Change:
+    """When a migration was written to last, and whether it has ended."""
+
+    at: datetime
+    ended: bool
+
+
+_CHANGES = select(MigrationRow.id, MigrationRow.updated_at, MigrationRow.finished_at).where(
+    MigrationRow.id.in_(bindparam("ids", expanding=True))
+)
+
+
 class MigrationRecords:
     """The migrations: their intent, who drives them, and what came of them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._listeners: list[Callable[[str], None]] = []
 
     def add(
         self, server: Server, destination: str, options: MigrationOptions, candidates: Sequence[str] = ()
@@ -96,11 +111,15 @@ class MigrationRecords:
                 raise NotFound(f"There is no migration {migration_id!r}; `kedge migrations list` shows them.")
             return _migration(rows[0])
 
-    def changes(self, migration_ids: Collection[str]) -> dict[str, datetime]:
-        """When each of these was written to last: cheap, for those who wait for news of them."""
-        query = select(MigrationRow.id, MigrationRow.updated_at).where(MigrationRow.id.in_(migration_ids))
-        with reading(self._engine) as session:
-            return {row.id: row.updated_at for row in session.execute(query)}
+    def changes(self, migration_ids: Collection[str]) -> dict[str, Change]:
+        """What was written to these last: cheap, for those who wait for news of them."""
+        with statements(self._engine, read_only=True) as connection:
+            rows = connection.execute(_CHANGES, {"ids": list(migration_ids)})
+            return {row.id: Change(row.updated_at, row.finished_at is not None) for row in rows}
+
+    def listen(self, told: Callable[[str], None]) -> None:
+        """Call `told` with the id of each migration that this object has written to, in the thread that did."""
+        self._listeners.append(told)
 
     def all(
         self, server_id: str | None = None, *, limit: int | None = None, marker: str | None = None
@@ -152,7 +171,7 @@ class MigrationRecords:
 
     def request_abort(self, migration_id: str) -> Migration:
         """Ask for an abort. Raises Conflict if the migration has ended."""
-        with transaction(self._engine) as session:
+        with self._written(migration_id) as session:
             row = _row(session, migration_id)
             if row.finished_at is not None:
                 raise Conflict(f"Migration {migration_id} has ended already: {row.status}.")
@@ -162,14 +181,14 @@ class MigrationRecords:
 
     def give_up(self, migration_id: str, epoch: int, why: str) -> None:
         """Write down why the migration can't go on; the first reason stays."""
-        with transaction(self._engine) as session:
+        with self._written(migration_id) as session:
             row = _owned(session, migration_id, epoch)
             row.error = row.error or why
             row.updated_at = _now(session)
 
     def add_reason(self, migration_id: str, epoch: int, phase: Phase, why: str) -> None:
         """Write down a phase that is a failure by itself, behind the reason that there may be already."""
-        with transaction(self._engine) as session:
+        with self._written(migration_id) as session:
             row = _owned(session, migration_id, epoch)
             if not timeline.noted(session, migration_id, phase):
                 row.error = f"{row.error}; {why}" if row.error else why
@@ -177,7 +196,7 @@ class MigrationRecords:
 
     def count_order(self, migration_id: str, epoch: int) -> None:
         """Count a transfer order, before it is sent."""
-        with transaction(self._engine) as session:
+        with self._written(migration_id) as session:
             _owned(session, migration_id, epoch).attempts += 1
 
     def show(
@@ -189,7 +208,7 @@ class MigrationRecords:
         progress: Mapping[str, Any] | None = None,
     ) -> None:
         """Let people see how far it is."""
-        with transaction(self._engine) as session:
+        with self._written(migration_id) as session:
             row = _owned(session, migration_id, epoch)
             row.status = (status or MigrationStatus(row.status)).value
             row.progress = dict(progress) if progress is not None else row.progress
@@ -204,7 +223,7 @@ class MigrationRecords:
         detail: Mapping[str, Any] | None = None,
     ) -> None:
         """Add to the timeline, as `timeline.note` does."""
-        with transaction(self._engine) as session:
+        with self._written(migration_id) as session:
             timeline.note(session, _owned(session, migration_id, epoch), phase, at_ns, detail)
 
     def finish(
@@ -220,7 +239,7 @@ class MigrationRecords:
 
         With `retry`, it is followed by a migration to the next candidate, if there is one.
         """
-        with transaction(self._engine) as session:
+        with self._written(migration_id) as session:
             row = _owned(session, migration_id, epoch)
             row.status = status.value
             row.finished_at = row.updated_at = _now(session)
@@ -234,6 +253,14 @@ class MigrationRecords:
                 following = _new(row.server_id, row.source, first, row.options, rest)
                 _begin(session, following)
                 row.next_id = following.id
+
+    @contextmanager
+    def _written(self, migration_id: str) -> Iterator[Session]:
+        """A transaction of which those who listen are told once it is committed."""
+        with transaction(self._engine) as session:
+            yield session
+        for told in self._listeners:
+            told(migration_id)
 
 
 def _new(

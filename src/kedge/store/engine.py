@@ -86,8 +86,12 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
-def statements(engine: Engine) -> Iterator[Connection]:
-    """As `transaction`, for plain statements: without objects to keep, they take a fraction of the CPU."""
+def statements(engine: Engine, *, read_only: bool = False) -> Iterator[Connection]:
+    """As `transaction` or `reading`, for plain statements: without objects to keep, they take a fraction of the CPU."""
+    if read_only:
+        with _reader(engine, "REPEATABLE READ").connect() as connection:
+            yield connection
+        return
     with _turn(engine), engine.begin() as connection:
         yield connection
 

@@ -1,1 +1,0 @@
-"""The domains of this host: libvirt's connection and events, what is made, changed and removed, and their transfers."""

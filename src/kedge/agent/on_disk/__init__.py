@@ -1,1 +1,0 @@
-"""What a restarted agent must still know, kept on disk."""

@@ -1,1 +1,0 @@
-"""Mends what a domain here has lost, and removes what nothing needs any more: VIFs, and domains."""
