@@ -21,9 +21,9 @@ from kedge.compute.agents import Agent, Agents
 from kedge.compute.api import compute_router
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
+from kedge.compute.discard_duties import HostsWithDiscards
 from kedge.compute.doctor_api import doctor_router
 from kedge.compute.heartbeats import HostsWithHeartbeats, TakesHeartbeats
-from kedge.compute.leftovers import HostsWithLeftovers
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.retention import Retention
@@ -136,7 +136,7 @@ def control_plane(
 
 def _hosts(network: Networking, engine: Engine, agents: Agents) -> HostRegistry:
     """What takes the reports. Another network service has no rows that could tell that nothing changed."""
-    hosts = HostsWithLeftovers(network.hosts, engine, agents)
+    hosts = HostsWithDiscards(network.hosts, engine, agents)
     return hosts if network.cloud else HostsWithHeartbeats(hosts, engine)
 
 

@@ -27,7 +27,7 @@ from kedge.model.network import BindingStatus, Network, NetworkType, Port, Segme
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Server
 from kedge.network.local import LocalNetworkService
 from kedge.store import open_database, upgrade
-from kedge.testing.simulated import FIVE_HOSTS, SimulatedFabric, SimulatedHost, Step
+from kedge.testing.simulated.fabric import FIVE_HOSTS, SimulatedFabric, SimulatedHost, Step
 
 PAIRS = [(source, target) for source in FIVE_HOSTS for target in FIVE_HOSTS if source != target]
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)

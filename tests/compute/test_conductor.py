@@ -13,7 +13,7 @@ from kedge.model.domain import DomainState, VifState
 from kedge.model.errors import CannotMigrate, Conflict
 from kedge.model.network import BindingStatus, PortStatus
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase
-from kedge.testing.simulated import Step
+from kedge.testing.simulated.fabric import Step
 from kedge.wire.messages import TransferTuning
 
 from .compute_world import PAIRS, ComputeWorld, completed, make_compute_world, phases

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from kedge.model.domain import DomainState
 from kedge.model.server import Migration, Server
 from kedge.store import transaction
-from kedge.testing.simulated import Step
+from kedge.testing.simulated.fabric import Step
 
 from .compute_world import ComputeWorld, Interrupter, Killed, die
 

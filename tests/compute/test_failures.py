@@ -12,7 +12,7 @@ from kedge.core.migration import MAX_ORDERS
 from kedge.model.domain import DomainState, TransferOrder, VifState
 from kedge.model.errors import HostFailure, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Server
-from kedge.testing.simulated import SimulatedHost, Step
+from kedge.testing.simulated.fabric import SimulatedHost, Step
 
 from .compute_world import ComputeWorld, completed, phases
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event
 
 from kedge.compute import conductor as module
-from kedge.testing.simulated import Step
+from kedge.testing.simulated.fabric import Step
 from kedge.testing.started import started
 
 from ..disks import fill, small_disk

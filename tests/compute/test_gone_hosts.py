@@ -10,7 +10,7 @@ from kedge.model.domain import DomainState
 from kedge.model.errors import Conflict, NotFound, Unreachable
 from kedge.model.network import BindingStatus
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Server
-from kedge.testing.simulated import Step
+from kedge.testing.simulated.fabric import Step
 
 from .compute_world import ComputeWorld, phases
 

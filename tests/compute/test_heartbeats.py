@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 from sqlalchemy import delete, update
 
+from kedge.compute.discard_duties import HostsWithDiscards
 from kedge.compute.heartbeats import HostsWithHeartbeats
-from kedge.compute.leftovers import HostsWithLeftovers
 from kedge.model.domain import DomainState, VifState
 from kedge.model.server import Server
 from kedge.store import transaction
@@ -29,7 +29,7 @@ class Reporting:
         self.said: HostReport = replace(world["h1"].agent.host(), vifs=ports, id="first", domains={})
 
     def control_plane(self) -> HostsWithHeartbeats:
-        hosts = HostsWithLeftovers(self.world.network, self.world.engine, self.world.agents)
+        hosts = HostsWithDiscards(self.world.network, self.world.engine, self.world.agents)
         return HostsWithHeartbeats(hosts, self.world.engine, clock=self.clock)
 
     def clock(self) -> datetime:

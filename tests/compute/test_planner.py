@@ -14,7 +14,7 @@ from kedge.model.errors import CannotMigrate, HostFailure, NotFound
 from kedge.model.host import HostBackend
 from kedge.model.host_facts import FileFacts
 from kedge.model.server import MigrationOptions, Server
-from kedge.testing.simulated import FIVE_HOSTS
+from kedge.testing.simulated.fabric import FIVE_HOSTS
 
 from .compute_world import PAIRS, ComputeWorld, completed, make_compute_world
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kedge.model.domain import DomainState
 from kedge.model.errors import Conflict, HostFailure, KedgeError, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, Phase, Server
-from kedge.testing.simulated import FIVE_HOSTS, Step
+from kedge.testing.simulated.fabric import FIVE_HOSTS, Step
 
 from .compute_world import ComputeWorld, Interrupter, Killed, die, make_compute_world, phases, prepared
 

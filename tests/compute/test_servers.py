@@ -11,7 +11,7 @@ from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, Conflict, HostFailure, KedgeError, NotFound, Unreachable
 from kedge.model.network import BindingStatus, PortStatus
 from kedge.model.server import Server
-from kedge.testing.simulated import FIVE_HOSTS
+from kedge.testing.simulated.fabric import FIVE_HOSTS
 
 from .compute_world import ComputeWorld
 

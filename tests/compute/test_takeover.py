@@ -12,7 +12,7 @@ import pytest
 
 from kedge.model.errors import Conflict, StaleEpoch
 from kedge.model.server import Migration, MigrationStatus, Server
-from kedge.testing.simulated import Step
+from kedge.testing.simulated.fabric import Step
 
 from .compute_world import UNGUARDED, ComputeWorld, Interrupter, Killed, completed, die
 

@@ -9,7 +9,7 @@ from kedge.compute import records
 from kedge.core.migration.pace import LowMark, low_mark
 from kedge.model.domain import JobProgress
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, TimeoutAction
-from kedge.testing.simulated import Step
+from kedge.testing.simulated.fabric import Step
 
 from .compute_world import ComputeWorld, completed, phases
 

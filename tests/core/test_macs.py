@@ -2,7 +2,7 @@
 
 import pytest
 
-from kedge.agent.interfaces import devices_by_mac
+from kedge.agent.domains.interface_devices import devices_by_mac
 from kedge.core.domain_xml import attachments, nic_of
 from kedge.core.guest_macs import guest_macs_obstacle
 from kedge.model.network import NetworkType, Port, Segment, Vif, VifType

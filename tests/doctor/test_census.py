@@ -20,7 +20,7 @@ from kedge.model.server import MigrationOptions, Server
 from kedge.network.local import LocalNetworkService
 from kedge.store import open_database, transaction
 from kedge.store.tables import EventRow
-from kedge.testing.simulated import SimulatedFabric
+from kedge.testing.simulated.fabric import SimulatedFabric
 from kedge.wire.messages import HostReport
 
 from ..databases import BOTH, copy_of

@@ -2,7 +2,7 @@
 
 import threading
 
-from kedge.testing.simulated import FIVE_HOSTS, Step
+from kedge.testing.simulated.fabric import FIVE_HOSTS, Step
 
 from .doctor_world import DoctorWorld
 

@@ -1,24 +1,24 @@
 """The parts of an agent, put together."""
 
-from kedge.agent.allowed_files import check_files
-from kedge.agent.announce import Announcer
-from kedge.agent.care import Care
-from kedge.agent.collect import Collector
 from kedge.agent.config import AgentConfig
-from kedge.agent.connection import Connection
-from kedge.agent.epochs import Epochs
-from kedge.agent.events import Events
-from kedge.agent.frame_watches import FrameWatches
-from kedge.agent.host_facts import FactsOfHost
-from kedge.agent.hypervisor import Hypervisor
-from kedge.agent.journal import Journal
-from kedge.agent.left_domains import LeftDomains
-from kedge.agent.mend import Mender
-from kedge.agent.observe import Observer
-from kedge.agent.report import Reporter, Reports
-from kedge.agent.transfers import Transfers
+from kedge.agent.domains.allowed_files import check_files
+from kedge.agent.domains.hypervisor import Hypervisor
+from kedge.agent.domains.libvirt_connection import Connection
+from kedge.agent.domains.libvirt_events import Events
+from kedge.agent.domains.transfers import Transfers
+from kedge.agent.frames.announce import Announcer
+from kedge.agent.frames.migration_watches import FrameWatches
+from kedge.agent.host.facts import FactsOfHost
+from kedge.agent.on_disk.half_made import HalfMade
+from kedge.agent.on_disk.highest_epochs import Epochs
+from kedge.agent.repair_and_cleanup.broken_vifs import Mender
+from kedge.agent.repair_and_cleanup.domains_to_discard import DomainsToDiscard
+from kedge.agent.repair_and_cleanup.reconciler import Reconciler
+from kedge.agent.repair_and_cleanup.unused_vifs import Collector
+from kedge.agent.reporting.host_view import Observer
+from kedge.agent.reporting.report import Reporter, Reports
 from kedge.agent.vif import Pluggers
-from kedge.agent.vif_orders import VifOrders
+from kedge.agent.vif.orders import VifOrders
 from kedge.trust.certificates import client_context
 from kedge.wire.messages import AnnounceOrder, HostDuties
 from kedge.wire.peer import AnyPeer, Peer
@@ -32,7 +32,7 @@ class Agent:
         self.events = Events()
         self.connection = Connection(config.libvirt_local_uri, self.events)
         self.epochs = Epochs(config.state_dir / "epochs.json")
-        self.hypervisor = Hypervisor(self.connection, Journal(config.state_dir / "half-made.json"))
+        self.hypervisor = Hypervisor(self.connection, HalfMade(config.state_dir / "half-made.json"))
         self.facts = FactsOfHost(self.connection, self.hypervisor)
         self.transfers = Transfers(
             self.connection,
@@ -46,11 +46,11 @@ class Agent:
         self.announcer = Announcer(pluggers)
         self.observer = Observer(self.hypervisor, self.transfers, pluggers, self.frames, self.events)
         self.reports = Reports(config, self.hypervisor, self.transfers, self.vifs)
-        self.care = Care(
+        self.reconciler = Reconciler(
             self.hypervisor,
             Mender(self.vifs),
             Collector(self.vifs),
-            LeftDomains(self.hypervisor, self.epochs),
+            DomainsToDiscard(self.hypervisor, self.epochs),
         )
         tls = client_context(config.credentials)
         self._control = AnyPeer([Peer("the control plane", url, tls) for url in config.control])
@@ -60,7 +60,7 @@ class Agent:
     def start(self) -> None:
         """Connect to libvirtd and begin to report."""
         self.connection.start()
-        self.care.start()
+        self.reconciler.start()
         self._reporter.start()
 
     def stop_waiting(self) -> None:
@@ -71,7 +71,7 @@ class Agent:
         """Stop everything; a transfer that runs goes on in libvirtd."""
         self.stop_waiting()
         self._reporter.close()
-        self.care.close()
+        self.reconciler.close()
         self._control.close()
         self.announcer.close()
         self.frames.close()
@@ -96,5 +96,5 @@ class Agent:
         self._reporter.nudge()
 
     def _duties(self, duties: HostDuties, asked_at: float) -> None:
-        self.care.take(duties, asked_at)
+        self.reconciler.take(duties, asked_at)
         self.frames.expire()

@@ -25,7 +25,7 @@ from kedge.store import in_words, now, statements
 from kedge.store.tables import HostRow
 from kedge.wire.messages import HostDuties, HostReport
 
-from .leftovers import HostsWithLeftovers
+from .discard_duties import HostsWithDiscards
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class HostsWithHeartbeats:
     """A `HostRegistry` that also takes heartbeats of the reports that it answered itself."""
 
     def __init__(
-        self, hosts: HostsWithLeftovers, engine: Engine, *, clock: Callable[[], datetime] | None = None
+        self, hosts: HostsWithDiscards, engine: Engine, *, clock: Callable[[], datetime] | None = None
     ) -> None:
         """`clock` gives the present time; the database's own, unless tests put another in."""
         self._hosts = hosts
@@ -104,7 +104,7 @@ class HostsWithHeartbeats:
     def beat(self, host: str, report_id: str) -> bool:
         """Note that a host's agent lives; whether its report with this id, and the duties it had, still hold."""
         answered = self._answered.get(host)
-        if answered is None or answered.report.id != report_id or self._hosts.leftovers(answered.report):
+        if answered is None or answered.report.id != report_id or self._hosts.discard_orders(answered.report):
             return False
         with statements(self._engine) as connection:
             connection.execute(_SEEN, {"host": host, "at": self._clock()})

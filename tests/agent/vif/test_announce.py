@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from kedge.agent.announce import Announcer, frames
+from kedge.agent.frames.announce import Announcer, frames
 
 from .vif_world import ALL, PEER_MAC, World, cases
 

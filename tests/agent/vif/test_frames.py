@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kedge.agent.frames import FrameWatch
+from kedge.agent.frames.device_watch import FrameWatch
 from kedge.model.network import Vif
 
 from .vif_world import ALL, CASES, Vm, World, run, world

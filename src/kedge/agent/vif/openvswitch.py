@@ -8,12 +8,12 @@ Either way the port is added together with its tag, in one transaction.
 from collections.abc import Sequence
 from typing import ClassVar
 
+from kedge.agent.vif import local_vlan, unused_local_vlans
 from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
-from . import local_vlan, local_vlan_leftovers
 from . import ovs_client as ovs
 from .base import Loose, carrier, port_mark, port_of
 from .link import Link
@@ -114,7 +114,7 @@ class OvsPlugger:
 
     def loose(self) -> list[Loose]:
         """See `Plugger.loose`."""
-        return local_vlan_leftovers.loose() if self._has_ovs() else []
+        return unused_local_vlans.loose() if self._has_ovs() else []
 
     def _integration(self, vif: Vif) -> str:
         default = self._backend.integration_bridge if self._backend else "br-int"

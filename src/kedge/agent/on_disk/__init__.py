@@ -1,0 +1,1 @@
+"""What a restarted agent must still know, kept on disk."""
