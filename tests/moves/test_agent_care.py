@@ -20,11 +20,11 @@ from kedge.lab.processes import NamespaceProcess
 pytestmark = pytest.mark.lab
 
 ADDRESS = "198.51.100.24"
-SOON_S = 8.0
-"""Two reports, and what a busy machine takes for the rest; an answer that never comes takes a minute or more."""
+SOON_S = 14.0
+"""Two heartbeats at rest, and what a busy machine takes; an answer that never comes takes a minute or more."""
 
-LOOKS_S = 15.0
-"""In so long an agent has removed what it would: five reports of two seconds, and some."""
+LOOKS_S = 36.0
+"""In so long an agent has removed what it would: it looks twice, at every third heartbeat of five seconds, and some."""
 
 FOREIGN_DOMAIN = "0a0b0c0d-0000-4000-8000-00000000f0f0"
 FOREIGN_TAP, FOREIGN_BRIDGE = "tapfffffff1-2a", "brqfffffff1-2a"

@@ -111,6 +111,7 @@ def test_one_that_is_started_in_the_instant_of_its_removal_goes_on(
 ) -> None:
     hypervisor = running_agent.agent.hypervisor
     define(running_agent, uuid)
+    assert not hypervisor.every_instance()[uuid].is_active
     remove = hypervisor._remove
 
     def started_first(uuid: str, *, destroy: bool = True) -> None:
@@ -120,5 +121,6 @@ def test_one_that_is_started_in_the_instant_of_its_removal_goes_on(
     monkeypatch.setattr(hypervisor, "_remove", started_first)
     with pytest.raises(HostFailure, match="still there"):
         hypervisor.discard(uuid, DiscardOrder((SHUTOFF,)), Instance(-1, SHUTOFF))
-    assert hypervisor.states()[uuid] is RUNNING
+    found = hypervisor.every_instance()[uuid]
+    assert (found.state, found.is_active) == (RUNNING, True)
     hypervisor.domain(uuid).destroy()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -150,6 +151,40 @@ def test_the_thread_looks_when_duties_come_and_goes_on_after_them(host: Host) ->
     until(lambda: PORT in host.vifs.made)
     host.vifs.made.clear()
     until(lambda: PORT in host.vifs.made)
+
+
+def test_many_changes_need_no_more_looks_than_duties_are_due(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(host.agent.reconciler, "look", lambda: looks.append(time.monotonic()))
+    host.agent.reconciler.start()
+    while len(looks) < 4:
+        host.agent.reconciler.take(HostDuties((vif(),), report_every_s=0.2), time.monotonic())
+        time.sleep(0.01)
+    assert all(later - earlier >= 0.2 for earlier, later in pairwise(looks))
+
+
+def test_what_vifs_share_is_looked_at_seldom_while_the_vifs_stay(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def loose() -> frozenset[str]:
+        looks.append(1)
+        return frozenset(host.vifs.lying_about)
+
+    monkeypatch.setattr(host.vifs, "loose", loose)
+    host.say(vif(), times=9)
+    assert len(looks) == 3
+    host.plug()
+    host.say(vif())
+    assert len(looks) == 4
+    host.vifs.lying_about = {"flow"}
+    host.say(vif(), times=3)
+    assert (len(looks), host.vifs.lying_about) == (5, {"flow"})
+    host.say(vif())
+    assert (len(looks), host.vifs.lying_about) == (6, set())
 
 
 def test_a_look_that_breaks_is_not_the_last(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

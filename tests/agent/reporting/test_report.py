@@ -108,6 +108,16 @@ def test_as_long_as_nothing_changes_heartbeats_confirm_the_duties(parts: Parts) 
     assert all(duties is parts.control.duties for duties in parts.duties)
 
 
+def test_at_rest_heartbeats_come_less_often(parts: Parts, vifs: NotedVifs) -> None:
+    parts.control.duties = HostDuties(report_every_s=2.0, heartbeats=True)
+    assert [parts.reporter._report() for _ in range(9)] == [2.0] * 6 + [5.0] * 3
+    vifs.made["p"] = VIF
+    assert [parts.reporter._report() for _ in range(2)] == [2.0, 2.0]
+    parts.control.known = "another"
+    parts.control.duties = HostDuties(report_every_s=2.0)
+    assert [parts.reporter._report() for _ in range(9)] == [2.0] * 9
+
+
 def test_a_change_and_a_forgetful_control_plane_make_whole_reports(parts: Parts, vifs: NotedVifs) -> None:
     parts.control.duties = HostDuties(report_every_s=0.05, heartbeats=True)
     parts.reporter.start()

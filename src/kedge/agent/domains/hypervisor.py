@@ -43,6 +43,11 @@ class Instance:
     number: int
     state: DomainState
 
+    @property
+    def is_active(self) -> bool:
+        """Whether it is not shut off."""
+        return self.number >= 0
+
 
 class Hypervisor:
     """Domains by UUID. Every method raises HostFailure when libvirt refuses or does not answer."""
@@ -50,6 +55,7 @@ class Hypervisor:
     def __init__(self, connection: Connection, half_made: HalfMade) -> None:
         self._connection = connection
         self._half_made = half_made
+        self._version: tuple[Any, int] = (None, 0)
         self._locks: dict[str, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -63,9 +69,13 @@ class Hypervisor:
 
     def version(self) -> int:
         """libvirtd's version as a number (9_000_000 is 9.0.0), 0 while it does not answer."""
+        asked, known = self._version
+        if asked is not None and asked is self._connection.current:
+            return known  # it can't change while a connection lasts
         try:
             with self._connection.speaking("tell its version") as connection:
-                return int(connection.getLibVersion())
+                self._version = (connection, int(connection.getLibVersion()))
+                return self._version[1]
         except HostFailure:
             return 0
 
@@ -88,12 +98,6 @@ class Hypervisor:
                 raise NotFound(f"there is no domain {uuid} on this host")
             return str(domain.XMLDesc(flags))
 
-    def active_uuids(self) -> list[str]:
-        """The UUIDs of the domains that are not shut off."""
-        with self._connection.speaking("list its running domains") as connection:
-            active = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-            return [domain.UUIDString() for domain in active]
-
     def active_xmls(self) -> dict[str, str]:
         """The live XML of every domain that is not shut off, by UUID."""
         with self._connection.speaking("show its running domains") as connection:
@@ -106,14 +110,14 @@ class Hypervisor:
                         raise
             return found
 
-    def states(self, under_way: Collection[str] = ()) -> dict[str, DomainState]:
-        """The state of every domain; only one that is paused is asked for its job, and none of `under_way`."""
+    def every_instance(self, under_way: Collection[str] = ()) -> dict[str, Instance]:
+        """Every domain as it is; only one that is paused is asked for its job, and none of `under_way`."""
         with self._connection.speaking("tell the states of its domains") as connection:
-            found: dict[str, DomainState] = {}
+            found: dict[str, Instance] = {}
             for domain in connection.listAllDomains():
                 state = _state(domain, domain.UUIDString() in under_way)
                 if state is not DomainState.ABSENT:
-                    found[domain.UUIDString()] = state
+                    found[domain.UUIDString()] = Instance(domain.ID(), state)
             return found
 
     @property

@@ -5,6 +5,7 @@ when the control plane has just said what belongs here.
 """
 
 import threading
+import time
 
 import structlog
 
@@ -19,9 +20,12 @@ log = structlog.get_logger(__name__)
 
 _END_S = 10.0
 
+_WITHOUT_DUTIES = 3
+"""After so many periods it looks without new ones; at rest they come a little more often than that."""
+
 
 class Reconciler:
-    """Looks whenever duties arrive, and as often as duties were to be asked for when none do."""
+    """Looks when duties arrive, but no more often than they are to be asked for, and also when none do."""
 
     def __init__(
         self, hypervisor: Hypervisor, mender: Mender, collector: Collector, domains: DomainsToDiscard
@@ -34,6 +38,7 @@ class Reconciler:
         self._looked_at: float | None = None
         self._wake = threading.Event()
         self._closing = False
+        self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
     def start(self) -> None:
@@ -43,6 +48,7 @@ class Reconciler:
     def close(self) -> None:
         """Stop."""
         self._closing = True
+        self._end.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(_END_S)
@@ -71,12 +77,20 @@ class Reconciler:
         self._collector.look(duties, asked_at, xmls.values(), whole=whole)
         self._domains.look(duties, asked_at)
 
+    @property
+    def _period_s(self) -> float:
+        return self._newest[0].report_every_s if self._newest else 0.0
+
     def _run(self) -> None:
+        looked_at = float("-inf")
         while not self._closing:
-            self._wake.wait(self._newest[0].report_every_s if self._newest else None)
+            self._wake.wait(_WITHOUT_DUTIES * self._period_s if self._newest else None)
+            # Several changes of a host within a period, as a migration makes them, need one look.
+            self._end.wait(max(0.0, looked_at + self._period_s - time.monotonic()))
             self._wake.clear()
             if self._closing:
                 return
+            looked_at = time.monotonic()
             try:
                 self.look()
             except Exception:  # the thread must outlive whatever a look at the host may run into

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 # Duties older than so many report periods are no ground to remove anything.
 _FRESH_PERIODS = 3
+# What VIFs share is looked at so seldom while the same VIFs are here.
+_LOOSE_EVERY = 3
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,13 @@ class Collector:
         self._vifs = vifs
         self._suspects: frozenset[str] = frozenset()
         self._loose: frozenset[str] = frozenset()
+        self._picture: object = None
+        self._spared = 0
 
     def forget(self) -> None:
         """Begin to count anew."""
         self._suspects = self._loose = frozenset()
+        self._picture = None
 
     def look(self, duties: HostDuties, asked_at: float, xmls: Iterable[str], *, whole: bool) -> None:
         """Compare and collect.
@@ -90,22 +95,29 @@ class Collector:
         for xml in xmls:
             used |= names_used(xml)
         try:
-            self._collect_vifs(duties, asked_at, used)
-            self._collect_loose(whole)
+            plugged = self._vifs.plugged()
+            self._collect_vifs(plugged, duties, asked_at, used)
+            self._collect_loose((plugged, used), whole)
         except KedgeError as error:
             # A host that can't be seen whole gives no ground to remove anything from it.
             self.forget()
             log.warning("can't compare the host with its duties", error=str(error))
 
-    def _collect_loose(self, whole: bool) -> None:
+    def _collect_loose(self, picture: object, whole: bool) -> None:
+        """Looks at all flows, which takes long: at once when other VIFs are here than before, else now and then."""
+        self._spared = 0 if picture != self._picture or self._loose else self._spared + 1
+        if self._spared % _LOOSE_EVERY:
+            return
+        self._picture = picture
         found = self._vifs.loose() if whole else frozenset()
         again, self._loose = found & self._loose, found
         if again:
             for what in self._vifs.remove_loose(again):
                 log.info("removed what no VIF uses", what=what)
 
-    def _collect_vifs(self, duties: HostDuties, asked_at: float, used: Collection[str]) -> None:
-        plugged = self._vifs.plugged()
+    def _collect_vifs(
+        self, plugged: Iterable[VifReport], duties: HostDuties, asked_at: float, used: Collection[str]
+    ) -> None:
         decision = decide(
             plugged,
             bound={vif.port_id for vif in duties.vifs},

@@ -28,6 +28,10 @@ log = structlog.get_logger(__name__)
 
 # Several changes within this time make one report.
 _GATHER_S = 0.25
+# At rest, when so many heartbeats in a row have said that nothing changed, they come less often by this factor. It is
+# still three times within what makes an agent dead.
+_RESTS_AFTER = 5
+_AT_REST = 2.5
 # Less than after which the control plane takes an agent for dead: one that was away finds all of them alive.
 _LONGEST_BACKOFF_S = 5.0
 _TIMEOUT_S = 10.0
@@ -49,10 +53,7 @@ class Reports:
 
     def build(self) -> HostReport:
         """The report as of now. While libvirtd does not answer, its version is 0 and `running` is the last known."""
-        try:
-            self._running = tuple(sorted(self._hypervisor.active_uuids()))
-        except KedgeError as error:
-            log.debug("reporting without libvirtd", error=str(error))
+        domains = self._domains()
         return HostReport(
             host=self._config.host,
             url=self._config.own_url,
@@ -63,7 +64,7 @@ class Reports:
             libvirt_version=self._hypervisor.version(),
             vifs=self._vif_states(),
             running=self._running,
-            domains=self._domains(),
+            domains=domains,
             half_made=tuple(sorted(self._hypervisor.half_made)),
             version=kedge_version(),
             now_ns=time.time_ns(),
@@ -78,10 +79,12 @@ class Reports:
 
     def _domains(self) -> dict[str, DomainState]:
         try:
-            return self._hypervisor.states(self._transfers.under_way())
+            found = self._hypervisor.every_instance(self._transfers.under_way())
         except KedgeError as error:
-            log.debug("reporting without domains", error=str(error))
+            log.debug("reporting without libvirtd", error=str(error))
             return {}
+        self._running = tuple(sorted(uuid for uuid, each in found.items() if each.is_active))
+        return {uuid: each.state for uuid, each in found.items()}
 
     def _vif_states(self) -> dict[str, VifState]:
         states = dict.fromkeys((vif.port_id for vif in self.duties.vifs), VifState.ABSENT)
@@ -128,6 +131,7 @@ class Reporter:
         self._failures = 0
         self._told = ""
         self._answered: HostReport | None = None  # by which heartbeats may go
+        self._beats = 0  # in a row
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
 
     def start(self) -> None:
@@ -167,7 +171,9 @@ class Reporter:
                 bool, "POST", f"{self._path}/heartbeat", params=params, timeout_s=_TIMEOUT_S
             ):
                 self._answered = answered
+                self._beats += 1
                 return self._reports.duties
+        self._beats = 0
         report = replace(report, id=uuid.uuid4().hex)
         duties = self._control.ask(
             HostDuties, "POST", f"{self._path}/report", body=report, timeout_s=_TIMEOUT_S
@@ -197,4 +203,4 @@ class Reporter:
             self._on_duties(duties, asked_at)
         except Exception:  # the thread must outlive whatever a look at the host may run into
             log.exception("can't act on the duties")
-        return duties.report_every_s
+        return duties.report_every_s * (_AT_REST if self._beats > _RESTS_AFTER else 1)
