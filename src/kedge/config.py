@@ -27,6 +27,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from kedge.model.errors import BadRequest
+from kedge.model.network_rules import BASE_MAC, ITEMS_MAX, UNLIMITED, NetworkRules
 from kedge.model.vlan_range import VlanRange
 from kedge.serving.limits import ListenersLimits
 
@@ -44,22 +45,49 @@ class NetworkConfig:
             `auto` takes the first that the service offers.
         vlan_ranges: for Kedge's own service: the VLANs that networks are given which name none, each range as
             `physnet1:1000:1099`.
+        quota_network: for Kedge's own service, as all that follows: how many networks a project may have of which
+            nothing else is said (`openstack quota set`); -1 is no limit.
+        quota_subnet: how many subnets.
+        quota_port: how many ports.
+        max_dns_nameservers: how many name servers a subnet may have.
+        max_subnet_host_routes: how many routes a subnet may have.
+        base_mac: what generated MAC addresses begin with: three octets, or four if the fourth is not 00.
     """
 
     service: Literal["kedge", "neutron"] = "kedge"
     cloud: str | None = None
     strategy: Literal["auto", "parallel", "rebind-early"] = "auto"
     vlan_ranges: tuple[str, ...] = ()
+    quota_network: Annotated[int, Field(ge=UNLIMITED)] = UNLIMITED
+    quota_subnet: Annotated[int, Field(ge=UNLIMITED)] = UNLIMITED
+    quota_port: Annotated[int, Field(ge=UNLIMITED)] = UNLIMITED
+    max_dns_nameservers: Annotated[int, Field(ge=0, le=ITEMS_MAX)] = 5
+    max_subnet_host_routes: Annotated[int, Field(ge=0, le=ITEMS_MAX)] = 20
+    base_mac: str = BASE_MAC
 
     def __post_init__(self) -> None:  # pydantic's message names the section
         for text in self.vlan_ranges:
             VlanRange.parse(text)
+        if self.rules != NetworkRules() and self.service == "neutron":
+            raise ValueError(
+                'quotas, limits and base_mac are for service = "kedge" only; Neutron has its own'
+            )
         if self.service == "neutron" and self.vlan_ranges:
             raise ValueError('vlan_ranges are for service = "kedge" only; Neutron has its own')
         if self.service == "neutron" and not self.cloud:
             raise ValueError('service = "neutron" needs cloud, a name in clouds.yaml')
         if self.service == "kedge" and (self.cloud or self.strategy == "rebind-early"):
             raise ValueError('cloud and strategy = "rebind-early" are for service = "neutron" only')
+
+    @property
+    def rules(self) -> NetworkRules:
+        """What is set for networks, subnets and ports."""
+        return NetworkRules(
+            {"network": self.quota_network, "subnet": self.quota_subnet, "port": self.quota_port},
+            self.max_dns_nameservers,
+            self.max_subnet_host_routes,
+            self.base_mac,
+        )
 
 
 @dataclass(frozen=True, config=_STRICT)

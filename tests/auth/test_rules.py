@@ -45,6 +45,8 @@ MATRIX = [
     ("DELETE", f"{V2}/networks/demo-1/tags", {M, A, MP}),
     ("GET", f"{V2}/quotas/demo", EVERYBODY),
     ("GET", f"{V2}/quotas", {R, M, S, A}),
+    ("PUT", f"{V2}/quotas/demo", {A}),
+    ("DELETE", f"{V2}/quotas/demo", {A}),
     ("PUT", f"{V2}/agents/a", {A}),
     ("DELETE", f"{V2}/agents/a", {A}),
     ("GET", f"{V1}/hosts", {R, M, S, A}),

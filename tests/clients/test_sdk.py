@@ -78,7 +78,7 @@ def test_port_bindings(kedge: Started) -> None:
     assert told["ahead"] == [["h1", "ACTIVE", "macvtap"], ["h3", "INACTIVE", "ovs"]]
     assert told["again"][0] == "ConflictException"
     assert f"Binding for port {port} on host h3 already exists." in told["again"][1]
-    assert told["nowhere"][0] == "ConflictException"
+    assert told["nowhere"][0] == "HttpException"
     assert "No agent has reported from host 'nowhere'" in told["nowhere"][1]
     assert told["risen"] == ["h3", "ACTIVE"]
     assert told["after"] == [["h1", "INACTIVE", "macvtap"], ["h3", "ACTIVE", "ovs"]]

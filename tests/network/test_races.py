@@ -254,6 +254,14 @@ def test_a_switch_against_deleting_one_of_the_ports(site: Site, network: Network
         assert together(site, [port for port in ports if port is not ports[2]]) == "h3"
 
 
+def test_many_at_once_make_no_more_than_their_project_may_have(site: Site, network: Network) -> None:
+    new = {"port": {"network_id": network.id, "project_id": "p"}}
+    for limit in range(1, 6):
+        site.control_plane.ask("PUT", "/quotas/p", {"quota": {"port": limit}})
+        answers = at_once(*[request(site, "POST", "/ports", new)] * 6)
+        assert sorted(map(str, answers)) == ["201", *["409"] * 5]
+
+
 def test_everybody_at_once_and_nobody_waits_for_ever(site: Site, network: Network) -> None:
     """Switches to and fro, agents' reports and deletions, over the same rows: no deadlock, no error of the server."""
     ports = server(site, network, 6, "h3", "h5")

@@ -160,17 +160,6 @@ def test_ranges_that_are_none(text: str) -> None:
         NetworkConfig(vlan_ranges=(text,))
 
 
-def test_nothing_is_limited(api: TestClient, port: dict[str, Any]) -> None:
-    make_port(api, port["network_id"], project_id="p2")
-    unlimited = {"network": -1, "subnet": -1, "port": -1}
-    for path in ("quotas/p1", "quotas/p1/default", "quotas/nobody"):
-        assert ok(api.get(path)) == {"quota": unlimited}
-    assert ok(api.get("quotas")) == {"quotas": []}
-    details = ok(api.get("quotas/p1/details"))["quota"]
-    assert {name: each["used"] for name, each in details.items()} == {"network": 1, "subnet": 1, "port": 1}
-    assert {name: each["limit"] for name, each in details.items()} == unlimited
-
-
 @pytest.mark.parametrize(
     ("path", "message"),
     [

@@ -102,6 +102,8 @@ RULES = (
     # Quotas: whose they are is judged there.
     Rule("GET", f"{V2}/quotas", "get_quota", READ, Of.SYSTEM),
     Rule("GET", f"{V2}/quotas/{{project}}", "get_quota", READ, Of.ALL),
+    Rule("PUT", f"{V2}/quotas/{{project}}", "update_quota", ADMIN, Of.SYSTEM),
+    Rule("DELETE", f"{V2}/quotas/{{project}}", "delete_quota", ADMIN, Of.SYSTEM),
     Rule("GET", f"{V2}/quotas/{{project}}/default", "get_quota", READ, Of.ALL),
     Rule("GET", f"{V2}/quotas/{{project}}/details", "get_quota", READ, Of.ALL),
     # Agents.

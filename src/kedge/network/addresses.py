@@ -17,16 +17,15 @@ from .errors import (
 )
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_MAC_PREFIX = "fa:16:3e"  # Neutron's default `base_mac`
 
 IpNetwork = IPv4Network | IPv6Network
 Pool = tuple[str, str]
 """The first and the last address of a range."""
 
 
-def random_mac() -> str:
-    """A MAC address in Neutron's range."""
-    return _MAC_PREFIX + "".join(f":{byte:02x}" for byte in secrets.token_bytes(3))
+def random_mac(prefix: bytes) -> str:
+    """A MAC address that begins with `prefix`."""
+    return (prefix + secrets.token_bytes(6 - len(prefix))).hex(":")
 
 
 def checked_mac(mac_address: str) -> str:

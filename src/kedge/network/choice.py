@@ -32,7 +32,8 @@ class Networking:
 
 def networking(config: NetworkConfig, engine: Engine) -> Networking:
     """What is configured. Raises BadRequest if the cloud is not in clouds.yaml, or openstacksdk is not installed."""
-    own = LocalNetworkService(engine, vlan_ranges=[*map(VlanRange.parse, config.vlan_ranges)])
+    ranges = [*map(VlanRange.parse, config.vlan_ranges)]
+    own = LocalNetworkService(engine, vlan_ranges=ranges, rules=config.rules)
     if config.service == "kedge" or config.cloud is None:
         return Networking(own, own, own)
     try:

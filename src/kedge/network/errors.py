@@ -228,6 +228,37 @@ class GatewayIpInUse(Conflict):
         super().__init__(f"Current gateway ip {gateway} already in use by port {port_id}. Unable to update.")
 
 
+class OverQuota(Conflict):
+    """The project would have more than it may."""
+
+    def __init__(self, resource: str, project_id: str, limit: int) -> None:
+        super().__init__(  # Neutron's words, and which limit
+            f"Quota exceeded for resources: ['{resource}']. (Project {project_id} may have {limit};"
+            " delete some, or have an admin raise that.)"
+        )
+
+
+class TenantQuotaNotFound(NotFound):
+    """The project has no limits of its own."""
+
+    def __init__(self, project_id: str) -> None:
+        super().__init__(f"Quota for tenant {project_id} could not be found.")
+
+
+class DNSNameServersExhausted(BadRequest):
+    """The subnet would have more name servers than one may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The number of DNS nameservers exceeds the limit {limit}.")
+
+
+class HostRoutesExhausted(BadRequest):
+    """The subnet would have more routes than one may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The number of host routes exceeds the limit {limit}.")
+
+
 class TagNotFound(NotFound):
     """The resource does not have this tag."""
 

@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Select, create_engine, event, func, make_url
+from sqlalchemy import select as select_sql
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -139,6 +140,15 @@ def single_statement(engine: Engine) -> Iterator[Session]:
 def locks_rows(bind: Engine | Connection) -> bool:
     """Whether rows have to be locked before they are changed; on SQLite the whole database is, by `transaction`."""
     return bind.dialect.name != "sqlite"
+
+
+def lock_name(session: Session, name: str) -> None:
+    """Wait for others who lock the same name, and let them wait for the end of this transaction.
+
+    For what is no row. On SQLite writers wait for each other anyway.
+    """
+    if locks_rows(session.get_bind()):
+        session.execute(select_sql(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def look(engine: Engine, query: Select[T], parameters: Mapping[str, Any]) -> T | None:

@@ -203,6 +203,20 @@ class BindingRow(Base):
     port: Mapped[PortRow] = relationship(back_populates="bindings")
 
 
+class QuotaRow(Base):
+    """How many networks, subnets or ports a project may have, if not as many as any; -1 is no limit."""
+
+    __tablename__ = "quotas"
+    __table_args__ = (
+        CheckConstraint("resource IN ('network', 'subnet', 'port')", name="resource"),
+        CheckConstraint('"limit" >= -1', name="limit"),
+    )
+
+    project_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    resource: Mapped[str] = mapped_column(String(16), primary_key=True)
+    limit: Mapped[int]
+
+
 class HostRow(Base):
     """A hypervisor host, as its agent reported it last. `running` lists the UUIDs of domains that run there.
 

@@ -3,8 +3,9 @@
 """Neutron's own unit tests, with a running Kedge in the place of Neutron: run by Neutron's Python, not by Kedge's.
 
 What they send to the WSGI application of their Neutron goes over HTTP to Kedge, whose URL is the first argument; what
-came of each test is written to the file that the second one names. Tests that reach into Neutron itself (its plugin,
-its database) find nothing there, and fail.
+came of each test is written to the file that the second one names. Options of Neutron that they set become Kedge's
+settings of the same names, and what they ask of the plugin of their Neutron is asked of Kedge. Tests that reach deeper
+into Neutron (its database, its callbacks) find nothing there, and fail.
 """
 
 import http.client
@@ -15,13 +16,17 @@ from pathlib import Path
 from unittest import mock
 from urllib.parse import urlsplit
 
+from neutron.quota import resource_registry
 from neutron.tests.common import test_db_base_plugin_v2 as base
 from neutron.tests.unit import testlib_api
 from neutron.tests.unit.plugins.ml2.test_port_binding import ExtendedPortBindingTestCase
 from neutron_lib.plugins import constants, directory
+from oslo_config import cfg
 
 SUITES = (base.TestPortsV2, base.TestNetworksV2, base.TestSubnetsV2, ExtendedPortBindingTestCase)
 PREFIX = "/network/v2.0"
+COUNTED = ("network", "subnet", "port")
+OPTIONS = ("max_dns_nameservers", "max_subnet_host_routes", "base_mac")
 _PASSED_ON = {"HTTP_IF_MATCH": "If-Match"}
 
 
@@ -30,6 +35,7 @@ class Forwarder:
 
     def __init__(self, url):
         self.more_roles = ()
+        self._rules = None
         self._kedge = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
 
     def forget(self):
@@ -42,7 +48,17 @@ class Forwarder:
         _, _, body = self._ask("GET", f"{PREFIX}/extensions", None, caller)
         return [each["alias"] for each in json.loads(body)["extensions"]]
 
+    def set_rules(self):
+        """Let Kedge's settings be what the options of Neutron of the same meaning are now."""
+        resources = resource_registry.get_all_resources()
+        rules = {f"quota_{name}": resources[name].default for name in COUNTED if name in resources}
+        rules |= {name: getattr(cfg.CONF, name) for name in OPTIONS}
+        if rules != self._rules:
+            self._ask("PUT", "/rules", json.dumps(rules).encode(), {"Content-Type": "application/json"})
+            self._rules = rules
+
     def __call__(self, environ, start_response):
+        self.set_rules()
         path = environ["PATH_INFO"].removesuffix(".json")
         if not path.startswith(PREFIX):  # the links of a list have it
             path = PREFIX + path
@@ -114,6 +130,11 @@ def main(url, outcomes_file, *names):
     plugin = NoPlugin(kedge.extensions())
     outcomes = Outcomes()
 
+    def api():
+        for name in COUNTED:  # as Neutron's APIRouter does
+            resource_registry.register_resource_by_name(name)
+        return kedge
+
     def set_up_plugin(_test, *_args, **_kwargs):
         kedge.forget()
         directory.add_plugin(constants.CORE, plugin)
@@ -126,7 +147,7 @@ def main(url, outcomes_file, *names):
         mock.patch.object(testlib_api.BaseSqlTestCase, "_setup_database_fixtures", lambda _test: None),
         mock.patch.object(base.NeutronDbPluginV2TestCase, "setup_coreplugin", set_up_plugin),
         mock.patch.object(base.NeutronDbPluginV2TestCase, "port_create_status", down, create=True),
-        mock.patch.object(base.router, "APIRouter", lambda: kedge),
+        mock.patch.object(base.router, "APIRouter", api),
     ):
         for suite in SUITES:
             # Its members make servers' ports, which with Kedge is for whoever runs the servers.

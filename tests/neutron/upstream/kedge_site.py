@@ -9,10 +9,12 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import Engine, delete
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kedge.auth.guard import Guard
+from kedge.config import NetworkConfig
 from kedge.core import binding
 from kedge.core.binding import Bound, Refused
 from kedge.model.caller import Identity, Role
@@ -63,7 +65,7 @@ def kedge_for_neutrons_tests(directory: Path, patch: pytest.MonkeyPatch) -> Iter
         app = FastAPI()
         install_error_handlers(app)
         app.include_router(network_router(service))
-        with listening(_forgetful(Guard(app, AsHeadersSay()), world.engine)) as url:
+        with listening(_settable(_forgetful(Guard(app, AsHeadersSay()), world.engine), service)) as url:
             yield url
 
 
@@ -82,6 +84,18 @@ def _report(host: str) -> HostReport:
 
 def _bind(_port: Port, _network: Network, backend: HostBackend) -> Bound | Refused:
     return _HOSTS[backend.mappings["physnet1"]]
+
+
+def _settable(app: ASGIApp, service: LocalNetworkService) -> ASGIApp:
+    """`app`, and PUT /rules: what a Kedge's configuration says, for Neutron's tests, which set Neutron's options."""
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/rules":
+            return await app(scope, receive, send)
+        service.rules = NetworkConfig(**await Request(scope, receive).json()).rules
+        return await Response(status_code=204)(scope, receive, send)
+
+    return either
 
 
 def _forgetful(app: ASGIApp, engine: Engine) -> ASGIApp:

@@ -314,9 +314,16 @@ class AgentList(Answer):
 class Quota(Answer):
     """How much a project may have; -1 is as much as it likes."""
 
-    network: Literal[-1]
-    subnet: Literal[-1]
-    port: Literal[-1]
+    network: int = Field(ge=-1, examples=[10])
+    subnet: int = Field(ge=-1, examples=[-1])
+    port: int = Field(ge=-1, examples=[-1])
+
+
+class ProjectQuota(Quota):
+    """A quota that is a project's own."""
+
+    project_id: str = Field(examples=["p1"])
+    tenant_id: str = Field(examples=["p1"])
 
 
 class QuotaAnswer(Answer):
@@ -328,13 +335,13 @@ class QuotaAnswer(Answer):
 class QuotaList(Answer):
     """The projects with quotas of their own."""
 
-    quotas: list[Quota] = Field(max_length=0)
+    quotas: list[ProjectQuota]
 
 
 class Usage(Answer):
     """How much of something a project may have, and has."""
 
-    limit: Literal[-1]
+    limit: int = Field(ge=-1, examples=[-1])
     used: int = Field(examples=[2])
     reserved: Literal[0]
 

@@ -1,9 +1,11 @@
 """The bodies of requests. Neutron's rule: an attribute that is not known is refused, not ignored."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from kedge.model.network_rules import ITEMS_MAX, UNLIMITED
 
 from ..local.networks import MTU_MAX, MTU_MIN
 from .fields import (
@@ -22,7 +24,6 @@ from .fields import (
     VnicType,
 )
 
-_ITEMS_MAX = 64  # of one attribute; Neutron's limits are 5 to 20, but no request may take minutes
 _STANDARD = frozenset({"id", "created_at", "updated_at", "revision_number"})
 
 
@@ -137,9 +138,9 @@ class SubnetChanges(Changes):
     description: Name = ""
     gateway_ip: Address | None = None
     enable_dhcp: bool = False
-    allocation_pools: list[AddressRange] | None = Field(None, max_length=_ITEMS_MAX)
-    dns_nameservers: list[Address] | None = Field(None, max_length=_ITEMS_MAX)
-    host_routes: list[HostRoute] | None = Field(None, max_length=_ITEMS_MAX)
+    allocation_pools: list[AddressRange] | None = Field(None, max_length=ITEMS_MAX)
+    dns_nameservers: list[Address] | None = Field(None, max_length=ITEMS_MAX)
+    host_routes: list[HostRoute] | None = Field(None, max_length=ITEMS_MAX)
     service_types: Nothing = Field(default_factory=list)
     subnetpool_id: Unset = None
     prefixlen: Unset = None
@@ -194,8 +195,8 @@ class PortChanges(Changes):
     device_id: Name = ""
     device_owner: Name = ""
     mac_address: Address | None = None
-    fixed_ips: list[FixedIp] | None = Field(None, max_length=_ITEMS_MAX)
-    allowed_address_pairs: list[AddressPair] = Field(default_factory=list, max_length=_ITEMS_MAX)
+    fixed_ips: list[FixedIp] | None = Field(None, max_length=ITEMS_MAX)
+    allowed_address_pairs: list[AddressPair] = Field(default_factory=list, max_length=ITEMS_MAX)
     extra_dhcp_opts: Nothing = Field(default_factory=list)
     security_groups: Nothing = Field(default_factory=list)
     host_id: Name | None = Field(None, alias="binding:host_id")
@@ -220,7 +221,7 @@ class NewPort(PortChanges):
     refusal = Body.refusal
     network_id: Uuid
     project_id: Name = _project()
-    tags: Tags = Field(default_factory=list, max_length=_ITEMS_MAX)
+    tags: Tags = Field(default_factory=list, max_length=ITEMS_MAX)
 
 
 class NewBinding(Body):
@@ -245,6 +246,17 @@ class BindingChanges(Changes):
     )
     profile: Profile | None = None
     vnic_type: VnicType | None = None
+
+
+Limit = Annotated[int, Field(strict=True, ge=UNLIMITED, le=2**31 - 1)]
+
+
+class QuotaChanges(Changes):
+    """What can be changed of how much a project may have; -1 is no limit."""
+
+    network: Limit = UNLIMITED
+    subnet: Limit = UNLIMITED
+    port: Limit = UNLIMITED
 
 
 class AgentChanges(Changes):

@@ -15,6 +15,7 @@ from .bodies import (
     NewPort,
     NewSubnet,
     PortChanges,
+    QuotaChanges,
     SubnetChanges,
     SwitchRequest,
 )
@@ -160,6 +161,13 @@ class AgentChangesBody(Body):
 
     example: ClassVar[dict[str, Any]] = {"agent": {"admin_state_up": False, "description": "to be repaired"}}
     agent: AgentChanges
+
+
+class QuotaChangesBody(Body):
+    """`{"quota": …}` of a change."""
+
+    example: ClassVar[dict[str, Any]] = {"quota": {"network": 10, "port": -1}}
+    quota: QuotaChanges
 
 
 class TagsBody(Body):

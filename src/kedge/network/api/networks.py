@@ -8,7 +8,7 @@ from kedge.model.vlan_range import VlanRange
 from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import NetworkRow
 
-from ..local import LocalNetworkService, networks
+from ..local import LocalNetworkService, networks, quotas
 from ..local.segments import chosen_segment
 from ..local.work import Work
 from . import render
@@ -49,6 +49,9 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def create(body: NewNetworkBody) -> Response:
         """Make a network, or several at once: all of them or none."""
         with service.write() as work:
+            for new in body.wanted:
+                judge(work, "create_network", new, {"shared": False})
+            quotas.refuse_beyond(work, "network", [work.owner(new.project_id) for new in body.wanted])
             made = [render.network(_made(work, service.vlan_ranges, new)) for new in body.wanted]
         return answer(body.answered(made), 201)
 
@@ -88,7 +91,6 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
 
 def _made(work: Work, ranges: Sequence[VlanRange], new: NewNetwork) -> NetworkRow:
-    judge(work, "create_network", new, {"shared": False})
     segment = chosen_segment(work, ranges, new.network_type, new.physical_network, new.segmentation_id)
     attributes = new.model_dump(include={"name", "description", "admin_state_up", "mtu", "shared"})
     return networks.create_network(work, segment=segment, project_id=work.owner(new.project_id), **attributes)

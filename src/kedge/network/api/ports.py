@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import PortRow
 
-from ..local import LocalNetworkService, bindings, networks, ports, views
+from ..local import LocalNetworkService, bindings, networks, ports, quotas, views
 from ..local.port_search import compares, search
 from ..local.ports import WantedAddress
 from ..local.work import Work
@@ -56,6 +56,9 @@ def routes(service: LocalNetworkService) -> APIRouter:
         Several can be made at once: all of them or none.
         """
         with service.write() as work:
+            for new in body.wanted:
+                judge(work, "create_port", new)
+            quotas.refuse_beyond(work, "port", [work.owner(new.project_id) for new in body.wanted])
             made = [render.port(_made(work, new)) for new in body.wanted]
         return answer(body.answered(made), 201)
 
@@ -97,7 +100,6 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
 
 def _made(work: Work, new: NewPort) -> PortRow:
-    judge(work, "create_port", new)
     network = networks.network(work, new.network_id, hold=True)
     judge_device(work, "create_port", network, None, new)
     judge_guest(work, "create_port", network, None, new)

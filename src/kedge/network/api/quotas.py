@@ -1,18 +1,15 @@
-"""/v2.0/quotas: that nothing is limited, which Nova asks before it makes a server, and what a project has."""
+"""/v2.0/quotas: how much projects may have, which Nova asks before it makes a server, and what they have."""
 
 from fastapi import APIRouter, Response
 
 from kedge.model.errors import Forbidden
 from kedge.serving.strict_request import StrictRoute
 
-from ..local import LocalNetworkService
-from ..local.usage import counts
+from ..local import LocalNetworkService, quotas
 from ..local.work import Work
 from .answers import QuotaAnswer, QuotaDetailsAnswer, QuotaList
 from .documented import answer, shows
-
-UNLIMITED = -1
-RESOURCES = ("network", "subnet", "port")
+from .envelopes import QuotaChangesBody
 
 
 def routes(service: LocalNetworkService) -> APIRouter:
@@ -21,24 +18,47 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
     @router.get("", **shows(QuotaList))
     def index() -> Response:
-        """List the projects with quotas of their own: none has."""
-        return answer({"quotas": []})
+        """List the projects with quotas of their own."""
+        with service.read() as work:
+            found = quotas.all_limits(work)
+        shown = [{**limits, "project_id": project, "tenant_id": project} for project, limits in found.items()]
+        return answer({"quotas": shown})
 
     @router.get("/{project}", **shows(QuotaAnswer))
-    @router.get("/{project}/default", **shows(QuotaAnswer))
     def show(project: str) -> Response:
-        """Show that a project may have as much as it likes."""
+        """Show how much a project may have; -1 is as much as it likes."""
         with service.read() as work:
             _require_own(work, project)
-        return answer({"quota": dict.fromkeys(RESOURCES, UNLIMITED)})
+            return answer({"quota": quotas.limits(work, project)})
+
+    @router.put("/{project}", **shows(QuotaAnswer))
+    def update(project: str, body: QuotaChangesBody) -> Response:
+        """Set how much a project may have. What it has beyond that stays, and nothing is added."""
+        with service.write() as work:
+            quotas.set_limits(work, project, body.quota.model_dump(exclude_unset=True))
+            shown = quotas.limits(work, project)
+        return answer({"quota": shown})
+
+    @router.delete("/{project}", status_code=204)
+    def delete(project: str) -> None:
+        """Let a project have what is configured for all."""
+        with service.write() as work:
+            quotas.forget_limits(work, project)
+
+    @router.get("/{project}/default", **shows(QuotaAnswer))
+    def default(project: str) -> Response:
+        """Show how much a project may have of which nothing is said."""
+        with service.read() as work:
+            _require_own(work, project)
+        return answer({"quota": dict(service.rules.quotas)})
 
     @router.get("/{project}/details", **shows(QuotaDetailsAnswer))
     def details(project: str) -> Response:
-        """Show how much a project has."""
+        """Show how much a project may have, and has."""
         with service.read() as work:
             _require_own(work, project)
-            used = counts(work, project)
-        shown = {name: {"limit": UNLIMITED, "used": used[name], "reserved": 0} for name in RESOURCES}
+            limits, used = quotas.limits(work, project), quotas.counts(work, project)
+        shown = {name: {"limit": limit, "used": used[name], "reserved": 0} for name, limit in limits.items()}
         return answer({"quota": shown})
 
     return router

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import SubnetRow
 
-from ..local import LocalNetworkService, subnets
+from ..local import LocalNetworkService, quotas, subnets
 from ..local.work import Work
 from . import render
 from .answers import SubnetAnswer, SubnetList
@@ -46,6 +46,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def create(body: NewSubnetBody) -> Response:
         """Make a subnet, or several at once: all of them or none."""
         with service.write() as work:
+            quotas.refuse_beyond(work, "subnet", [work.owner(new.project_id) for new in body.wanted])
             made = [render.subnet(_made(work, new)) for new in body.wanted]
         return answer(body.answered(made), 201)
 

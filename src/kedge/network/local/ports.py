@@ -278,7 +278,7 @@ def _free_mac(work: Work, network_id: str, wanted: str | None) -> str:
             raise MacAddressInUse(network_id, mac)
         return mac
     for _ in range(_MAC_ATTEMPTS):
-        mac = random_mac()
+        mac = random_mac(work.rules.mac_prefix)
         if not _mac_taken(work, network_id, mac):
             return mac
     raise MacAddressInUse(network_id, mac)

@@ -7,12 +7,14 @@ from functools import partial
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
 
 from kedge.core.adopt import Recognised
 from kedge.model.caller import CALLER
 from kedge.model.errors import Conflict
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
+from kedge.model.network_rules import NetworkRules
 from kedge.model.vlan_range import VlanRange
 from kedge.store import is_retryable, locks_rows, look, now, reading, single_statement, transaction
 from kedge.wire.messages import HostDuties, HostReport
@@ -39,6 +41,7 @@ class LocalNetworkService:
         dead_after_s: an agent that has been silent for longer counts as dead.
         report_every_s: how often agents are asked to report.
         vlan_ranges: which VLANs networks are given that name none.
+        rules: what else is set for networks, subnets and ports.
     """
 
     def __init__(
@@ -49,8 +52,10 @@ class LocalNetworkService:
         dead_after_s: float = 15.0,
         report_every_s: float = 2.0,
         vlan_ranges: Sequence[VlanRange] = (),
+        rules: NetworkRules | None = None,
     ) -> None:
         self.vlan_ranges = vlan_ranges
+        self.rules = rules or NetworkRules()
         self._engine = engine
         self._clock = clock or partial(now, engine)
         self._dead_after = timedelta(seconds=dead_after_s)
@@ -66,7 +71,7 @@ class LocalNetworkService:
         """A transaction that changes things. A constraint that a rival's transaction broke first is a Conflict."""
         try:
             with transaction(self._engine) as session:
-                yield Work(session, self._clock(), self._dead_after, CALLER.get())
+                yield self._work(session)
         except DBAPIError as error:
             if not _by_a_rival(error):
                 raise
@@ -89,13 +94,16 @@ class LocalNetworkService:
     def read(self) -> Iterator[Work]:
         """A transaction that only looks."""
         with reading(self._engine) as session:
-            yield Work(session, self._clock(), self._dead_after, CALLER.get())
+            yield self._work(session)
 
     @contextmanager
     def read_once(self) -> Iterator[Work]:
         """For one single statement, which sees one state without a transaction around it."""
         with single_statement(self._engine) as session:
-            yield Work(session, self._clock(), self._dead_after, CALLER.get())
+            yield self._work(session)
+
+    def _work(self, session: Session) -> Work:
+        return Work(session, self._clock(), self._dead_after, self.rules, CALLER.get())
 
     # The NetworkService protocol; what each call means is said there.
 

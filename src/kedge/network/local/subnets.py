@@ -20,7 +20,14 @@ from ..addresses import (
     default_pools,
     version,
 )
-from ..errors import GatewayIpInUse, InvalidInput, SubnetInUse, SubnetNotFound
+from ..errors import (
+    DNSNameServersExhausted,
+    GatewayIpInUse,
+    HostRoutesExhausted,
+    InvalidInput,
+    SubnetInUse,
+    SubnetNotFound,
+)
 from . import automatic, bindings, networks
 from .work import Work, new_id
 
@@ -107,8 +114,8 @@ def create_subnet(
         ipv6_ra_mode=ipv6_ra_mode,
         ipv6_address_mode=ipv6_address_mode,
         allocation_pools=_stored(checked_pools(block, pools, gateway)),
-        host_routes=_checked_routes(host_routes, block.version),
-        dns_nameservers=_checked_servers(dns_nameservers, block.version),
+        host_routes=_checked_routes(work, host_routes, block.version),
+        dns_nameservers=_checked_servers(work, dns_nameservers, block.version),
         tags=[],
         created_at=work.now,
         updated_at=work.now,
@@ -136,9 +143,10 @@ def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:
     gateway = changes.get("gateway_ip", row.gateway_ip)
     row.allocation_pools = _stored(checked_pools(block, ranges(row) if pools is None else pools, gateway))
     if "host_routes" in changes:
-        changes["host_routes"] = _checked_routes(changes["host_routes"] or (), block.version)
+        changes["host_routes"] = _checked_routes(work, changes["host_routes"] or (), block.version)
     if "dns_nameservers" in changes:
-        changes["dns_nameservers"] = _checked_servers(changes["dns_nameservers"] or (), block.version)
+        servers = changes["dns_nameservers"] or ()
+        changes["dns_nameservers"] = _checked_servers(work, servers, block.version)
     for name, value in changes.items():
         setattr(row, name, value)
     row.revision_number += 1
@@ -182,7 +190,9 @@ def _stored(pools: Sequence[Pool]) -> list[dict[str, str]]:
     return [{"start": first, "end": last} for first, last in pools]
 
 
-def _checked_routes(routes: Sequence[Mapping[str, str]], ip_version: int) -> list[dict[str, str]]:
+def _checked_routes(work: Work, routes: Sequence[Mapping[str, str]], ip_version: int) -> list[dict[str, str]]:
+    if len(routes) > work.rules.max_subnet_host_routes:
+        raise HostRoutesExhausted(work.rules.max_subnet_host_routes)
     found = list(_routes(routes, ip_version))
     if any(found.count(route) > 1 for route in found):
         raise InvalidInput("A route is in host_routes twice.")
@@ -197,7 +207,9 @@ def _routes(routes: Sequence[Mapping[str, str]], ip_version: int) -> Iterator[di
         yield {"destination": str(destination), "nexthop": nexthop}
 
 
-def _checked_servers(servers: Sequence[str], ip_version: int) -> list[str]:
+def _checked_servers(work: Work, servers: Sequence[str], ip_version: int) -> list[str]:
+    if len(servers) > work.rules.max_dns_nameservers:
+        raise DNSNameServersExhausted(work.rules.max_dns_nameservers)
     found = [checked_ip(server) for server in servers]
     if any(version(server) != ip_version for server in found):
         raise InvalidInput(

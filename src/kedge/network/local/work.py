@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from kedge.model.caller import Identity
 from kedge.model.errors import Forbidden
+from kedge.model.network_rules import NetworkRules
 
 Clock = Callable[[], datetime]
 
@@ -24,11 +25,13 @@ class Work:
     """One transaction. An agent that has been silent for longer than `dead_after` counts as dead.
 
     For a `caller` who is confined to a project, what is not the project's is not there. None is Kedge itself.
+    `rules` are the network service's settings.
     """
 
     session: Session
     now: datetime
     dead_after: timedelta
+    rules: NetworkRules
     caller: Identity | None = None
 
     @property
