@@ -15,7 +15,10 @@ from kedge.lab import tour
 from kedge.lab.cloud import URL, Cloud
 from kedge.lab.processes import child_of, cpu_s
 
-IDLE_S = 30.0
+REST_S = 20.0
+"""So long after the last change everything is at rest."""
+
+IDLE_S = 60.0
 
 
 class Meter:
@@ -111,7 +114,7 @@ def main() -> None:
         way = tour.every_pair(list(cloud.lab.hosts))
         tour.make_vm(cloud, "vm1", way[0])
         meter = Meter(cloud)
-        time.sleep(5)
+        time.sleep(REST_S)
         resting = idle(meter)
         print(json.dumps(resting), flush=True)
         moves = []

@@ -1,8 +1,6 @@
 """Blackout, downtime and total time of every pair of hosts, beside a bare virsh: `python -m benchmarks.moves`."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,9 +9,10 @@ from statistics import median
 from typing import Any
 
 from kedge.lab import tour
-from kedge.lab.cloud import URL, Cloud
+from kedge.lab.cloud import Cloud
 from kedge.lab.probe import Probe
 
+from . import cpu
 from .bare import BareVm
 
 INTERVAL_MS = 1.0
@@ -25,34 +24,39 @@ def run() -> dict[str, Any]:
     with Cloud.up(print) as cloud:
         way = tour.every_pair(list(cloud.lab.hosts))
         tour.make_vm(cloud, "vm1", way[0])
+        meter = cpu.Meter(cloud)
+        time.sleep(cpu.REST_S)
+        resting = cpu.idle(meter)
         bare = BareVm(cloud, way[0], BARE)
-        results = []
+        results: list[dict[str, Any]] = []
         for source, destination in pairwise(way):
-            ours = _with_kedge(cloud, destination)
+            ours = _with_kedge(cloud, meter, source, destination)
             theirs = asdict(bare.move(source, destination, INTERVAL_MS))
             results.append({"source": source, "destination": destination, "kedge": ours, "virsh": theirs})
             print(_row(results[-1]), flush=True)
-    return {"interval_ms": INTERVAL_MS, "pairs": results, "summary": _summary(results)}
+    used = cpu.medians([each["kedge"]["cpu_s"] for each in results])
+    return {
+        "interval_ms": INTERVAL_MS,
+        "pairs": results,
+        "summary": _summary(results),
+        "cpu": {"idle": resting, "per_migration_s": used},
+    }
 
 
-def _with_kedge(cloud: Cloud, destination: str) -> dict[str, Any]:
+def _with_kedge(cloud: Cloud, meter: cpu.Meter, source: str, destination: str) -> dict[str, Any]:
     """What a person does: the command, from its start to its end."""
     probe = Probe(cloud.lab.observer, tour.ADDRESSES, INTERVAL_MS)
     time.sleep(tour.SETTLE_S)
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "kedge", "--url", URL, "migrate", "vm1", "--to", destination, "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    wall_ms = (time.monotonic() - began) * 1000
+    before = meter.read()
+    command = cpu.kedge_migrate("vm1", destination)
+    used = meter.since(before)
     time.sleep(tour.SETTLE_S)
     seen = probe.stop()
-    migration = json.loads(done.stdout)
+    migration = json.loads(command.output)
     starts = {entry["phase"]: entry["at_ns"] for entry in migration["timeline"]}
     return {
-        "wall_ms": wall_ms,
+        "wall_ms": command.wall_ms,
+        "cpu_s": cpu.by_kind(used, command.cpu_s, source, destination),
         "total_ms": migration["total_ms"],
         "guest_downtime_ms": migration["guest_downtime_ms"],
         "own_blackout_ms": migration["network_blackout_ms"],
@@ -107,6 +111,7 @@ def table(result: dict[str, Any]) -> str:
     """All pairs as a Markdown table, and the summary."""
     lines = [HEAD, *(_row(each) for each in result["pairs"]), ""]
     lines += [f"- {name}: {value}" for name, value in result["summary"].items()]
+    lines += ["", cpu.table(result["cpu"]["idle"], result["cpu"]["per_migration_s"])]
     return "\n".join(lines)
 
 
