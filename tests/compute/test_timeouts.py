@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from kedge.compute import records
+from kedge.compute import plain_records
 from kedge.core.migration.pace import LowMark, low_mark
 from kedge.model.domain import JobProgress
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, TimeoutAction
@@ -25,8 +25,8 @@ def busy(world: ComputeWorld) -> ComputeWorld:
 
 
 def let_time_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    now = records._now
-    monkeypatch.setattr(records, "_now", lambda session: now(session) + timedelta(seconds=seconds))
+    now = plain_records._now
+    monkeypatch.setattr(plain_records, "_now", lambda bind: now(bind) + timedelta(seconds=seconds))
 
 
 def late(world: ComputeWorld, monkeypatch: pytest.MonkeyPatch, options: MigrationOptions) -> Migration:

@@ -1,5 +1,6 @@
 """The agents of all hosts, as the conductor calls them."""
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from kedge.wire.messages import (
     ResumeOrder,
     TransferTuning,
 )
+
+_LATELY_S = 1.0
+"""A host's address, and whether it is forced down, may be read so long before its agent is asked for something."""
 
 
 class Agent(Protocol):
@@ -100,6 +104,7 @@ class Agents:
         self._hosts = hosts
         self._connect = connect
         self._connected: dict[tuple[str, str], Agent] = {}
+        self._read: dict[str, tuple[float, Host]] = {}
 
     def host(self, name: str) -> Host:
         """The host of this name. Raises NotFound, naming those that there are."""
@@ -114,10 +119,18 @@ class Agents:
 
         Raises NotFound; Unreachable if it never said where it listens, or its host is said to be off.
         """
-        host = self.host(name)
+        host = self._lately(name)
         if host.forced_down:
             raise Unreachable(f"Host {name} is forced down; if it is back, say so: `kedge hosts up {name}`.")
         return self._connection(host)
+
+    def _lately(self, name: str) -> Host:
+        """The host as it was a moment ago: a migration asks for its two hosts' agents three dozen times."""
+        read_at, host = self._read.get(name, (float("-inf"), None))
+        if host is None or time.monotonic() - read_at > _LATELY_S:
+            read_at, host = time.monotonic(), self.host(name)
+            self._read[name] = (read_at, host)
+        return host
 
     def force_down(self, name: str, forced_down: bool) -> Host:
         """Take an operator's word that a host is off, or that it is back.
@@ -129,6 +142,7 @@ class Agents:
                 f"The agent of {name} answers, so {name} is not off. Power it off, or stop its agent if you are sure"
                 " that no VM runs there, and say so again."
             )
+        self._read.pop(name, None)
         return self._hosts.force_down(name, forced_down)
 
     def _answers(self, host: Host) -> bool:

@@ -33,7 +33,7 @@ WAIT_MS = 150
 SWITCHOVER_WAIT_MS = 50
 """How long a look waits for the destination to run, once the source is paused."""
 
-POLL_S = 0.5
+POLL_S = 1.0
 """A migration whose conductor died is taken up by another within this time, once its claim is free."""
 
 LONGEST_PAUSE_S = 2.0
@@ -150,6 +150,7 @@ class Conductor:
         except Exception as error:
             log.warning("a claim could not be given back", migration=migration_id, error=str(error))
         self._threads.pop(migration_id, None)
+        self._asked.set()  # where it failed, another one may have begun with it
 
 
 class Drive:

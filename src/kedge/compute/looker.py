@@ -45,6 +45,7 @@ class Looker:
         self.gathered = Gathered()
         self._networks: dict[str, Network] = {}
         self._plugged: dict[Role, Plugged] = {}
+        self._bound: BoundPorts | None = None  # as the last look found them
 
     def look(
         self,
@@ -59,7 +60,10 @@ class Looker:
         With `wait_on`, that host answers when something changes there from the last view, or after `wait_ms`.
         On a host that is not in `check_vifs`, the VIFs count as they were found when they were checked last.
         """
-        bound = self._network.bound_ports(self._migration.server_id)
+        # What a wait is for depends on no VIF, so those of the look before will do.
+        bound = self._bound if wait_on is not None else None
+        if bound is None:
+            bound = self._network.bound_ports(self._migration.server_id)
         sides = {}
         for role in (Role.SOURCE, Role.DESTINATION):
             vifs = self.vifs(role, bound)
@@ -68,6 +72,7 @@ class Looker:
             )
         if wait_on is not None:  # The bindings may have changed during the wait.
             bound = self._network.bound_ports(self._migration.server_id)
+        self._bound = bound
         views = {role: self._binding_view(role, bound) for role in self.hosts}
         return Observation(
             source=replace(sides[Role.SOURCE], binding=views[Role.SOURCE], portless=not bound),
@@ -76,7 +81,8 @@ class Looker:
         )
 
     def vifs(self, role: Role, bound: BoundPorts | None = None) -> list[Vif]:
-        """The VIFs of one side: of each port that has a binding there, from that binding."""
+        """The VIFs of one side: of each port that has a binding there, from that binding, as the last look found it."""
+        bound = bound if bound is not None else self._bound
         if bound is None:
             bound = self._network.bound_ports(self._migration.server_id)
         return [

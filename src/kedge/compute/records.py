@@ -7,11 +7,11 @@ epoch; writes with an older one raise StaleEpoch, so that a replaced conductor c
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -23,12 +23,12 @@ from kedge.model.server import (
     MigrationStatus,
     Phase,
     Server,
-    TimeoutAction,
 )
 from kedge.store import now, reading, statements, transaction
 from kedge.store.tables import MigrationRow, ServerRow, ServerStatus
 
-from . import timeline
+from . import plain_records, timeline
+from .plain_records import Change
 
 
 def _now(session: Session) -> datetime:
@@ -45,19 +45,6 @@ def refuse_second_migration(session: Session, server_id: str) -> None:
             f"Migration {under_way.id} of this server to {under_way.destination} is under way;"
             f" wait for it, or end it with `kedge migrations abort {under_way.id}`."
         )
-
-
-@dataclass(frozen=True)
-class Change:
-    """When a migration was written to last, and whether it has ended."""
-
-    at: datetime
-    ended: bool
-
-
-_CHANGES = select(MigrationRow.id, MigrationRow.updated_at, MigrationRow.finished_at).where(
-    MigrationRow.id.in_(bindparam("ids", expanding=True))
-)
 
 
 class MigrationRecords:
@@ -114,8 +101,7 @@ class MigrationRecords:
     def changes(self, migration_ids: Collection[str]) -> dict[str, Change]:
         """What was written to these last: cheap, for those who wait for news of them."""
         with statements(self._engine, read_only=True) as connection:
-            rows = connection.execute(_CHANGES, {"ids": list(migration_ids)})
-            return {row.id: Change(row.updated_at, row.finished_at is not None) for row in rows}
+            return plain_records.changes(connection, migration_ids)
 
     def listen(self, told: Callable[[str], None]) -> None:
         """Call `told` with the id of each migration that this object has written to, in the thread that did."""
@@ -138,8 +124,8 @@ class MigrationRecords:
 
     def unfinished(self) -> list[str]:
         """The ids of the migrations that somebody must drive."""
-        with reading(self._engine) as session:
-            return list(session.scalars(select(MigrationRow.id).where(MigrationRow.finished_at.is_(None))))
+        with statements(self._engine, read_only=True) as connection:
+            return plain_records.unfinished(connection)
 
     def take_over(self, migration_id: str) -> int:
         """Begin to drive a migration: a new epoch, larger than that of every migration before.
@@ -156,18 +142,8 @@ class MigrationRecords:
 
     def intent(self, migration_id: str, epoch: int) -> Intent:
         """What is wanted now."""
-        with reading(self._engine) as session:
-            row = _owned(session, migration_id, epoch)
-            options = MigrationOptions(**row.options)
-            return Intent(
-                abort=row.abort_requested,
-                failure=row.error,
-                orders=row.attempts,
-                announced=timeline.noted(session, migration_id, Phase.ANNOUNCED),
-                overdue=_overdue(row, options, _now(session)),
-                hurry=options.timeout_action is not TimeoutAction.ABORT,
-                unwired=timeline.noted(session, migration_id, Phase.UNWIRED),
-            )
+        with statements(self._engine, read_only=True) as connection:
+            return plain_records.intent(connection, migration_id, epoch)
 
     def request_abort(self, migration_id: str) -> Migration:
         """Ask for an abort. Raises Conflict if the migration has ended."""
@@ -208,11 +184,9 @@ class MigrationRecords:
         progress: Mapping[str, Any] | None = None,
     ) -> None:
         """Let people see how far it is."""
-        with self._written(migration_id) as session:
-            row = _owned(session, migration_id, epoch)
-            row.status = (status or MigrationStatus(row.status)).value
-            row.progress = dict(progress) if progress is not None else row.progress
-            row.updated_at = _now(session)
+        with statements(self._engine) as connection:
+            plain_records.show(connection, migration_id, epoch, status, progress)
+        self._tell(migration_id)
 
     def note(
         self,
@@ -223,8 +197,9 @@ class MigrationRecords:
         detail: Mapping[str, Any] | None = None,
     ) -> None:
         """Add to the timeline, as `timeline.note` does."""
-        with self._written(migration_id) as session:
-            timeline.note(session, _owned(session, migration_id, epoch), phase, at_ns, detail)
+        with statements(self._engine) as connection:
+            plain_records.note(connection, migration_id, epoch, phase, at_ns=at_ns, detail=detail)
+        self._tell(migration_id)
 
     def finish(
         self,
@@ -259,6 +234,9 @@ class MigrationRecords:
         """A transaction of which those who listen are told once it is committed."""
         with transaction(self._engine) as session:
             yield session
+        self._tell(migration_id)
+
+    def _tell(self, migration_id: str) -> None:
         for told in self._listeners:
             told(migration_id)
 
@@ -285,13 +263,6 @@ def _begin(session: Session, row: MigrationRow) -> None:
         server.status, server.updated_at = ServerStatus.MIGRATING.value, at
 
 
-def _overdue(row: MigrationRow, options: MigrationOptions, at: datetime) -> str | None:
-    limit = options.completion_timeout_s
-    if limit is None or (at - row.created_at).total_seconds() < limit:
-        return None
-    return f"the completion time-out of {limit:g} s passed"
-
-
 def _row(session: Session, migration_id: str) -> MigrationRow:
     row = session.scalars(select(MigrationRow).where(MigrationRow.id == migration_id)).one_or_none()
     if row is None:
@@ -303,14 +274,14 @@ def _driven(session: Session, migration_id: str) -> MigrationRow:
     """For whoever drives it: when somebody has deleted it, there is nothing left to drive."""
     try:
         return _row(session, migration_id)
-    except NotFound as error:
-        raise StaleEpoch(f"{error} Somebody deleted it while it was under way.") from None
+    except NotFound:
+        raise StaleEpoch(plain_records.deleted(migration_id)) from None
 
 
 def _owned(session: Session, migration_id: str, epoch: int) -> MigrationRow:
     row = _driven(session, migration_id)
     if row.epoch != epoch:
-        raise StaleEpoch(f"Migration {migration_id} is driven by another conductor now (epoch {row.epoch}).")
+        raise StaleEpoch(plain_records.replaced(migration_id, row.epoch))
     return row
 
 

@@ -16,7 +16,8 @@ from kedge.model.caller import counted_as
 from kedge.model.errors import KedgeError
 from kedge.model.server import Migration
 
-from .records import Change, MigrationRecords
+from .plain_records import Change
+from .records import MigrationRecords
 
 POLL_S = 0.25
 GATHER_S = 0.5
