@@ -22,6 +22,9 @@ class NotedVifs:
         self.refused: set[str] = set()
         self.mended: list[tuple[str, int]] = []
         self.lying_about: set[str] = set()
+        self.places: list[tuple[str, bool]] = []
+        self.macs: list[tuple[str, str]] = []
+        self.macvtaps: set[str] = set()
 
     def plug(self, vif: Vif, queues: int = 1) -> VifState:
         if self.fails or vif.port_id in self.refused:
@@ -41,6 +44,15 @@ class NotedVifs:
 
     def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
         return frozenset({vif.mac_address})
+
+    def place(self, device: str, *, here: bool) -> None:
+        self.places.append((device, here))
+
+    def receives_for_one(self, device: str) -> bool:
+        return device in self.macvtaps
+
+    def receive_for(self, device: str, mac: str) -> None:
+        self.macs.append((device, mac))
 
     def as_it_is(self, backend: HostBackend) -> HostBackend:
         return backend

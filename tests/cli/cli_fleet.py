@@ -1,5 +1,6 @@
 """Hosts without hypervisors: agents that keep their domains and VIFs in memory and migrate by the clock."""
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -82,6 +83,14 @@ class Fleet:
     refuse_plugs: set[str] = field(default_factory=set)
     missing: dict[str, set[str]] = field(default_factory=dict)
     ignores_aborts: bool = False
+
+    def attach_to_libvirts_macvtap(self, host: str, uuid: str, interface: str) -> None:
+        """Let a domain's NICs be such as an adopted server's may be."""
+        xml = re.sub(
+            r"<target dev='tap[^/]*/>", f"<source dev='{interface}' mode='bridge'/>", self.domains[host][uuid]
+        )
+        trusting = "<interface type='direct' trustGuestRxFilters='yes'>"
+        self.domains[host][uuid] = xml.replace("<interface type='ethernet'>", trusting)
 
     def agent(self, host: str) -> "FakeAgent":
         return FakeAgent(self, host)

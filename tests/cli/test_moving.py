@@ -32,7 +32,9 @@ def _finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 
 
 def test_a_plan_shows_bindings_plugging_and_the_difference(cli: Kedge) -> None:
-    cli.server()
+    made = cli.server()
+    assert "The domain XML stays as it is." in cli("plan", "vm1", "--to", "h4").out
+    cli.fleet.attach_to_libvirts_macvtap("h1", made["id"], "eth1")
     before = cli.json("server", "show", "vm1")
     said = cli("plan", "vm1", "--to", "h4").out
     for part in (
@@ -92,6 +94,7 @@ def test_unknown_servers_and_hosts(cli: Kedge) -> None:
 
 def test_a_migration_shows_its_progress_and_its_figures(cli: Kedge) -> None:
     cli.server()
+    cli.fleet.lasts_s = 3.0  # Long enough for a look at it on a busy machine.
     said = cli("migrate", "vm1", "--to", "h3").out
     assert re.search(r"vm1: h1 -> h3 \(migration [0-9a-f]{8}\)", said)
     at = [

@@ -89,7 +89,8 @@ def test_a_server_from_its_domain_xml(cli: Kedge, tmp_path: Path) -> None:
     file.write_text(DOMAIN.format(device="eth7"))
     made = cli.json(*create, "--xml", str(file))
     assert made["id"] == "5a1e0000-0000-4000-8000-000000000001"
-    assert "eth1" in cli.fleet.domains["h1"][made["id"]]
+    assert "eth7" not in cli.fleet.domains["h1"][made["id"]]
+    assert "<target dev='tap" in cli.fleet.domains["h1"][made["id"]]
 
 
 def test_servers_that_cannot_be_leave_nothing(cli: Kedge) -> None:

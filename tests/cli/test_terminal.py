@@ -47,7 +47,8 @@ def _read(terminal: int) -> bytes:
 
 
 def test_a_plan_in_colour(cli: Kedge) -> None:
-    cli.server()
+    made = cli.server()
+    cli.fleet.attach_to_libvirts_macvtap("h1", made["id"], "eth1")
     said = on_terminal(cli, "plan", "vm1", "--to", "h3", COLUMNS="200")
     assert re.search(r"\x1b\[31m- +<interface type='direct' trustGuestRxFilters='yes'>", said)
     assert re.search(r"\x1b\[32m\+ +<interface type='ethernet'>", said)

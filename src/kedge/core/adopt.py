@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kedge.model.host import HostBackend
-from kedge.model.host_network import HostNetwork, SwitchPort
+from kedge.model.host_network import HostNetwork, Macvtap, SwitchPort
 from kedge.model.network import NetworkType, Segment, VifType
 
 from .domain_xml import Attachment, attachments, strange_nics
@@ -45,7 +45,11 @@ def recognise(nic: Attachment, backends: Sequence[HostBackend], network: HostNet
             f"it has <vlan> {nic.vlan_tags[0]} on a macvtap; attach it to a VLAN device of the host instead"
         )
     if nic.kind == "direct" and nic.source_dev:
-        return _macvtap(nic, nic.source_dev, backends, network)
+        # libvirt's default for a mode that is not given.
+        return _macvtap(Macvtap(nic.source_dev, nic.mode or "vepa"), backends, network)
+    macvtap = network.macvtaps.get(nic.target_dev or "")
+    if macvtap is not None:
+        return _macvtap(macvtap, backends, network)
     port = network.switch_ports.get(nic.target_dev or "")
     if port is not None:
         return _openvswitch(port, backends)
@@ -71,9 +75,8 @@ def _bridge_vlan(nic: Attachment) -> str:
     )
 
 
-def _macvtap(
-    nic: Attachment, device: str, backends: Sequence[HostBackend], network: HostNetwork
-) -> Recognised | str:
+def _macvtap(macvtap: Macvtap, backends: Sequence[HostBackend], network: HostNetwork) -> Recognised | str:
+    device = macvtap.parent
     segment = _segment_of_device(device, backends, network)
     if segment is None:
         return f"no physical network of the host is mapped to {device}; {_known(backends)}"
@@ -82,7 +85,7 @@ def _macvtap(
         "port_filter": False,
         "physical_interface": network.vlans[device].parent if segment.segmentation_id else device,
         "macvtap_source": device,
-        "macvtap_mode": nic.mode or "vepa",  # libvirt's default
+        "macvtap_mode": macvtap.mode,
     }
     if segment.segmentation_id is not None:
         details["vlan"] = segment.segmentation_id

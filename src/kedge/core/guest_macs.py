@@ -8,13 +8,13 @@ from kedge.model.network import Vif, VifType
 def guest_macs_obstacle(target: Vif, heard: Collection[str], *, follows: bool) -> str | None:
     """Why the guest would lose frames on the target VIF; None if it would not.
 
-    A macvtap in bridge mode receives for one unicast MAC (Linux, macvlan_handle_frame), which libvirt changes when a
-    virtio guest that is trusted changes its own.
+    A macvtap in bridge mode receives for one unicast MAC (Linux, macvlan_handle_frame), which the host's agent changes
+    when a virtio guest that is trusted changes its own.
 
     Args:
         target: the VIF that the NIC is to have.
         heard: the MACs that the switch of its host has heard behind the NIC.
-        follows: whether libvirt gives a macvtap the guest's new MAC.
+        follows: whether the agent gives a macvtap the guest's new MAC.
     """
     own = target.mac_address
     others = sorted(set(heard) - {own})

@@ -17,6 +17,14 @@ class VlanDevice:
 
 
 @dataclass(frozen=True)
+class Macvtap:
+    """A macvtap: the device it is on, and its mode. Netlink: IFLA_LINK, IFLA_MACVTAP_MODE."""
+
+    parent: str
+    mode: str
+
+
+@dataclass(frozen=True)
 class SwitchPort:
     """A port of Open vSwitch, as in its database (ovs-vswitchd.conf.db(5), table Port).
 
@@ -37,9 +45,11 @@ class HostNetwork:
     Attributes:
         bridges: each Linux bridge with the devices in it.
         vlans: each VLAN device.
+        macvtaps: each macvtap.
         switch_ports: each port of Open vSwitch; none where it does not run.
     """
 
     bridges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     vlans: Mapping[str, VlanDevice] = field(default_factory=dict)
+    macvtaps: Mapping[str, Macvtap] = field(default_factory=dict)
     switch_ports: Mapping[str, SwitchPort] = field(default_factory=dict)

@@ -82,10 +82,10 @@ def test_the_end_wakes_everybody() -> None:
 
 def test_listeners_hear_of_lifecycle_events() -> None:
     events, heard = Events(), []
-    events.listen(lambda: heard.append(1))
+    events.listen(lambda *event: heard.append(event))
     events.lifecycle("a", STARTED, 0)
     events.touch("a")
-    assert heard == [1]
+    assert heard == [("a", STARTED, 0)]
 
 
 def test_only_so_much_is_remembered() -> None:

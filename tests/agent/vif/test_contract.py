@@ -16,22 +16,17 @@ pytestmark = pytest.mark.lab
 OTHER_TAGS = (1, 2, 3, 99, 101, 300, 4094)
 
 
-def awaiting(host: World) -> VifState:
-    """What a plugged VIF is before its VM is there."""
-    return VifState.BUILD if host.case.backend.driver == "macvtap" else VifState.UP
-
-
 @cases()
 def test_plugging_twice_is_plugging_once(host: World) -> None:
     vif = host.vif()
     assert host.pluggers.state(vif) is VifState.ABSENT
-    assert host.pluggers.plug(vif) is awaiting(host)
+    assert host.pluggers.plug(vif) is VifState.UP
     once = host.devices()
-    assert host.pluggers.plug(vif) is awaiting(host)
+    assert host.pluggers.plug(vif) is VifState.UP
     assert host.devices() == once
-    assert host.pluggers.state(vif) is awaiting(host)
+    assert host.pluggers.state(vif) is VifState.UP
     assert [report.port_id for report in host.pluggers.plugged()] == [vif.port_id]
-    assert host.pluggers.device(vif) == (None if awaiting(host) is VifState.BUILD else vif.tap_name)
+    assert host.pluggers.device(vif) == vif.tap_name
 
 
 @cases(every_kernel=True)

@@ -60,12 +60,9 @@ def test_its_own_marks_on_a_device_that_is_down_are_seen_at_once(host: World) ->
     links = host.pluggers._links
     made = links.add_tap("own0", "first", multi_queue=False)
     assert {link.name: link.alias for link in links.all()}["own0"] == "first"
-    links.mark(made, "second")
+    links.set(made, ifalias="second")
     assert {link.name: link.alias for link in links.all()}["own0"] == "second"
-    links.add_altname(made, "another-name")
-    found = next(link for link in links.all() if link.name == "own0")
-    assert found.altnames == ("another-name",)
-    links.delete([found])
+    links.delete([made])
     assert "own0" not in [link.name for link in links.all()]
 
 

@@ -15,13 +15,15 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from pyroute2 import netns
 
 from kedge.agent.vif import Pluggers
 from kedge.agent.vif import ovs_client as ovs
+from kedge.agent.vif.link import Link
+from kedge.agent.vif.links import Links
 from kedge.core.binding import bind_port
 from kedge.model.host import Host, HostBackend
 from kedge.model.network import (
@@ -213,9 +215,9 @@ class Vm:
     def __init__(self, vif: Vif, queues: int = 1) -> None:
         self.vif = vif
         self.mac = vif.mac_address
-        self._macvtap = _make_macvtap(vif) if vif.vif_type == VifType.MACVTAP else None
-        name = self._macvtap or vif.tap_name
-        path = f"/dev/tap{socket.if_nametoindex(name)}" if self._macvtap else "/dev/net/tun"
+        name = vif.tap_name
+        is_macvtap = vif.vif_type == VifType.MACVTAP
+        path = f"/dev/tap{socket.if_nametoindex(name)}" if is_macvtap else "/dev/net/tun"
         self._file = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if queues > 1 else 0)
         fcntl.ioctl(self._file, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
@@ -234,22 +236,6 @@ class Vm:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-            if self._macvtap:
-                run("ip", "link", "del", self._macvtap)
-
-
-def _make_macvtap(vif: Vif) -> str:
-    """What libvirt does. The indexes of macvtaps are spread, because /dev knows all namespaces' by them."""
-    name = f"mv{vif.mac_address.replace(':', '')}"  # A part of it would be the same for two VMs one day.
-    index = 1_000_000 + uuid.uuid4().int % 1_000_000_000
-    parent = str(vif.vif_details["macvtap_source"])
-    run("ip", "link", "add", "link", parent, "name", name, "address", vif.mac_address, "index", str(index),
-        "type", "macvtap", "mode", "bridge")  # fmt: skip
-    _wait_for(Path(f"/dev/tap{index}").exists, f"there is no /dev/tap{index}")
-    # libvirt sets it up when the VM's CPUs start, long after it has made it.
-    time.sleep(0.2)
-    run("ip", "link", "set", name, "up")
-    return name
 
 
 def _is_forwarding(device: str) -> bool:
@@ -301,7 +287,7 @@ class World:
         vif = self.vif(network, ips)
         self.pluggers.plug(vif)
         with self.vm(vif) as vm:
-            self.pluggers.plug(vif)  # As the agent does when it finds the macvtap there.
+            self.pluggers.place(vif.tap_name, here=True)
             yield vm
 
     def devices(self) -> object:
@@ -348,12 +334,24 @@ def world(case: Case) -> Iterator[World]:
             _inside(host),
             _switch(case) as restart,
             Pluggers([case.backend]) as pluggers,
+            pytest.MonkeyPatch.context() as patch,
         ):
+            patch.setattr(Links, "add", _add_with_an_index_of_its_own)
             yield World(case, pluggers, wire, restart)
     finally:
         for name in (host, far):
             with suppress(subprocess.CalledProcessError):
                 run("ip", "netns", "del", name)
+
+
+def _add_with_an_index_of_its_own(links: Links, name: str, kind: str, alias: str, **settings: Any) -> Link:
+    """A macvtap's node in /dev goes by its index, and all namespaces share /dev."""
+    if kind == "macvtap":
+        settings["index"] = 1_000_000 + uuid.uuid4().int % 1_000_000_000
+    return _add(links, name, kind, alias, **settings)
+
+
+_add = Links.add
 
 
 @contextmanager

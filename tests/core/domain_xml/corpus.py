@@ -57,6 +57,9 @@ MOVES = {
     "<model type='virtio'/></interface>",
     "a floor alone": f"<interface type='network'>{_MAC}<source network='default'/><bandwidth><inbound floor='200'/>"
     "</bandwidth><model type='rtl8139'/></interface>",
+    "KubeVirt": f"<interface type='ethernet'>{_MAC}<target dev='tap0' managed='no'/>"
+    "<model type='virtio-non-transitional'/><driver name='vhost' rx_queue_size='256' tx_queue_size='256'/>"
+    f"<mtu size='1450'/><alias name='ua-default'/><rom enabled='no'/>{_PCI}</interface>",
 }
 
 #: What keeps its network only on some targets: where it is refused is another matter.
@@ -64,9 +67,6 @@ MOVES_SOMEWHERE = {
     "oVirt": f"<interface type='bridge'>{_MAC}<source bridge='ovirtmgmt'/><target dev='vnet0'/><model type='virtio'/>"
     "<driver name='vhost' queues='4'/><filterref filter='vdsm-no-mac-spoofing'/><link state='up'/><mtu size='1500'/>"
     f"<alias name='ua-5a1c2a7e-5b7d-4c7e-9a51-0c0f5e6d1aff'/>{_PCI}</interface>",
-    "KubeVirt": f"<interface type='ethernet'>{_MAC}<target dev='tap0' managed='no'/>"
-    "<model type='virtio-non-transitional'/><driver name='vhost' rx_queue_size='256' tx_queue_size='256'/>"
-    f"<mtu size='1450'/><alias name='ua-default'/><rom enabled='no'/>{_PCI}</interface>",
     "OpenNebula": f"<interface type='bridge'>{_MAC}<source bridge='onebr.7'/><target dev='one-8-0'/>"
     "<model type='virtio'/><filterref filter='clean-traffic'><parameter name='IP' value='10.0.0.5'/></filterref>"
     "</interface>",

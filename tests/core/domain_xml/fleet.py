@@ -56,6 +56,9 @@ BACKENDS: dict[str, tuple[Vif, Vif]] = {
     "linuxbridge": linuxbridge(),
 }
 
+#: Those, and one where libvirt makes the Open vSwitch ports: the only one with a form of its own.
+HOSTS = BACKENDS | {"ovs-by-libvirt": openvswitch(hybrid=False, create_tap=False)}
+
 PAIRS = [(source, target) for source in BACKENDS for target in BACKENDS if source != target]
 
 

@@ -16,7 +16,7 @@ the NIC becomes one of these:
 - **Linux bridge**: a tap in a Linux bridge (the backend `linuxbridge`, or `openvswitch` with hybrid plug);
 - **Open vSwitch**: a tap that Kedge's agent puts into Open vSwitch;
 - **libvirt's port**: an Open vSwitch port that libvirt makes itself (`ovs_create_tap` is false);
-- **macvtap**: a macvtap device.
+- **macvtap**: a macvtap device that Kedge's agent makes.
 
 *Kept*: it stays as it is. *Translated*: it says the same of the next host, in other words. *Dropped*: it is left out,
 and the plan says so. *Refused*: the server can't move with it, and the plan says why and what to do. What is not in

@@ -15,10 +15,10 @@ from .corpus import MOVES, MOVES_SOMEWHERE, NEVER
 from .interface_samples import MAC
 from .interface_schema import said
 from .libvirt_test_driver import defined
+from .limits import guest_limits
 from .test_interface_table import VIFS, domain, interface_of
 
-ON_LINUX_BRIDGE, NOT_ON_MACVTAP = {Target.LINUX_BRIDGE}, set(Target) - {Target.MACVTAP}
-WHERE = {"oVirt": ON_LINUX_BRIDGE, "KubeVirt": NOT_ON_MACVTAP, "OpenNebula": ON_LINUX_BRIDGE}
+WHERE = {"oVirt": {Target.LINUX_BRIDGE}, "OpenNebula": {Target.LINUX_BRIDGE}}
 
 
 def moved(interface: str, target: Target) -> list[str]:
@@ -30,6 +30,7 @@ def moved(interface: str, target: Target) -> list[str]:
     there = set(said(interface_of(after)))
     assert there <= set(said(interface_of(taken))), "libvirt itself leaves something out"
     assert guest_visible_differences(before, taken) == []
+    assert guest_limits(interface_of(taken), VIFS[target]) == guest_limits(interface_of(before), None)
     dropped, gone = [], []
     for path, value in said(interface_of(before)):
         rule = rule_of(path, value)

@@ -65,11 +65,11 @@ def test_a_virtual_port_that_is_the_networks_is_not_lost() -> None:
 
 
 def test_a_macvtap_of_a_network_trusts_its_guest_only_if_it_did() -> None:
-    change = [NicChange(None, BACKENDS["macvtap-eth1"][0])]
+    change = [NicChange(None, BACKENDS["macvtap-ens5"][0])]
     source = "      <source network='lan' dev='eth1' mode='bridge'/>\n"
-    for said in ("", " trustGuestRxFilters='yes'"):
+    for said, expected in (("", " trustGuestRxFilters='no'"), (" trustGuestRxFilters='yes'", "")):
         text = with_what_networks_gave(domain(BY_NAME), domain(nic("direct", source, said)))
-        assert f"<interface type='direct'{said}>" in rewrite(text, change)
+        assert f"<interface type='ethernet'{expected}>" in rewrite(text, change)
 
 
 def test_other_interfaces_are_left_alone() -> None:

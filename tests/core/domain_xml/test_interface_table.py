@@ -20,6 +20,7 @@ from .fleet import BACKENDS, openvswitch
 from .interface_samples import MAC, SAMPLES, nic
 from .interface_schema import paths_of_the_schema, said
 from .libvirt_test_driver import defined
+from .limits import guest_limits
 from .schema import assert_valid
 
 VIFS: dict[Target, Vif] = {
@@ -118,6 +119,7 @@ def test_rewriting_does_what_the_table_says(sample: str, target: Target) -> None
     assert _host_side(interface_of(after)) == {
         tag: etree.tostring(element) for tag, element in host_side(VIFS[target]).elements().items()
     }
+    assert guest_limits(interface_of(after), VIFS[target]) == guest_limits(etree.fromstring(sample), None)
     defined(after)
 
 

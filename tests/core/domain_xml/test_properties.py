@@ -10,6 +10,8 @@ from kedge.core.domain_xml import NicChange, guest_visible_differences, rewrite
 from kedge.core.domain_xml.host_side import HOST_SIDE_TAGS
 from kedge.model.network import NetworkType, Segment, Vif, VifType
 
+from .limits import guest_limits
+
 # A busy machine is no reason to fail.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -21,6 +23,7 @@ GUEST_SIDE = (
     "<teaming type='persistent'/>",
     "<tune><sndbuf>1600</sndbuf></tune>",
     "<link state='down'/>",
+    "<mtu size='9000'/>",
     "<boot order='2'/>",
     "<alias name='ua-mine'/>",
     "<rom bar='off' file='/etc/fake.rom'/>",
@@ -31,8 +34,10 @@ STRANGERS = (
     "<!-- a comment -->",
     "<?instruction in='side'?>",
 )
-BANDWIDTH = (
-    "<bandwidth><inbound average='1000' peak='5000' burst='1024'/><outbound average='128'/></bandwidth>"
+BANDWIDTHS = (
+    "<bandwidth><inbound average='1000' peak='5000' burst='1024'/><outbound average='128'/></bandwidth>",
+    "<bandwidth><inbound average='1000' peak='5000' burst='1024'/></bandwidth>",
+    "<bandwidth><outbound average='128'/></bandwidth>",
 )
 # Type, what stands before a bandwidth limit, and what behind it.
 HOST_SIDES: tuple[tuple[str, list[str], list[str]], ...] = (
@@ -103,32 +108,51 @@ def servers(draw: st.DrawFn, *, in_order: bool) -> tuple[str, list[tuple[Vif, Vi
         guest_side = [part for part in GUEST_SIDE if draw(st.booleans())]
         guest_side += draw(st.lists(st.sampled_from(STRANGERS), max_size=3))
         kind, before, behind = draw(st.sampled_from(HOST_SIDES))
-        if in_order:
-            parts = [*before, *draw(st.sampled_from([[], [BANDWIDTH]])), *behind, *guest_side]
-        else:
-            parts = draw(st.permutations([*before, BANDWIDTH, *behind, *guest_side]))
+        bandwidth = draw(st.lists(st.sampled_from(BANDWIDTHS), max_size=1))
+        parts = [*before, *bandwidth, *behind, *guest_side]
+        if not in_order:
+            parts = draw(st.permutations(parts))
         interfaces.append(_interface(vif, kind, parts))
     return _domain(interfaces), ports
 
 
+def arrival(ports: Sequence[tuple[Vif, Vif]]) -> list[NicChange]:
+    """To the first host, from where Kedge did not attach it."""
+    return [NicChange(None, source) for source, _ in ports]
+
+
 def there(ports: Sequence[tuple[Vif, Vif]]) -> list[NicChange]:
-    return [NicChange(None, target) for _, target in ports]
+    return [NicChange(source, target) for source, target in ports]
 
 
 def back(ports: Sequence[tuple[Vif, Vif]]) -> list[NicChange]:
     return [NicChange(target, source) for source, target in ports]
 
 
+def again(ports: Sequence[tuple[Vif, Vif]]) -> list[NicChange]:
+    return [NicChange(target, target) for _, target in ports]
+
+
+def straight_there(ports: Sequence[tuple[Vif, Vif]]) -> list[NicChange]:
+    return [NicChange(None, target) for _, target in ports]
+
+
 def kept(xml: str) -> list[list[bytes]]:
-    """Of each interface, all that is not the host side, in its order."""
+    """Of each interface, all that is neither the host side nor a limit, in its order."""
     return [
         [
-            etree.tostring(child, with_tail=False)
+            b"<bandwidth>" if child.tag == "bandwidth" else etree.tostring(child, with_tail=False)
             for child in interface
             if child.tag not in (*HOST_SIDE_TAGS, "script")
         ]
         for interface in etree.fromstring(xml).iter("interface")
     ]
+
+
+def limits(xml: str, vifs: Sequence[Vif | None]) -> list[dict[str, dict[str, str]]]:
+    """Of each interface, what its guest may receive and send on its VIF."""
+    interfaces = etree.fromstring(xml).iter("interface")
+    return [guest_limits(interface, vif) for interface, vif in zip(interfaces, vifs, strict=True)]
 
 
 @given(servers(in_order=False))
@@ -142,10 +166,22 @@ def test_all_but_the_host_side_survives_in_its_order(server: tuple[str, list[tup
 
 @given(servers(in_order=False))
 @UNHURRIED
-def test_twice_is_once(server: tuple[str, list[tuple[Vif, Vif]]]) -> None:
+def test_the_limits_of_what_the_guest_receives_and_sends_stay_theirs(
+    server: tuple[str, list[tuple[Vif, Vif]]],
+) -> None:
+    xml, ports = server
+    first, second = zip(*ports, strict=True)
+    here = rewrite(xml, arrival(ports))
+    assert limits(here, first) == limits(xml, [None] * len(ports))
+    assert limits(rewrite(here, there(ports)), second) == limits(here, first)
+
+
+@given(servers(in_order=False))
+@UNHURRIED
+def test_what_is_there_stays_as_it_is(server: tuple[str, list[tuple[Vif, Vif]]]) -> None:
     xml, ports = server
     once = rewrite(xml, there(ports))
-    assert rewrite(once, there(ports)) == once
+    assert rewrite(once, again(ports)) == once
 
 
 @given(servers(in_order=True))
@@ -153,7 +189,7 @@ def test_twice_is_once(server: tuple[str, list[tuple[Vif, Vif]]]) -> None:
 def test_there_and_back_gives_the_original(server: tuple[str, list[tuple[Vif, Vif]]]) -> None:
     """The original is a domain that Kedge attached, and that libvirt printed."""
     xml, ports = server
-    original = rewrite(xml, back(ports))
+    original = rewrite(xml, arrival(ports))
     assert rewrite(rewrite(original, there(ports)), back(ports)) == original
 
 
@@ -161,7 +197,7 @@ def test_there_and_back_gives_the_original(server: tuple[str, list[tuple[Vif, Vi
 @UNHURRIED
 def test_where_it_came_from_does_not_show(server: tuple[str, list[tuple[Vif, Vif]]]) -> None:
     xml, ports = server
-    assert rewrite(rewrite(xml, back(ports)), there(ports)) == rewrite(xml, there(ports))
+    assert rewrite(rewrite(xml, arrival(ports)), there(ports)) == rewrite(xml, straight_there(ports))
 
 
 @given(servers(in_order=False), st.randoms(use_true_random=False))

@@ -63,11 +63,14 @@ def test_a_port_that_is_not_bound_there_is_refused(vif_type: VifType) -> None:
     assert PORTS[0] in said[0] and str(vif_type) in said[0] and "bind the port" in said[0]
 
 
-@pytest.mark.parametrize("missing", ["macvtap_source", "macvtap_mode"])
-def test_a_macvtap_binding_without_its_details_is_refused(missing: str) -> None:
-    vif = macvtap("eth1")[0]
-    details = {key: value for key, value in vif.vif_details.items() if key != missing}
-    assert missing in reasons(domain(nic(0)), only(replace(vif, vif_details=details)))[0]
+@pytest.mark.parametrize("bridge", [{}, {"bridge_name": ""}, {"bridge_name": 7}])
+def test_libvirt_can_not_make_a_port_in_an_open_vswitch_bridge_without_a_name(
+    bridge: dict[str, object],
+) -> None:
+    details = {"ovs_hybrid_plug": False, "ovs_create_tap": False} | bridge
+    said = reasons(domain(nic(0)), only(replace(openvswitch(hybrid=False)[0], vif_details=details)))
+    assert len(said) == 1
+    assert PORTS[0] in said[0] and "'bridge_name'" in said[0] and "anew" in said[0]
 
 
 def test_a_nic_that_is_a_device_of_the_host_is_refused() -> None:
@@ -96,14 +99,6 @@ def test_a_network_filter_goes_along_to_a_linux_bridge(vif: Vif) -> None:
     assert FILTER in rewrite(domain(nic(0, FILTER)), only(vif))
 
 
-def test_an_mtu_that_the_guest_sees_is_not_lost_to_macvtap() -> None:
-    xml = domain(nic(0, "<mtu size='1450'/>"))
-    said = reasons(xml, only(macvtap("eth1")[0]))
-    assert len(said) == 1
-    assert "1450" in said[0] and "without the <mtu>" in said[0]
-    assert "<mtu size='1450'/>" in rewrite(xml, only(linuxbridge()[0]))
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_isolated_port_is_refused(backend: str) -> None:
     said = reasons(domain(nic(0, "<port isolated='yes'/>")), only(BACKENDS[backend][0]))
@@ -112,7 +107,7 @@ def test_an_isolated_port_is_refused(backend: str) -> None:
 
 
 def test_all_reasons_come_at_once() -> None:
-    xml = domain(nic(0, FILTER + "<mtu size='9000'/>"), nic(1, FILTER))
+    xml = domain(nic(0, FILTER + "<port isolated='yes'/>"), nic(1, FILTER))
     assert len(reasons(xml, changes("ovs-native", "macvtap-eth1"))) == 3
 
 

@@ -5,7 +5,7 @@ import pytest
 from kedge.core.domain_xml import NicChange, rewrite
 from kedge.model.network import Vif
 
-from .fleet import BACKENDS, MACS, PORTS, linuxbridge, macvtap, openvswitch
+from .fleet import BACKENDS, HOSTS, MACS, PORTS, linuxbridge, macvtap, openvswitch
 
 PLUGGED_BY_LIBVIRT = openvswitch(hybrid=False, create_tap=False)[0]
 
@@ -36,7 +36,7 @@ def move(xml: str, target: Vif, source: Vif | None = None) -> str:
 
 
 FORMS = {
-    "macvtap": (domain("direct", MACVTAP, TRUST), macvtap("eth1")[0]),
+    "macvtap": (domain("ethernet", TAP), macvtap("eth1")[0]),
     "ovs": (domain("ethernet", TAP), openvswitch(hybrid=False)[0]),
     "ovs that libvirt plugs": (domain("bridge", OVS_PORT), PLUGGED_BY_LIBVIRT),
     "linuxbridge": (domain("ethernet", TAP), linuxbridge()[0]),
@@ -51,6 +51,7 @@ LEFT_BY_OTHERS = [
         "      <source network='default' portid='x' bridge='virbr0'/>\n      <target dev='vnet0'/>\n",
     ),
     domain("direct", "      <source dev='em1' mode='vepa'/>\n", TRUST),
+    domain("direct", MACVTAP + "      <target dev='macvtap0'/>\n", TRUST),
     domain(
         "ethernet",
         "      <script path='/etc/up'/>\n      <downscript path='/etc/down'/>\n      <target dev='t0'/>\n",
@@ -68,30 +69,39 @@ def test_nothing_of_the_old_host_side_is_left_and_the_text_is_laid_out_as_libvir
     assert move(move(xml, vif), vif) == expected
 
 
-# How it is attached, and said, before; where it goes; what is said there. Nothing said: a tap lets the guest choose
-# what it receives, a macvtap does not.
+# How it is attached, and said, before; what is said then, wherever it goes. Nothing said: the guest chooses what it
+# receives, but for a macvtap that libvirt made.
 MAY_THE_GUEST_CHANGE_ITS_MAC = [
-    ("ethernet", "", "macvtap-eth1", TRUST),
-    ("bridge", TRUST, "macvtap-eth1", TRUST),
-    ("network", NO_TRUST, "macvtap-eth1", ""),
-    ("direct", "", "macvtap-ens5", ""),
-    ("direct", TRUST, "macvtap-ens5", TRUST),
-    ("direct", "", "linuxbridge", NO_TRUST),
-    ("direct", NO_TRUST, "ovs-native", NO_TRUST),
-    ("direct", TRUST, "ovs-hybrid", ""),
+    ("ethernet", "", ""),
+    ("ethernet", NO_TRUST, NO_TRUST),
+    ("bridge", TRUST, ""),
+    ("network", NO_TRUST, NO_TRUST),
+    ("direct", "", NO_TRUST),
+    ("direct", NO_TRUST, NO_TRUST),
+    ("direct", TRUST, ""),
 ]
 
 
-@pytest.mark.parametrize(("kind", "said", "target", "expected"), MAY_THE_GUEST_CHANGE_ITS_MAC)
+@pytest.mark.parametrize("target", HOSTS)
+@pytest.mark.parametrize(("kind", "said", "expected"), MAY_THE_GUEST_CHANGE_ITS_MAC)
 def test_the_guest_may_change_its_mac_where_it_could_before_and_nowhere_else(
-    kind: str, said: str, target: str, expected: str
+    kind: str, said: str, expected: str, target: str
 ) -> None:
-    xml = domain(kind, "      <source dev='eth7'/>\n", said)
-    moved = move(xml, BACKENDS[target][0])
-    new = "direct" if target.startswith("macvtap") else "ethernet"
+    moved = move(domain(kind, "      <source dev='eth7'/>\n", said), HOSTS[target][0])
+    new = "bridge" if target == "ovs-by-libvirt" else "ethernet"
     assert f"<interface type='{new}'{expected}>" in moved
-    back = move(moved, macvtap("eth7")[0])
-    assert (TRUST in back) is ((kind != "direct" and said != NO_TRUST) or said == TRUST)
+    assert f"<interface type='ethernet'{expected}>" in move(moved, macvtap("eth7")[0])
+
+
+@pytest.mark.parametrize("target", HOSTS)
+@pytest.mark.parametrize("xml", [*LEFT_BY_OTHERS, *(form for form, _ in FORMS.values())])
+def test_the_mtu_that_the_guest_sees_goes_along(xml: str, target: str) -> None:
+    mtu = "      <mtu size='9000'/>\n"
+    xml = xml.replace("    </interface>", f"{mtu}    </interface>")
+    there = move(xml, HOSTS[target][0])
+    assert mtu in there
+    for vif, _ in HOSTS.values():
+        assert mtu in move(there, vif)
 
 
 def test_the_mac_is_compared_without_regard_to_case_and_kept_as_it_is() -> None:
@@ -120,11 +130,13 @@ def test_elements_out_of_libvirts_order_stay_where_they_are() -> None:
         "<domain><devices><interface type='direct'><model type='virtio'/><!-- one --><?two?>"
         f"<source dev='eth9' mode='bridge'/><mac address='{MACS[0]}'/><boot order='1'/></interface></devices></domain>"
     )
-    assert move(xml, macvtap("ens5")[0]) == xml.replace("eth9", "ens5") + "\n"
-    assert (
-        "<model type='virtio'/><!-- one --><?two?>"
-        f"<mac address='{MACS[0]}'/><target dev='tap{PORTS[0][:11]}' managed='no'/><boot order='1'/>"
-    ) in move(xml, linuxbridge()[0])
+    for vif in (macvtap("ens5")[0], linuxbridge()[0]):
+        assert (
+            "<model type='virtio'/><!-- one --><?two?>"
+            f"<mac address='{MACS[0]}'/><target dev='tap{PORTS[0][:11]}' managed='no'/><boot order='1'/>"
+        ) in move(xml, vif)
+    bridge = xml.replace("direct", "bridge").replace("dev='eth9' mode='bridge'", "bridge='br7'")
+    assert "<!-- one --><?two?><source bridge='br-int'/><mac" in move(bridge, PLUGGED_BY_LIBVIRT)
 
 
 def test_an_interface_is_a_device_and_nothing_else() -> None:
@@ -148,7 +160,11 @@ def test_the_layout_stays_where_the_host_side_comes_last() -> None:
     there = move(short, linuxbridge()[0])
     assert there == domain("ethernet", TAP).replace("      <model type='virtio'/>\n", "")
     behind = short.replace(MACVTAP, MACVTAP + "      <target dev='macvtap0'/>\n")
-    assert move(behind, macvtap("eth1")[0]) == short
+    assert move(behind, macvtap("eth1")[0]) == there
+    port = domain("bridge", OVS_PORT).replace("      <model type='virtio'/>\n", "")
+    assert (
+        move(port.replace(OVS_PORT, OVS_PORT + "      <target dev='vnet3'/>\n"), PLUGGED_BY_LIBVIRT) == port
+    )
 
 
 BANDWIDTHS = {

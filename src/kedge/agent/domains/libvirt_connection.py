@@ -5,7 +5,7 @@ threads that serve requests. A lost connection is found by keepalive or by libvi
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -54,6 +54,7 @@ class Connection:
         self._connection: Any = None
         self._generation = 0
         self._reason = "not connected yet"
+        self._subscribers: list[Callable[[Any], None]] = []
         self._wake = threading.Event()
         self._closing = False
         self._keeper: threading.Thread | None = None
@@ -64,6 +65,10 @@ class Connection:
         self._connect()
         self._keeper = threading.Thread(target=self._keep, name="libvirt-connection", daemon=True)
         self._keeper.start()
+
+    def on_connect(self, subscribe: Callable[[Any], None]) -> None:
+        """Call `subscribe` with each new connection; it must ask for no more than events, and raise nothing."""
+        self._subscribers.append(subscribe)
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -143,6 +148,8 @@ class Connection:
             return False
         self._generation += 1
         self._connection = connection
+        for subscribe in self._subscribers:
+            subscribe(connection)
         log.info("connected to libvirtd", uri=self._uri)
         return True
 

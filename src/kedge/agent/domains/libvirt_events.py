@@ -14,7 +14,7 @@ import libvirt
 # One entry per domain that ever had an event; more than any host runs.
 _REMEMBERED = 4096
 
-_PAUSED_TO_SWITCH = (libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY)
+PAUSED_TO_SWITCH = (libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY)
 _ARRIVED = (libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY)
 
 
@@ -30,7 +30,7 @@ def after_event(before: Moments, event: int, detail: int, now_ns: int) -> Moment
     """The moments after a lifecycle event (virDomainEventType and its detail). Pure."""
     if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
         return Moments()
-    if event == libvirt.VIR_DOMAIN_EVENT_SUSPENDED and detail in _PAUSED_TO_SWITCH:
+    if event == libvirt.VIR_DOMAIN_EVENT_SUSPENDED and detail in PAUSED_TO_SWITCH:
         # In post-copy, a second pause event follows the one at which the VM really stopped.
         return before if before.paused_at_ns is not None else replace(before, paused_at_ns=now_ns)
     if event == libvirt.VIR_DOMAIN_EVENT_RESUMED and detail in _ARRIVED:
@@ -49,10 +49,10 @@ class Events:
         self._counts: OrderedDict[str, int] = OrderedDict()
         self._moments: OrderedDict[str, Moments] = OrderedDict()
         self._closed = False
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[str, int, int], None]] = []
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each lifecycle event; it must return at once."""
+    def listen(self, listener: Callable[[str, int, int], None]) -> None:
+        """Call `listener` with UUID, event and detail of each lifecycle event; it must return at once."""
         self._listeners.append(listener)
 
     def lifecycle(self, uuid: str, event: int, detail: int) -> None:
@@ -65,7 +65,7 @@ class Events:
                 self._moments.popitem(last=False)
         self.touch(uuid)
         for listener in self._listeners:
-            listener()
+            listener(uuid, event, detail)
 
     def touch(self, uuid: str) -> None:
         """Something about this domain may have changed: wake those who wait for it."""

@@ -92,6 +92,12 @@ class Transfers:
         with self._lock:
             return set(self._under_way)
 
+    def remembers(self, server_id: str) -> bool:
+        """Whether this host was ordered to migrate the server away; long ago, it may be forgotten."""
+        with self._lock:
+            remembered = [*self._known.values(), *self._inherited.values()]
+        return any(each.server_id == server_id for each in remembered)
+
     def progress(self, server_id: str, look: Look) -> JobProgress | None:
         """How far the outgoing transfer is; some tenths of a second old."""
         with self._lock:

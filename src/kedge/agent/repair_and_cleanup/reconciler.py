@@ -13,6 +13,7 @@ from kedge.agent.domains.hypervisor import Hypervisor
 from kedge.agent.repair_and_cleanup.broken_vifs import Mender
 from kedge.agent.repair_and_cleanup.domains_to_discard import DomainsToDiscard
 from kedge.agent.repair_and_cleanup.unused_vifs import Collector
+from kedge.agent.vm_changes.places import Places
 from kedge.model.errors import KedgeError
 from kedge.wire.messages import HostDuties
 
@@ -28,9 +29,15 @@ class Reconciler:
     """Looks when duties arrive, but no more often than they are to be asked for, and also when none do."""
 
     def __init__(
-        self, hypervisor: Hypervisor, mender: Mender, collector: Collector, domains: DomainsToDiscard
+        self,
+        hypervisor: Hypervisor,
+        places: Places,
+        mender: Mender,
+        collector: Collector,
+        domains: DomainsToDiscard,
     ) -> None:
         self._hypervisor = hypervisor
+        self._places = places
         self._mender = mender
         self._collector = collector
         self._domains = domains
@@ -65,6 +72,7 @@ class Reconciler:
         duties, asked_at = self._newest
         try:
             xmls = self._hypervisor.active_xmls()
+            self._places.look(xmls)
         except KedgeError as error:
             # A host that can't be seen whole gives no ground to remove anything from it.
             self._collector.forget()

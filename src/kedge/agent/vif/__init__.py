@@ -125,6 +125,20 @@ class Pluggers:
             return backend
         return replace(backend, bridges=bridges_of_others(self._links, backend))
 
+    def place(self, device: str, *, here: bool) -> None:
+        """Let neighbours on this host find the VM of `device` here, or elsewhere; waits for no other change."""
+        for plugger in self._pluggers.values():
+            plugger.place(device, here=here)
+
+    def receives_for_one(self, device: str) -> bool:
+        """Whether the VM behind a device receives for one MAC, and has to be told of another."""
+        return any(plugger.receives_for_one(device) for plugger in self._pluggers.values())
+
+    def receive_for(self, device: str, mac: str) -> None:
+        """Give the VM behind a device what is sent to this MAC."""
+        for plugger in self._pluggers.values():
+            plugger.receive_for(device, mac)
+
     def unplug(self, port_id: str) -> None:
         """Remove what Kedge made here for the port, by whichever plugger."""
         with self._lock:

@@ -4,10 +4,9 @@ Nothing about VIFs is written down beside the devices themselves: what Kedge mak
 carries no mark is never removed. An agent that was killed and started again, or a newer version of it, thus
 finds everything that the older one made.
 
-    kernel device, `ifalias`     kedge:port:<port id>:<vif type>              made for one port (a macvtap: by libvirt)
+    kernel device, `ifalias`     kedge:port:<port id>:<vif type>              made for one port
                                  kedge:network:<network id>:<member>          a bridge, and what it joins the taps to
                                  kedge:vlan:<physical network>:<VLAN id>      a VLAN device
-    kernel device, `altname`     kedge-macvtap-<port id>-<MAC without colons> a macvtap is expected above this device
     kernel device, group         1801806951: made an instant ago, and to be marked in the next
     OVS Port, `external_ids`     kedge-port=<port id>, kedge-patch=<physical network>
     OVS Bridge, `external_ids`   kedge-vlan:<physical network>:<VLAN id or flat>=<local VLAN>
@@ -27,7 +26,6 @@ from .links import Links
 PORT_MARK = "kedge:port:"
 NETWORK_MARK = "kedge:network:"
 VLAN_MARK = "kedge:vlan:"
-MACVTAP_MARK = "kedge-macvtap-"
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,29 @@ class Plugger(Protocol):
         """
         ...
 
+    def place(self, device: str, *, here: bool) -> None:
+        """Let neighbours on this host find the VM of `device` behind it (`here`), or wherever else it is.
+
+        Called in the instant in which the VM pauses to leave, or runs, and again whenever it may not have been. A
+        switch that learns places from frames needs nothing; a device that is another plugger's is left alone.
+        """
+        ...
+
     def device(self, vif: Vif, target: str | None = None) -> str | None:
         """The device on which the VM's own frames can be seen; None while it does not exist.
 
         Called from when a migration is prepared until it is settled, on both sides.
+        """
+        ...
+
+    def receives_for_one(self, device: str) -> bool:
+        """Whether the VM behind `device`, which this plugger made, receives for one MAC; a switch learns them all."""
+        ...
+
+    def receive_for(self, device: str, mac: str) -> None:
+        """Give the VM behind `device` what is sent to this MAC, instead of its NIC's: the guest changed it.
+
+        Called only for a guest that may, and where `receives_for_one`.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Reads how the host's devices hang together from the kernel, and from Open vSwitch where it runs."""
 
-from kedge.model.host_network import HostNetwork, SwitchPort, VlanDevice
+from kedge.model.host_network import HostNetwork, Macvtap, SwitchPort, VlanDevice
 
 from . import ovs_client as ovs
 from .links import Links
@@ -20,6 +20,11 @@ def host_network(links: Links) -> HostNetwork:
             link.name: VlanDevice(names[link.parent], link.vlan_id)
             for link in devices
             if link.vlan_id is not None and link.parent in names
+        },
+        macvtaps={
+            link.name: Macvtap(names[link.parent], link.macvtap_mode)
+            for link in devices
+            if link.macvtap_mode is not None and link.parent in names
         },
         switch_ports=_switch_ports() if ovs.is_reachable() else {},
     )

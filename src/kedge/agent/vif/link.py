@@ -33,6 +33,7 @@ class Link:
     multi_queue: bool = False
     is_open: bool = False
     half_made: bool = False
+    macvtap_mode: str | None = None
 
 
 def _vlan_id(data: Any) -> int | None:
@@ -66,4 +67,5 @@ def link_of(message: Any) -> Link:
         # A tap has a carrier as long as somebody has it open.
         is_open=bool(message.get_attr("IFLA_CARRIER")) if kind == "tun" else False,
         half_made=message.get_attr("IFLA_GROUP") == HALF_MADE and not message.get_attr("IFLA_IFALIAS"),
+        macvtap_mode=data.get_attr("IFLA_MACVTAP_MODE") if data and kind == "macvtap" else None,
     )

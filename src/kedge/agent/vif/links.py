@@ -23,7 +23,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from kedge.model.errors import HostFailure
 
 from .link import HALF_MADE, Link, link_of
-from .link_events import LinkEvents, drain, link_socket
+from .link_events import drain, link_socket
 
 T = TypeVar("T")
 
@@ -66,7 +66,6 @@ class Links:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink")
         self._ip: Any = self._thread.submit(IPRoute).result()
-        self._events: list[LinkEvents] = []
         self._changes = link_socket()
         self._picture: list[Link] = []
         self._drawn_at = float("-inf")
@@ -74,8 +73,6 @@ class Links:
 
     def close(self) -> None:
         """Close the sockets and end the threads."""
-        for events in self._events:
-            events.close()
         self._thread.submit(self._ip.close).result()
         self._thread.shutdown()
         self._changes.close()
@@ -121,10 +118,6 @@ class Links:
             self._picture = [link_of(message) for message in self._ip.get_links()]
             self._drawn_at = now
         return self._picture
-
-    def on_change(self, kind: str, act: Callable[[], object]) -> None:
-        """Call `act` whenever a device of this kind appeared or changed, from a thread of its own."""
-        self._events.append(LinkEvents(kind, act))
 
     def find(self, name: str) -> Link | None:
         """The device of this name, if there is one."""
@@ -195,10 +188,6 @@ class Links:
             f"set {settings} on {link.name}", lambda: self._ip.link("set", index=link.index, **settings)
         )
 
-    def mark(self, link: Link, alias: str) -> None:
-        """Mark a device that the hypervisor made."""
-        self.set(link, ifalias=alias)
-
     def receive_all_multicast(self, link: Link) -> None:
         """Let a device take multicast of every group, whatever groups it is told of."""
         self.set(link, flags=_IFF_ALLMULTI, change=_IFF_ALLMULTI)
@@ -216,26 +205,9 @@ class Links:
 
         self._change("delete devices", remove)
 
-    def silence(self, link: Link) -> None:
-        """Keep the host's own IP stack off a device."""
-        self._do(f"silence {link.name}", lambda: _silence(link.name))
-
     def is_silent(self, link: Link) -> bool:
         """Whether the host's own IP stack is off a device."""
         return all(path.read_text().strip() == value for path, value in _silent_settings(link.name))
-
-    def add_altname(self, link: Link, altname: str) -> None:
-        """Give a device a further name, unless it has it already."""
-        if altname not in link.altnames:
-            self._change(
-                f"mark {link.name}", lambda: self._ip.link("property_add", index=link.index, altname=altname)
-            )
-
-    def remove_altname(self, link: Link, altname: str) -> None:
-        """Take a further name from a device."""
-        self._change(
-            f"unmark {link.name}", lambda: self._ip.link("property_del", index=link.index, altname=altname)
-        )
 
     def learn(self, port: Link, mac: str) -> None:
         """Enter in the bridge that `port` is in that `mac` is behind this port, as if a frame had come from it."""

@@ -69,6 +69,16 @@ class OvsPlugger:
         link = self._links.find(target or vif.tap_name)
         return link.name if link else None
 
+    def place(self, device: str, *, here: bool) -> None:
+        """See `Plugger.place`; the switch learns."""
+
+    def receives_for_one(self, device: str) -> bool:
+        """See `Plugger.receives_for_one`."""
+        return False
+
+    def receive_for(self, device: str, mac: str) -> None:
+        """See `Plugger.receive_for`."""
+
     def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
         """See `Plugger.heard`."""
         port = ovs.look().ports.get(_port_name(vif, target))

@@ -6,7 +6,7 @@ from kedge.core.binding.rules import vlan_device
 from kedge.model.errors import HostFailure
 from kedge.model.network import Vif
 
-from .base import MACVTAP_MARK, VLAN_MARK, Loose, vlan_of
+from .base import VLAN_MARK, Loose, vlan_of
 from .link import Link
 from .links import Links
 
@@ -74,14 +74,11 @@ def loose_vlan_devices(links: Links) -> list[Loose]:
 
 
 def unused_vlan_devices(links: Links) -> list[Link]:
-    """The VLAN devices that Kedge made and nothing uses: no bridge, no device above, none to come."""
+    """The VLAN devices that Kedge made and nothing uses: no bridge, no device above."""
     devices = links.all()
     parents = {link.parent for link in devices}
     return [
         link
         for link in devices
-        if link.alias.startswith(VLAN_MARK)
-        and link.master is None
-        and link.index not in parents
-        and not any(altname.startswith(MACVTAP_MARK) for altname in link.altnames)
+        if link.alias.startswith(VLAN_MARK) and link.master is None and link.index not in parents
     ]

@@ -1,4 +1,4 @@
-"""macvtap: the hypervisor makes the VIF's device on the physical interface, or on a VLAN device above it."""
+"""macvtap: the VIF's device is on the physical interface, or on a VLAN device above it."""
 
 from typing import Any
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from kedge.core.domain_xml import Attachment
 from kedge.core.domain_xml.match import alias_of
 from kedge.model.domain import DomainState, VifState
-from kedge.model.network import VifType
 
 from .census import BoundPort
 from .finding import Finding, Kind, Remedy, Repair, Severity
@@ -58,7 +57,7 @@ def _vif(server: Whereabouts, home: Place, port: BoundPort, nic: Attachment) -> 
     state = home.domain.vifs.get(port.port.id)
     if state is None or state is VifState.UP or home.state is DomainState.POSTCOPY_DESTINATION:
         return
-    made_here = binding.vif_type is VifType.MACVTAP or nic.target_dev == _tap(port)
+    made_here = nic.target_dev == _tap(port)
     what = "is not there" if state is VifState.ABSENT else "is not wired"
     yield Finding(
         Kind.VIF_NOT_WIRED,

@@ -44,7 +44,7 @@ def _ports_of(census: Census, host: HostSeen) -> set[str]:
 
 
 def _used(host: HostSeen, port_id: str, devices: tuple[str, ...]) -> bool:
-    """Whether an interface of a domain here bears the VIF's name; a macvtap shows only its alias."""
+    """Whether an interface of a domain here bears the VIF's name."""
     names = {
         name
         for domain in host.domains

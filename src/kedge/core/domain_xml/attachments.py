@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from kedge.model.mac import normal_mac
-from kedge.model.network import Vif, VifType
+from kedge.model.network import Vif
 
 from .parse import parse
 from .rx_filter import trusts_guest
@@ -65,7 +65,7 @@ def nic_of(vif: Vif, nics: Sequence[Attachment]) -> Attachment | None:
     for nic in nics:
         if nic.mac != vif.mac_address:
             continue
-        if nic.target_dev == vif.tap_name or (vif.vif_type is VifType.MACVTAP and nic.kind == "direct"):
+        if nic.target_dev == vif.tap_name:
             return nic
     return None
 

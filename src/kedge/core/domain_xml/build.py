@@ -3,10 +3,7 @@
 What that takes, beyond the plain VM:
 
 - an alias per NIC, made from the port's id, that stays the same on all hosts;
-- a guest that may change MAC and multicast groups also on macvtap, as it may anywhere else;
 - no option ROM, whose size depends on the firmware package of the host (QEMU refuses a stream with another);
-- no `<mtu>`, which libvirt 9.0 refuses on macvtap: a network whose MTU is not Ethernet's 1500 gives it to
-  the guest as QEMU's `host_mtu` in a `<qemu:override>` (libvirt 8.2 and later), whatever the backend;
 - disks without the host's page cache, as libvirt asks of a domain that migrates.
 """
 
@@ -21,9 +18,7 @@ from kedge.model.network import Vif
 from .host_side import NotPluggable, host_side
 from .match import alias_of
 from .parse import serialise
-from .rx_filter import set_trust
 
-QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 ETHERNET_MTU = 1500  # What a guest assumes when it is told none.
 
 _VIRT_TYPES = ("qemu", "kvm")
@@ -88,7 +83,7 @@ class DomainSpec:
 def build(spec: DomainSpec) -> str:
     """The domain XML of a new server, as libvirt 9.0 accepts it. Raises BadRequest for what can't be."""
     _check(spec)
-    domain = etree.Element("domain", {"type": spec.virt_type}, nsmap={"qemu": QEMU_NAMESPACE})
+    domain = etree.Element("domain", {"type": spec.virt_type})
     _add(domain, "name", text=spec.name)
     _add(domain, "uuid", text=spec.uuid)
     _add(domain, "memory", text=str(spec.memory_mib), unit="MiB")
@@ -101,8 +96,6 @@ def build(spec: DomainSpec) -> str:
         cpu = _add(domain, "cpu", mode="custom", match="exact", check="none")
         _add(cpu, "model", text=spec.cpu_model, fallback="forbid")
     _devices(domain, spec)
-    _host_mtus(domain, spec)
-    etree.cleanup_namespaces(domain)
     etree.indent(domain, space="  ")
     return serialise(domain)
 
@@ -168,11 +161,12 @@ def _interface(devices: etree._Element, nic: NicSpec) -> None:
     except NotPluggable as error:
         raise BadRequest(f"Port {nic.vif.port_id} can't be a NIC: {error}") from None
     interface = _add(devices, "interface", type=side.interface_type)
-    set_trust(interface, True)
     _add(interface, "mac", address=nic.vif.mac_address)
     interface.extend(side.elements().values())
     _add(interface, "model", type="virtio")
     _driver(interface, nic)
+    if nic.vif.mtu != ETHERNET_MTU:
+        _add(interface, "mtu", size=str(nic.vif.mtu))
     _add(interface, "alias", name=alias_of(nic.vif.port_id))
     _add(interface, "rom", enabled="no")
 
@@ -194,21 +188,6 @@ def _serial(devices: etree._Element, log: str | None) -> None:
     if log:
         _add(serial, "source", path=log, append="on")
     _add(serial, "target", port="0")
-
-
-def _host_mtus(domain: etree._Element, spec: DomainSpec) -> None:
-    told = [nic.vif for nic in spec.nics if nic.vif.mtu != ETHERNET_MTU]
-    if not told:
-        return
-    override = _add(domain, _qemu("override"))
-    for vif in told:
-        device = _add(override, _qemu("device"), alias=alias_of(vif.port_id))
-        frontend = _add(device, _qemu("frontend"))
-        _add(frontend, _qemu("property"), name="host_mtu", type="unsigned", value=str(vif.mtu))
-
-
-def _qemu(tag: str) -> str:
-    return f"{{{QEMU_NAMESPACE}}}{tag}"
 
 
 def _add(parent: etree._Element, tag: str, *, text: str | None = None, **attributes: str) -> etree._Element:

@@ -1,11 +1,12 @@
 """What a VIF means in a domain XML: the host side of its `<interface>`.
 
-Kedge's agents make and wire the taps of Open vSwitch and Linux bridge themselves, so that libvirt has
-nothing to plug: for it they are `ethernet` interfaces with a tap that is there already (`managed='no'`,
-libvirt 5.7 and later). A macvtap device is libvirt's to make.
+Kedge's agents make and wire the device of a port themselves, on every backend under the same name, so that libvirt
+has nothing to plug: for it, it is an `ethernet` interface with a device that is there already (`managed='no'`,
+libvirt 5.7 and later), which may be a tap or a macvtap. So the domain XML of a server that Kedge runs is the same on
+every host, but for Open vSwitch ports that libvirt makes itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -51,7 +52,14 @@ class HostSide:
 
 def host_side(vif: Vif) -> HostSide:
     """The host side of an interface that is attached as `vif` says. Raises NotPluggable."""
-    return _FORMS[target_of(vif)](vif)
+    if target_of(vif) is not Target.OPENVSWITCH_BY_LIBVIRT:
+        return HostSide("ethernet", target={"dev": vif.tap_name, "managed": "no"})
+    bridge = vif.vif_details.get("bridge_name")
+    if not isinstance(bridge, str) or not bridge:
+        raise NotPluggable(
+            "its binding there has no 'bridge_name' in its vif_details; bind the port on that host anew"
+        )
+    return HostSide("bridge", source={"bridge": bridge}, interfaceid=vif.port_id)
 
 
 def target_of(vif: Vif) -> Target:
@@ -71,36 +79,6 @@ def target_of(vif: Vif) -> Target:
     raise NotPluggable(
         f"its binding there has vif_type {str(vif.vif_type)!r}; bind the port on that host first"
     )
-
-
-def _tap(vif: Vif) -> HostSide:
-    return HostSide("ethernet", target={"dev": vif.tap_name, "managed": "no"})
-
-
-def _openvswitch(vif: Vif) -> HostSide:
-    return HostSide("bridge", source={"bridge": _detail(vif, "bridge_name")}, interfaceid=vif.port_id)
-
-
-def _macvtap(vif: Vif) -> HostSide:
-    source = {"dev": _detail(vif, "macvtap_source"), "mode": _detail(vif, "macvtap_mode")}
-    return HostSide("direct", source=source)
-
-
-_FORMS: Mapping[Target, Callable[[Vif], HostSide]] = {
-    Target.LINUX_BRIDGE: _tap,
-    Target.OPENVSWITCH: _tap,
-    Target.OPENVSWITCH_BY_LIBVIRT: _openvswitch,
-    Target.MACVTAP: _macvtap,
-}
-
-
-def _detail(vif: Vif, key: str) -> str:
-    value = vif.vif_details.get(key)
-    if not isinstance(value, str) or not value:
-        raise NotPluggable(
-            f"its binding there has no {key!r} in its vif_details; bind the port on that host anew"
-        )
-    return value
 
 
 def _openvswitch_port(interfaceid: str) -> etree._Element:

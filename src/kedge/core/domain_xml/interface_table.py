@@ -1,8 +1,8 @@
 """The table: every element and attribute of libvirt's `<interface>`, what becomes of it when it moves, and why.
 
 What libvirt takes on which type of interface was tried on libvirt 9.0. A setting that only tunes the host's device is
-dropped where it can't be had. One that protects (a filter, isolation), that says another network, or that the guest
-sees (the MTU) is refused. What the table does not name is unknown, and refused as well.
+dropped where it can't be had. One that protects (a filter, isolation) or that says another network is refused. What
+the table does not name is unknown, and refused as well.
 
 The elements stand in the order in which libvirt prints them (virDomainNetDefFormat).
 """
@@ -131,11 +131,12 @@ TABLE: tuple[Rule, ...] = (
         "only a libvirt network can hold it, and the port is in none",
         "its guaranteed bandwidth (<bandwidth> with floor)",
     ),
+    Rule("bandwidth", Fate.KEPT, "libvirt limits the device, whatever it is"),
     Rule(
-        "bandwidth bandwidth/inbound bandwidth/outbound"
+        "bandwidth/inbound bandwidth/outbound"
         " bandwidth/inbound/@average,peak,burst bandwidth/outbound/@average,peak,burst",
-        Fate.KEPT,
-        "libvirt limits the device, whatever it is",
+        Fate.TRANSLATED,
+        "the same, but that the two change places between macvtap and the others (see `rewrite`)",
     ),
     Rule(
         "port/@isolated",
@@ -210,14 +211,7 @@ TABLE: tuple[Rule, ...] = (
     ),
     Rule("tune tune/sndbuf", Fate.KEPT, "QEMU sets it on the device, whatever it is"),
     Rule("link link/@state", Fate.KEPT, "the guest sees it"),
-    Rule(
-        "mtu mtu/@size",
-        Fate.REFUSED,
-        "the guest sees it and libvirt can't set it on macvtap",
-        "has an MTU of {size} in its <mtu>",
-        "choose a host with another backend, or restart the server without the <mtu>",
-        on=_ONLY_MACVTAP,
-    ),
+    Rule("mtu mtu/@size", Fate.KEPT, "the guest sees it"),
     Rule(
         "teaming/@type",
         Fate.REFUSED,

@@ -5,8 +5,8 @@ is compared in three steps, and a step that leaves a doubt gives no answer:
 
 1. its name: the alias that Kedge gave the NIC, the tap's name or the virtual port's id, all made from the
    port's id;
-2. its place: the physical interface or bridge that it is attached to on the host where the domain is, or
-   that it shall be attached to, if the XML was rewritten already;
+2. its place: the physical interface or bridge that it is attached to on the host where the domain is, if
+   somebody else attached it;
 3. what is left over, if it is a single interface and a single port of which nothing more is known.
 """
 
@@ -72,7 +72,7 @@ def _pairs(nics: list[_Nic], changes: list[NicChange]) -> _Pairs:
     if len(nics) == len(changes) == 1:
         return [(nics[0], changes[0])]
     pairs: _Pairs = []
-    for marks in (_names, _source_places, _target_places):
+    for marks in (_names, _places):
         pairs += _one_to_one(*_left_over(nics, changes, pairs), marks)
     free_nics, free_changes = _left_over(nics, changes, pairs)
     if pairs and len(free_nics) == len(free_changes) == 1 and free_changes[0].source is None:
@@ -131,21 +131,9 @@ def _names(change: NicChange) -> set[_Mark]:
     }
 
 
-def _source_places(change: NicChange) -> set[_Mark]:
-    return _places(change.source)
-
-
-def _target_places(change: NicChange) -> set[_Mark]:
-    """A domain that was rewritten already is where the target says.
-
-    While it is not known where the port is now, that would be a guess: on another host the same name of an
-    interface or bridge can be another network's.
-    """
-    return _places(change.target) if change.source else set()
-
-
-def _places(vif: Vif | None) -> set[_Mark]:
-    """Marks that ports of one network on one host share."""
+def _places(change: NicChange) -> set[_Mark]:
+    """Marks that ports of one network share on the host where the domain is."""
+    vif = change.source
     if vif is None:
         return set()
     details = vif.vif_details

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from lxml import etree
 
 from kedge.model.errors import CannotMigrate
-from kedge.model.network import Vif
+from kedge.model.network import Vif, VifType
 
 from .attachments import interfaces, mac_of
 from .host_side import HOST_SIDE_TAGS, host_side
@@ -27,7 +27,8 @@ def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
     """The domain XML with each interface attached as its port's target VIF says.
 
     Device names of the host it comes from (`vnetN`, `macvtapN`, `macvlanN`, taps) are left out: on the target
-    a stale one could be another guest's. Rewriting the result again with the same changes gives the same.
+    a stale one could be another guest's. Rewriting the result again with the same changes gives the same, but for
+    limits of bandwidth, which a tap and a macvtap have the other way round.
 
     Raises BadRequest for a bad XML, and CannotMigrate with every reason at once when an interface has no port,
     a port no interface, it can't be told which is which, a NIC is a device of the host, or
@@ -41,7 +42,7 @@ def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
     if reasons:
         raise CannotMigrate("The domain's interfaces can't be attached to the target host", reasons)
     for interface, change in found.pairs:
-        _attach(interface, change.target)
+        _attach(interface, change)
     return serialise(root)
 
 
@@ -61,13 +62,17 @@ def _matched(root: etree._Element, changes: Sequence[NicChange]) -> Matching:
     return match([nic for nic in interfaces(root) if not is_transient(nic)], changes)
 
 
-def _attach(interface: etree._Element, target: Vif) -> None:
+def _attach(interface: etree._Element, change: NicChange) -> None:
+    target = change.target
     side = host_side(target)
     wanted = side.elements()
+    was_reversed = interface.get("type") == "ethernet" and _on_macvtap(change.source)
     trusts = trusts_guest(interface)
     for verdict in nic_verdicts(interface, target):
         if verdict.fate is Fate.DROPPED:
             _drop(verdict)
+    if was_reversed != _on_macvtap(target):
+        _reverse_limits(interface)
     interface.set("type", side.interface_type)
     set_trust(interface, trusts)
     for tag in HOST_SIDE_TAGS:
@@ -80,6 +85,27 @@ def _attach(interface: etree._Element, target: Vif) -> None:
             _replace(present[0], wanted[tag])
         else:
             _insert(interface, wanted[tag])
+
+
+def _on_macvtap(vif: Vif | None) -> bool:
+    return vif is not None and vif.vif_type is VifType.MACVTAP
+
+
+def _reverse_limits(interface: etree._Element) -> None:
+    """Let the limits of `<bandwidth>` change places.
+
+    What the guest receives, its host sends on a tap and receives on a macvtap. libvirt heeds that on a macvtap of its
+    own making alone (`direct`; virDomainNetTypeSharesHostView).
+    """
+    limits = interface.findall("bandwidth/*")
+    if len(limits) == 2:
+        first, second = (dict(limit.attrib) for limit in limits)
+        for limit, attributes in zip(limits, (second, first), strict=True):
+            limit.attrib.clear()
+            limit.attrib.update(attributes)
+    else:
+        for limit in limits:
+            limit.tag = "outbound" if limit.tag == "inbound" else "inbound"
 
 
 def _drop(verdict: Verdict) -> None:

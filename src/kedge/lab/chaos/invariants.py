@@ -39,14 +39,9 @@ def _devices(cloud: ChaosCloud, host: str, guest: Guest, guests: Sequence[Guest]
     devices = [*node.devices(), *node.ovs_ports()]
     if not guests:
         return devices
-    # Taps and what belongs to them have the port's id in their names. A macvtap has not; there may be as many as
-    # the VMs that run there have NICs.
+    # Devices that are made for a port have its id in their names.
     rows = cloud.database.rows("SELECT id FROM ports WHERE device_id = %s", guest.id)
-    named = [each for each in devices if any(port[:11] in each for (port,) in rows)]
-    macvtaps = [each for each in devices if each.startswith("macvtap")]
-    running = node.virsh("list", "--uuid").stdout.split()
-    nics = sum(len(other.addresses) for other in guests if other.id in running)
-    return named + macvtaps[nics:]
+    return [each for each in devices if any(port[:11] in each for (port,) in rows)]
 
 
 def _domains(cloud: ChaosCloud, guest: Guest) -> dict[str, str]:

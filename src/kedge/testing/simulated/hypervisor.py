@@ -112,8 +112,8 @@ class SimulatedHypervisor:
             raise HostFailure(f"Cannot get interface MTU on '{nic.source_dev}': No such device")
         if nic.kind == "direct" and nic.target_dev is not None:
             raise HostFailure(f"the name {nic.target_dev} may be another guest's macvtap here")
-        taps = {vif.tap_name for vif in self.plugged.values() if vif.vif_type is not VifType.MACVTAP}
-        if nic.kind == "ethernet" and nic.target_dev not in taps:
+        made = {vif.tap_name for vif in self.plugged.values()}
+        if nic.kind == "ethernet" and nic.target_dev not in made:
             raise HostFailure(f"The device {nic.target_dev} is not there, and is not to be made")
 
     def _interfaces(self) -> set[str]:
@@ -144,8 +144,7 @@ class SimulatedHypervisor:
         """How far a VIF is."""
         here, user = self.plugged.get(vif.port_id), self.user_of(vif)
         if here is not None and (here.vif_type, here.vif_details) == (vif.vif_type, vif.vif_details):
-            waits = vif.vif_type is VifType.MACVTAP and user is None
-            return VifState.BUILD if waits else VifState.UP
+            return VifState.UP
         foreign = user is not None and user.target_dev != vif.tap_name
         return VifState.UP if foreign else VifState.ABSENT
 
