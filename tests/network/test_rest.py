@@ -105,7 +105,7 @@ def test_a_subnet_is_shown_as_neutron_shows_it(api: TestClient, subnet: dict[str
             [("192.0.2.1", "192.0.2.253")],
         ),
         ({"cidr": "192.0.2.8/30"}, "192.0.2.9", [("192.0.2.10", "192.0.2.10")]),
-        ({"cidr": "2001:db8::/64"}, "2001:db8::1", [("2001:db8::2", "2001:db8::ffff:ffff:ffff:ffff")]),
+        ({"cidr": "2001:db8::/64"}, "2001:db8::", [("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff")]),
     ],
 )
 def test_the_pools_of_a_subnet_leave_the_gateway_out(

@@ -59,7 +59,7 @@ def test_without_a_mode_or_with_state_addresses_are_given_out(
 ) -> None:
     made = make_subnet(api, network["id"], BLOCK, ipv6_address_mode="dhcpv6-stateful")
     assert (made["ipv6_ra_mode"], made["ipv6_address_mode"]) == (None, "dhcpv6-stateful")
-    assert addresses(make_port(api, network["id"])) == ["2001:db8:0:1::2"]
+    assert addresses(make_port(api, network["id"])) == ["2001:db8:0:1::1"]
 
 
 def test_a_port_has_one_of_every_such_subnet(
@@ -69,7 +69,7 @@ def test_a_port_has_one_of_every_such_subnet(
     make_subnet(api, subnet["network_id"], "2001:db8:0:3::/64", ipv6_ra_mode="dhcpv6-stateful")
     port = make_port(api, subnet["network_id"], mac_address=MAC)
     own = [ADDRESS, ADDRESS.replace(":0:1:", ":0:2:")]
-    assert addresses(port) == ["10.100.0.2", "2001:db8:0:3::2", *own]
+    assert addresses(port) == ["10.100.0.2", "2001:db8:0:3::1", *own]
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,6 @@ def test_an_address_that_a_guest_makes_itself_is_not_chosen(
     refused(api.post("ports", json={"port": body}), 400, "AllocationOnAutoAddressSubnet", message)
     port = make_port(api, subnet["network_id"], mac_address=MAC, fixed_ips=[{"subnet_id": slaac["id"]}])
     assert addresses(port) == [ADDRESS]
-    body_without = {"fixed_ips": [{"subnet_id": slaac["id"], "delete_subnet": True}]}
-    refused(
-        api.put(f"ports/{port['id']}", json={"port": body_without}), 400, "HTTPBadRequest", "delete_subnet"
-    )
     path = f"ports/{port['id']}"
     change = {"port": {"fixed_ips": body["fixed_ips"]}}
     refused(api.put(path, json=change), 400, "AllocationOnAutoAddressSubnet", message)
@@ -146,6 +142,27 @@ def test_an_address_that_a_guest_makes_itself_is_not_chosen(
     ):
         changed = ok(api.put(path, json={"port": {"fixed_ips": fixed_ips}}))["port"]
         assert addresses(changed) == expected
+
+
+def test_a_port_may_have_none_of_a_subnet(
+    api: TestClient, subnet: dict[str, Any], slaac: dict[str, Any]
+) -> None:
+    port = make_port(api, subnet["network_id"], mac_address=MAC)
+    assert addresses(port) == ["10.100.0.2", ADDRESS]
+    path = f"ports/{port['id']}"
+    none = {"subnet_id": slaac["id"], "delete_subnet": True}
+    for fixed_ips, expected in (
+        ([{"subnet_id": subnet["id"]}, none], ["10.100.0.2"]),
+        ([{"ip_address": "10.100.0.3"}, {"subnet_id": slaac["id"]}], ["10.100.0.3", ADDRESS]),
+        ([none], []),
+        ([{"subnet_id": slaac["id"], "delete_subnet": False}], [ADDRESS]),
+    ):
+        changed = ok(api.put(path, json={"port": {"fixed_ips": fixed_ips}}))["port"]
+        assert addresses(changed) == expected
+    for wrong in ({"delete_subnet": True}, {"subnet_id": port["id"], "delete_subnet": True}):
+        answer = api.put(path, json={"port": {"fixed_ips": [wrong]}})
+        refused(answer, 400, "InvalidInput", "delete_subnet is for a subnet_id of network")
+    assert ok(api.get(path))["port"] == changed
 
 
 def test_an_address_moves_with_the_mac_address(

@@ -18,6 +18,8 @@ from .errors import (
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
+_DELEGATED_LATER = IPv6Network("::/64")
+
 IpNetwork = IPv4Network | IPv6Network
 Pool = tuple[str, str]
 """The first and the last address of a range."""
@@ -57,8 +59,13 @@ def checked_cidr(cidr: str) -> IpNetwork:
 
 
 def checked_subnet(cidr: str) -> IpNetwork:
-    """The block of addresses of a subnet. Raises InvalidInput also for the block of all addresses."""
+    """The block of addresses of a subnet. Raises InvalidInput also for the block of all addresses.
+
+    And for the one that with Neutron stands for a prefix which is delegated later.
+    """
     block = checked_cidr(cidr)
+    if block == _DELEGATED_LATER:
+        raise InvalidInput(f"{cidr!r} stands for a prefix that is delegated, and Kedge has none of these.")
     if block.prefixlen == 0:
         raise InvalidInput(f"{cidr!r} is all addresses, which are no subnet; write it as 10.0.0.0/24.")
     return block
@@ -130,8 +137,8 @@ def refuse_gateway_in(ranges: Sequence[Pool], gateway: str) -> None:
 
 
 def default_gateway(block: IpNetwork) -> str:
-    """The first address of the block that a host may have."""
-    return _texts(block, [bounds(block)])[0][0]
+    """The first address of the block that a router may have: with IPv6, that of any router (RFC 4291)."""
+    return str(block.network_address) if block.version == 6 else _texts(block, [bounds(block)])[0][0]
 
 
 def default_pools(block: IpNetwork, gateway: str | None) -> list[Pool]:

@@ -14,12 +14,13 @@ import sys
 import unittest
 from pathlib import Path
 from unittest import mock
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from neutron.quota import resource_registry
 from neutron.tests.common import test_db_base_plugin_v2 as base
 from neutron.tests.unit import testlib_api
 from neutron.tests.unit.plugins.ml2.test_port_binding import ExtendedPortBindingTestCase
+from neutron_lib import exceptions
 from neutron_lib.plugins import constants, directory
 from oslo_config import cfg
 
@@ -65,17 +66,32 @@ class Forwarder:
         if environ.get("QUERY_STRING"):
             path += f"?{environ['QUERY_STRING']}"
         headers = {new: environ[old] for old, new in _PASSED_ON.items() if old in environ}
-        caller = environ.get("neutron.context")
-        roles = ["admin"] if caller is None or caller.is_admin else caller.roles or ["member"]
-        headers["X-Roles"] = ",".join([*roles, *self.more_roles])
-        if caller and caller.project_id:
-            headers["X-Project-Id"] = caller.project_id
+        headers |= self._as(environ.get("neutron.context"))
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         if body:
             headers["Content-Type"] = "application/json"
         status, kind, answer = self._ask(environ["REQUEST_METHOD"], path, body or None, headers)
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(answer)))])
         return [answer]
+
+    def ask(self, caller, method, path, body=None):
+        """One request of a caller; the answer's body. Raises Neutron's exception of the name that Kedge answers."""
+        self.set_rules()
+        headers = self._as(caller) | ({"Content-Type": "application/json"} if body else {})
+        content = json.dumps(body).encode() if body else None
+        status, _, answer = self._ask(method, f"{PREFIX}/{path}", content, headers)
+        found = json.loads(answer) if answer else {}
+        if not status.startswith("2"):
+            kind = getattr(exceptions, found["NeutronError"]["type"], exceptions.NeutronException)
+            error = kind.__new__(kind)  # its __init__ would make up the message
+            error.msg = found["NeutronError"]["message"]
+            raise error
+        return found
+
+    def _as(self, caller):
+        roles = ["admin"] if caller is None or caller.is_admin else caller.roles or ["member"]
+        project = {"X-Project-Id": caller.project_id} if caller and caller.project_id else {}
+        return {"X-Roles": ",".join([*roles, *self.more_roles]), **project}
 
     def _ask(self, method, path, body, headers):
         self._kedge.request(method, path, body, headers)
@@ -84,18 +100,58 @@ class Forwarder:
         return f"{response.status} {response.reason}", kind, response.read()
 
 
-class NoPlugin:
-    """What Neutron's tests ask of the plugin of their Neutron while they are set up; there is no more of it."""
+class Plugin:
+    """In the place of the plugin of their Neutron: those of its calls that REST has, each asked of Kedge.
 
-    _NoPlugin__native_bulk_support = True
-    _NoPlugin__native_pagination_support = True
-    _NoPlugin__native_sorting_support = True
+    There is no `delete_port`: it is put in only by tests which let it fail within Neutron.
+    """
 
-    def __init__(self, extensions):
-        self.supported_extension_aliases = extensions
+    _Plugin__native_bulk_support = True
+    _Plugin__native_pagination_support = True
+    _Plugin__native_sorting_support = True
+
+    def __init__(self, kedge):
+        self._kedge = kedge
+        self.supported_extension_aliases = kedge.extensions()
 
     def start_rpc_listeners(self):
         """Called by the set-up of some."""
+
+    def get_ports_count(self, caller, filters=None):
+        """How many ports the caller sees."""
+        return len(self._listed(caller, "ports", filters))
+
+    def get_subnets_count(self, caller, filters=None):
+        """How many subnets the caller sees."""
+        return len(self._listed(caller, "subnets", filters))
+
+    def get_subnet(self, caller, subnet_id):
+        """A subnet, and whether its network is shared, which REST shows there only."""
+        subnet = self._kedge.ask(caller, "GET", f"subnets/{subnet_id}")["subnet"]
+        network = self._kedge.ask(caller, "GET", f"networks/{subnet['network_id']}")["network"]
+        return {**subnet, "shared": network["shared"]}
+
+    def update_port(self, caller, port_id, port):
+        """Change a port."""
+        return self._kedge.ask(caller, "PUT", f"ports/{port_id}", port)["port"]
+
+    def delete_ports_by_device_id(self, caller, device_id, network_id=None):
+        """Delete the ports of a device."""
+        wanted = {"device_id": [device_id]} | ({"network_id": [network_id]} if network_id else {})
+        for port in self._listed(caller, "ports", wanted):
+            self._kedge.ask(caller, "DELETE", f"ports/{port['id']}")
+
+    def _is_mac_in_use(self, caller, network_id, mac_address):
+        wanted = {"network_id": [network_id], "mac_address": [mac_address]}
+        return bool(self._listed(caller, "ports", wanted))
+
+    def _validate_subnet(self, caller, subnet):
+        made = self._kedge.ask(caller, "POST", "subnets", {"subnet": subnet})["subnet"]
+        self._kedge.ask(caller, "DELETE", f"subnets/{made['id']}")
+
+    def _listed(self, caller, collection, filters):
+        query = urlencode(filters or {}, doseq=True)
+        return self._kedge.ask(caller, "GET", f"{collection}?{query}")[collection]
 
 
 class Outcomes(unittest.TestResult):
@@ -127,7 +183,7 @@ def _name(test):
 
 def main(url, outcomes_file, *names):
     kedge = Forwarder(url)
-    plugin = NoPlugin(kedge.extensions())
+    plugin = Plugin(kedge)
     outcomes = Outcomes()
 
     def api():

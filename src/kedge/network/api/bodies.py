@@ -168,6 +168,9 @@ class FixedIp(Body):
 
     ip_address: Address | None = None
     subnet_id: Uuid | None = None
+    delete_subnet: bool = Field(
+        False, description="Have none of this subnet, not even the address that the guest makes itself."
+    )
 
 
 class AddressPair(Body):

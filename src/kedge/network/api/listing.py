@@ -75,7 +75,8 @@ def _sorted(request: Request, resources: list[Json], attributes: Sequence[str]) 
     if len(directions) != len(keys):
         raise BadRequest("The number of sort_keys and sort_dirs must be same")
     for key, direction in reversed(list(zip(keys, directions, strict=True))):
-        if key not in attributes:
+        # As in Neutron, only by what every such resource has, and no extension of it.
+        if key not in attributes or ":" in key:
             raise BadRequest(f"['{key}'] is invalid attribute for sort key")
         if direction not in ("asc", "desc"):
             raise BadRequest(f"sort_dir {direction!r} is neither asc nor desc")

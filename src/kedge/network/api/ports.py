@@ -148,7 +148,7 @@ def _update_binding(work: Work, row: PortRow, changes: PortChanges) -> None:
 def _wanted(port: PortChanges) -> list[WantedAddress] | None:
     if port.fixed_ips is None:
         return None
-    return [WantedAddress(each.ip_address, each.subnet_id) for each in port.fixed_ips]
+    return [WantedAddress(each.ip_address, each.subnet_id, each.delete_subnet) for each in port.fixed_ips]
 
 
 def _pairs(port: PortChanges) -> dict[str, Any]:

@@ -44,10 +44,11 @@ _LOCKED = bindings.ACTIVE_HOST.with_for_update(of=PortRow)
 
 @dataclass(frozen=True)
 class WantedAddress:
-    """An address that a port is to have: this one, or any of this subnet."""
+    """An address that a port is to have: this one, or any of this subnet; or that it is to have `none` of it."""
 
     ip_address: str | None = None
     subnet_id: str | None = None
+    none: bool = False
 
 
 def port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
@@ -218,7 +219,13 @@ def set_addresses(work: Work, row: PortRow, wanted: Sequence[WantedAddress], for
 
 
 def _with_own(row: PortRow, wanted: Sequence[WantedAddress]) -> list[WantedAddress]:
-    own = automatic.own_addresses(row)
+    without = {_subnet_of(row.network, each.subnet_id) for each in wanted if each.none}
+    own = {
+        address: subnet
+        for address, subnet in automatic.own_addresses(row).items()
+        if subnet.id not in without
+    }
+    wanted = [each for each in wanted if not each.none]
     makes = {subnet.id for subnet in own.values()}
     named = [each for each in wanted if each.ip_address is not None or each.subnet_id not in makes]
     there = {checked_ip(each.ip_address) for each in named if each.ip_address is not None}
@@ -252,6 +259,12 @@ def _resolved(work: Work, row: PortRow, wanted: WantedAddress, foreign: bool) ->
 def _subnet(work: Work, network: NetworkRow, subnet_id: str) -> SubnetRow:
     own = next((each for each in network.subnets if each.id == subnet_id), None)
     return own or subnets.subnet(work, subnet_id)
+
+
+def _subnet_of(network: NetworkRow, subnet_id: str | None) -> str:
+    if subnet_id is None or subnet_id not in {each.id for each in network.subnets}:
+        raise InvalidInput(f"delete_subnet is for a subnet_id of network {network.id} (got {subnet_id}).")
+    return subnet_id
 
 
 def _contains(subnet: SubnetRow, address: str) -> bool:

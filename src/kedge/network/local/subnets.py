@@ -32,7 +32,7 @@ from . import automatic, bindings, networks
 from .work import Work, new_id
 
 FIRST_ADDRESS = ""
-"""As a gateway: the first address of the block that a host may have."""
+"""As a gateway: the first address of the block that a router may have."""
 
 
 def subnet(work: Work, subnet_id: str, *, lock: bool = False) -> SubnetRow:
