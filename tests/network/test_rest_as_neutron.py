@@ -48,7 +48,7 @@ def test_no_host_has_the_address_of_its_subnet(
         ({"cidr": "fe80::"}, "write it as"),
         ({"cidr": "10.0.0.0/255.0.0.0"}, "write it as"),
         ({"cidr": "0.0.0.0/0"}, "all addresses"),
-        ({"cidr": "::/64"}, "is delegated"),
+        ({"cidr": "::/64"}, "begins with ::"),
         ({"cidr": "::/0"}, "all addresses"),
         ({"ip_version": None}, "null is no value"),
         ({"dns_nameservers": ["2001:db8::53"]}, "not of IP version 4"),

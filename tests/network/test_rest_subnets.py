@@ -141,3 +141,25 @@ def test_an_ipv6_address_with_a_zone_is_none_of_a_port(api: TestClient, network:
     make_subnet(api, network["id"], "fe80::/64")
     body = {"network_id": network["id"], "fixed_ips": [{"ip_address": "fe80::9%eth0"}]}
     refused(api.post("ports", json={"port": body}), 400, "InvalidInput", "zone")
+
+
+@pytest.mark.parametrize(
+    ("cidr", "reason"),
+    [
+        ("127.0.0.0/8", "loopback"),
+        ("::1/128", "loopback"),
+        ("224.0.0.0/16", "multicast"),
+        ("ff02::/64", "multicast"),
+        ("10.0.0.0/31", "its ends"),
+        ("2001:db8::/127", "its ends"),
+    ],
+)
+def test_a_subnet_that_dhcp_can_serve_nobody_of(
+    api: TestClient, network: dict[str, Any], cidr: str, reason: str
+) -> None:
+    new = {"network_id": network["id"], "cidr": cidr, "enable_dhcp": True}
+    refused(api.post("subnets", json={"subnet": new}), 400, "InvalidInput", cidr, reason)
+    made = make_subnet(api, network["id"], cidr)
+    path = f"subnets/{made['id']}"
+    refused(api.put(path, json={"subnet": {"enable_dhcp": True}}), 400, "InvalidInput", cidr, reason)
+    assert ok(api.get(path))["subnet"] == made

@@ -18,8 +18,6 @@ from .errors import (
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
-_DELEGATED_LATER = IPv6Network("::/64")
-
 IpNetwork = IPv4Network | IPv6Network
 Pool = tuple[str, str]
 """The first and the last address of a range."""
@@ -59,16 +57,25 @@ def checked_cidr(cidr: str) -> IpNetwork:
 
 
 def checked_subnet(cidr: str) -> IpNetwork:
-    """The block of addresses of a subnet. Raises InvalidInput also for the block of all addresses.
-
-    And for the one that with Neutron stands for a prefix which is delegated later.
-    """
+    """The block of addresses of a subnet. Raises InvalidInput also for the block of all addresses, and, as Neutron, for
+    one that begins with no address (`::`)."""
     block = checked_cidr(cidr)
-    if block == _DELEGATED_LATER:
-        raise InvalidInput(f"{cidr!r} stands for a prefix that is delegated, and Kedge has none of these.")
     if block.prefixlen == 0:
         raise InvalidInput(f"{cidr!r} is all addresses, which are no subnet; write it as 10.0.0.0/24.")
+    if block.network_address == IPv6Address("::"):
+        raise InvalidInput(f"{cidr!r} begins with ::, which is no address; write it as 2001:db8::/64.")
     return block
+
+
+def refuse_dhcp(block: IpNetwork) -> None:
+    """Raise InvalidInput if nobody could have an address of this block by DHCP."""
+    if block.is_multicast or block.is_loopback:
+        kind = "multicast" if block.is_multicast else "loopback"
+        raise InvalidInput(f"{block} is of {kind} addresses, so enable_dhcp can't be true; leave it out.")
+    if block.num_addresses <= 2:
+        raise InvalidInput(
+            f"{block} has no address but its ends, so enable_dhcp can't be true; leave it out."
+        )
 
 
 def checked_destination(cidr: str) -> IpNetwork:

@@ -97,7 +97,9 @@ class Forwarder:
         self._kedge.request(method, path, body, headers)
         response = self._kedge.getresponse()
         kind = response.headers.get("Content-Type", "application/json")
-        return f"{response.status} {response.reason}", kind, response.read()
+        answer = response.read()
+        self._kedge.close()  # Kept open, Kedge might just be closing it, as it is idle, when the next one is sent.
+        return f"{response.status} {response.reason}", kind, answer
 
 
 class Plugin:

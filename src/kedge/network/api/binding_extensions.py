@@ -1,11 +1,14 @@
 """What Kedge adds to the bindings of ports: `binding-preview` and `binding-switch`."""
 
+from contextlib import ExitStack
+
 from fastapi import APIRouter, Request, Response
 
 from kedge.serving.strict_request import StrictRoute
 
 from ..errors import NoPortsOfDevice
 from ..local import LocalNetworkService, bindings, ports, views
+from ..local.device_macs import followed
 from . import render
 from .answers import BindingAnswer, SwitchAnswer
 from .bindings import server_port
@@ -37,7 +40,10 @@ def routes(service: LocalNetworkService) -> APIRouter:
             found = ports.ports(work, {"device_id": [wanted.device_id]}, lock=True)
             if not found:
                 raise NoPortsOfDevice(wanted.device_id)
-            switched = bindings.activate(work, found, wanted.host)
+            with ExitStack() as stack:
+                for port in found:
+                    stack.enter_context(followed(work, port))
+                switched = bindings.activate(work, found, wanted.host)
             shown = [{"port_id": row.port_id, **render.binding(row)} for row in switched]
         return answer({"bindings": shown})
 

@@ -22,9 +22,11 @@ from ..errors import (
     PortBindingNotFound,
 )
 from ..local import LocalNetworkService, bindings, ports, views
+from ..local.device_macs import followed
 from ..local.work import Work
 from . import render
 from .answers import Binding, BindingAnswer, BindingList
+from .bodies import BindingChanges
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import Activation, BindingChangesBody, NewBindingBody
 from .fields import refuse_long_profile
@@ -84,11 +86,8 @@ def routes(service: LocalNetworkService) -> APIRouter:
         with service.write() as work:
             port = server_port(work, port_id, lock=True)
             row = _binding(port, host)
-            if body.binding.vnic_type is not None:
-                ports.set_vnic_type(work, port, row, body.binding.vnic_type)
-            if "profile" in body.binding.model_fields_set:
-                bindings.set_profile(work, port, row, body.binding.profile or {})
-                refuse_long_profile(row.profile)
+            with followed(work, port):
+                _change(work, port, row, body.binding)
             shown = render.binding(row)
         return answer({"binding": shown})
 
@@ -105,7 +104,8 @@ def routes(service: LocalNetworkService) -> APIRouter:
             if row.status == BindingStatus.ACTIVE:
                 raise PortBindingAlreadyActive(port_id, host)
             bindings.refuse_overtaken(port, seen)
-            bindings.activate(work, [port], host)
+            with followed(work, port):
+                bindings.activate(work, [port], host)
             shown = render.binding(row)
         return answer(shown)
 
@@ -118,7 +118,8 @@ def routes(service: LocalNetworkService) -> APIRouter:
             bindings.refuse_overtaken(port, seen)
             if row.status == BindingStatus.ACTIVE:
                 ports.refuse_in_use(work, port)
-            bindings.unbind(work, port, host, even_active=True)
+            with followed(work, port):
+                bindings.unbind(work, port, host, even_active=True)
 
     return router
 
@@ -129,6 +130,14 @@ def server_port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
     if not row.device_owner.startswith(_OWNERS):
         raise BadPortRequest(port_id)
     return row
+
+
+def _change(work: Work, port: PortRow, row: BindingRow, changes: BindingChanges) -> None:
+    if changes.vnic_type is not None:
+        ports.set_vnic_type(work, port, row, changes.vnic_type)
+    if "profile" in changes.model_fields_set:
+        bindings.set_profile(work, port, row, changes.profile or {})
+        refuse_long_profile(row.profile)
 
 
 @contextmanager

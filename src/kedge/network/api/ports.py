@@ -8,6 +8,7 @@ from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import PortRow
 
 from ..local import LocalNetworkService, bindings, networks, ports, quotas, views
+from ..local.device_macs import followed
 from ..local.port_search import compares, search
 from ..local.ports import WantedAddress
 from ..local.work import Work
@@ -114,7 +115,8 @@ def _made(work: Work, new: NewPort) -> PortRow:
         **new.model_dump(include=set(_PLAIN)),
         **_pairs(new),
     )
-    bindings.move(work, row, new.host_id or "")
+    with followed(work, row):
+        bindings.move(work, row, new.host_id or "")
     return row
 
 
@@ -124,7 +126,8 @@ def _update(work: Work, row: PortRow, changes: PortChanges) -> None:
     judge_guest(work, "update_port", row.network, row, changes)
     ports.set_mac_and_addresses(work, row, changes.mac_address, _wanted(changes))
     ports.update_port(work, row, **changes.given(*_PLAIN), **_pairs(changes))
-    _update_binding(work, row, changes)
+    with followed(work, row):
+        _update_binding(work, row, changes)
 
 
 def _update_binding(work: Work, row: PortRow, changes: PortChanges) -> None:

@@ -31,6 +31,7 @@ from .work import Work
 HOST_PROFILE_KEYS = frozenset(
     {
         "card_serial_number",
+        "device_mac_address",
         "migrating_to",
         "pci_slot",
         "pci_vendor_info",

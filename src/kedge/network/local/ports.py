@@ -163,11 +163,19 @@ def set_mac_and_addresses(
 
     Raises what `set_addresses` raises, PortBoundMac, UnsupportedPortDeviceOwner and MacAddressInUse.
     """
-    outdated: set[str] = set()
-    if mac_address is not None:
-        before = automatic.own_addresses(row)
-        _set_mac(work, row, mac_address)
-        outdated = before.keys() - automatic.own_addresses(row).keys()
+    _set(work, row, None if mac_address is None else _next_mac(work, row, mac_address), wanted)
+
+
+def take_mac(work: Work, row: PortRow, mac_address: str | None) -> None:
+    """Give the port this MAC address, or without one a new one, even if it is bound. Raises MacAddressInUse."""
+    _set(work, row, _free_mac(work, row.network_id, mac_address), None)
+    bindings.touch(work, row)
+
+
+def _set(work: Work, row: PortRow, mac: str | None, wanted: Sequence[WantedAddress] | None) -> None:
+    before = automatic.own_addresses(row)
+    row.mac_address = mac or row.mac_address
+    outdated = before.keys() - automatic.own_addresses(row).keys()
     if wanted is None and not outdated:
         return
     there = [WantedAddress(each.ip_address, each.subnet_id) for each in row.addresses]
@@ -179,15 +187,15 @@ def set_mac_and_addresses(
     set_addresses(work, row, kept, foreign=wanted is None)
 
 
-def _set_mac(work: Work, row: PortRow, mac_address: str) -> None:
+def _next_mac(work: Work, row: PortRow, mac_address: str) -> str:
     if checked_mac(mac_address) == row.mac_address:
-        return
+        return row.mac_address
     bound = views.active(row)
     if bound:
         raise PortBoundMac(row.id, bound.host)
     if row.device_owner.startswith("network:"):
         raise UnsupportedPortDeviceOwner("mac address update", row.id, row.device_owner)
-    row.mac_address = _free_mac(work, row.network_id, mac_address)
+    return _free_mac(work, row.network_id, mac_address)
 
 
 def update_port(work: Work, row: PortRow, **attributes: Any) -> None:

@@ -18,6 +18,7 @@ from ..addresses import (
     checked_subnet,
     default_gateway,
     default_pools,
+    refuse_dhcp,
     version,
 )
 from ..errors import (
@@ -96,6 +97,8 @@ def create_subnet(
     has_mode = (ipv6_ra_mode, ipv6_address_mode) != (None, None)
     dhcp = has_mode if enable_dhcp is None else enable_dhcp
     automatic.check_modes(block, ipv6_ra_mode, ipv6_address_mode, dhcp)
+    if dhcp:
+        refuse_dhcp(block)
     for other in parent.subnets:
         other_block = checked_cidr(other.cidr)
         if other_block.version == block.version and other_block.overlaps(block):
@@ -136,6 +139,8 @@ def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:
     block = checked_cidr(row.cidr)
     dhcp = changes.get("enable_dhcp", row.enable_dhcp)
     automatic.check_modes(block, row.ipv6_ra_mode, row.ipv6_address_mode, dhcp)
+    if dhcp and not row.enable_dhcp:
+        refuse_dhcp(block)
     # A subnet of an older schema has no pools of its own until its gateway, on which they depend, is changed.
     pools = changes.pop("allocation_pools", None)
     if "gateway_ip" in changes:
