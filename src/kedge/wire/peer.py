@@ -1,13 +1,16 @@
 """The client of the other side, for both directions: mutual TLS, JSON, and the errors that come back."""
 
+import json
 import ssl
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
-import httpx2
 from pydantic import ValidationError
 
 from kedge.model import errors
+from kedge.wire.connections import Answer, Connections, NoAnswer
 from kedge.wire.encoding import error_from, from_json, to_json
 from kedge.wire.version import wire_headers
 
@@ -25,18 +28,12 @@ class Peer:
         With `holder`, its certificate has to be the one of that name, whatever address the URL has.
         """
         self._name = name
-        # TLS checks the certificate against this name instead of the address (each certificate names its holder).
-        self._extensions = {} if holder is None else {"sni_hostname": holder}
         self._url = url
-        # An idle connection is given up before uvicorn's side of it would be, so no request meets a closed one.
-        limits = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20.0)
-        self._client = httpx2.Client(
-            base_url=url, verify=context if context is not None else True, limits=limits, trust_env=False
-        )
+        self._connections = Connections(url, context, holder)
 
     def close(self) -> None:
         """Close every connection."""
-        self._client.close()
+        self._connections.close()
 
     def call(
         self,
@@ -53,22 +50,13 @@ class Peer:
         """
         headers = wire_headers() | ({"content-type": "application/json"} if body is not None else {})
         content = to_json(body) if body is not None else None
-        timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0))
+        target = f"{path}?{urlencode(params)}" if params else path
         try:
-            answer = self._client.request(
-                method,
-                path,
-                content=content,
-                params=params,
-                headers=headers,
-                timeout=timeout,
-                extensions=self._extensions,
-            )
-        except httpx2.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise errors.Unreachable(f"{self._name} at {self._url} does not answer: {reason}") from error
-        if answer.is_success:
-            return answer.content
+            answer = self._connections.request(method, target, content, headers, timeout_s)
+        except NoAnswer as error:
+            raise errors.Unreachable(f"{self._name} at {self._url} does not answer: {error}") from error
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return answer.body
         raise self._error(answer)
 
     def ask(self, kind: type[T], method: str, path: str, **options: Any) -> T:
@@ -82,16 +70,15 @@ class Peer:
                 f"{kind!r}; do both sides run the same version? {error}"
             ) from error
 
-    def _error(self, answer: httpx2.Response) -> errors.KedgeError:
+    def _error(self, answer: Answer) -> errors.KedgeError:
         try:
-            body = answer.json()
+            body = json.loads(answer.body)
         except ValueError:
             body = None
         if isinstance(body, dict) and "error" in body:
             return error_from(body)
-        return errors.HostFailure(
-            f"{self._name} at {self._url} answered HTTP {answer.status_code}: {answer.text[:200]}"
-        )
+        text = answer.body[:200].decode(errors="replace")
+        return errors.HostFailure(f"{self._name} at {self._url} answered HTTP {answer.status}: {text}")
 
 
 class AnyPeer:
