@@ -65,6 +65,7 @@ class Agent:
     def start(self) -> None:
         """Connect to libvirtd and begin to report."""
         self.places.start()
+        self.guest_macs.start()
         self.connection.start()
         self.reconciler.start()
         self._reporter.start()

@@ -55,6 +55,12 @@ ON_A_BRIDGE: dict[str, Damage] = {
     ),
 }
 
+ON_MACVTAP: dict[str, Damage] = {
+    "macvtap down": lambda _, vm: run("ip", "link", "set", vm.vif.tap_name, "down"),
+    "filter removed": lambda _, vm: run("tc", "qdisc", "del", "dev", vm.vif.tap_name, "clsact"),
+    "no multicast": lambda _, vm: run("ip", "link", "set", vm.vif.tap_name, "allmulticast", "off"),
+}
+
 ON_OPEN_VSWITCH: dict[str, Damage] = {
     "flows wiped": lambda *_: (run("ovs-ofctl", "del-flows", "br-int"), run("ovs-ofctl", "del-flows", "br-physnet1")),
     "flows of one bridge wiped": lambda *_: run("ovs-ofctl", "del-flows", "br-int"),
@@ -79,6 +85,22 @@ def port_of(vm: Vm) -> str:
 @cases(lambda case: case.name in ("bridge-flat", "bridge-vlan"))
 def test_on_a_bridge(host: World, what: str) -> None:
     mends(host, ON_A_BRIDGE[what])
+
+
+@pytest.mark.parametrize("what", ON_MACVTAP)
+@cases(lambda case: case.name == "macvtap-flat")
+def test_on_macvtap(host: World, what: str) -> None:
+    mends(host, ON_MACVTAP[what])
+
+
+@cases(lambda case: case.name in ("bridge-flat", "macvtap-flat"))
+def test_a_device_that_is_gone_under_its_vm_is_named(host: World) -> None:
+    with host.vm_plugged() as vm:
+        run("ip", "link", "del", vm.vif.tap_name)
+        for _ in range(2):
+            assert host.pluggers.state(vm.vif) is VifState.ABSENT
+            with pytest.raises(HostFailure, match="is gone while its VM runs"):
+                host.pluggers.mend(vm.vif)
 
 
 @pytest.mark.parametrize("what", ON_OPEN_VSWITCH)

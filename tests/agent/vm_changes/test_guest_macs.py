@@ -28,6 +28,7 @@ class Host:
         self.interfaces = ""
         self.subscribers: list[Callable[[Any], None]] = []
         self.asked: list[str] = []
+        self.shown: list[str] = []
         self.answer: dict[str, Any] = {"return": [{"main-mac": "52:54:00:0B:0D:01"}]}
 
     def on_connect(self, subscribe: Callable[[Any], None]) -> None:
@@ -36,8 +37,9 @@ class Host:
     def speaking(self, _doing: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def xml(self, _uuid: str) -> str:
-        return f"<domain><devices>{self.interfaces}</devices></domain>"
+    def xml(self, uuid: str) -> str:
+        self.shown.append(uuid)
+        return f"<domain><devices>{self.interfaces if uuid == 'vm' else ''}</devices></domain>"
 
     def domain(self, uuid: str) -> str:
         return uuid
@@ -71,6 +73,7 @@ def events() -> Events:
 @pytest.fixture
 def macs(host: Host, vifs: NotedVifs, events: Events) -> Iterator[GuestMacs]:
     made = GuestMacs(cast(Pluggers, vifs), cast(Hypervisor, host), cast(Connection, host), events)
+    made.start()
     yield made
     made.close()
 
@@ -79,9 +82,18 @@ def nic(device: str = "tap1", kind: str = "ethernet", more: str = "") -> str:
     return NIC.format(device=device, kind=kind, more=more)
 
 
-def looked(macs: GuestMacs) -> None:
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def looked(macs: GuestMacs, host: Host) -> None:
+    """Look, and return when that is over: domains are looked at one after the other."""
     macs.look("vm")
-    macs.close()
+    macs.look("last")
+    until(lambda: "last" in host.shown)
 
 
 def test_it_is_asked_when_a_vm_runs_here(
@@ -89,10 +101,7 @@ def test_it_is_asked_when_a_vm_runs_here(
 ) -> None:
     host.interfaces = nic()
     events.lifecycle("vm", libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED)
-    deadline = time.monotonic() + 20
-    while not vifs.macs:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: vifs.macs)
     assert vifs.macs == [("tap1", "52:54:00:0b:0d:01")]
     assert host.asked == ["tap1-nic"]
 
@@ -107,15 +116,27 @@ def test_it_is_asked_when_a_vm_runs_here(
 )
 def test_nobody_elses_qemu_is_asked(macs: GuestMacs, host: Host, vifs: NotedVifs, interface: str) -> None:
     host.interfaces = interface
-    looked(macs)
+    looked(macs, host)
     assert (host.asked, vifs.macs) == ([], [])
 
 
 def test_a_nic_that_can_not_say_keeps_its_mac(macs: GuestMacs, host: Host, vifs: NotedVifs) -> None:
     host.interfaces = nic()
     host.answer = {"error": {"class": "GenericError", "desc": "net client(tap1-nic) is not a NIC"}}
-    looked(macs)
+    looked(macs, host)
     assert (host.asked, vifs.macs) == (["tap1-nic"], [])
+
+
+def test_a_guest_that_changes_its_filter_all_the_time_is_looked_at_now_and_then(
+    macs: GuestMacs, host: Host
+) -> None:
+    begun = time.monotonic()
+    while host.shown.count("vm") < 3:
+        macs.look("vm")
+        time.sleep(0.001)
+    assert time.monotonic() - begun >= 2
+    looked(macs, host)  # Nobody else waits for it.
+    assert host.shown.count("last") == 1
 
 
 def test_libvirts_test_driver_has_nothing_to_ask(macs: GuestMacs, host: Host) -> None:

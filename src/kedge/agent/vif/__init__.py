@@ -73,12 +73,17 @@ class Pluggers:
             return self._of(vif).plug(vif, queues)
 
     def mend(self, vif: Vif, queues: int = 1) -> VifState:
-        """Plug a VIF again of which something is missing.
+        """Plug a VIF again of which something is missing while its VM runs.
 
         An interface that somebody has taken down stays down, unlike when VIFs are plugged: a VIF is not worth
-        undoing what an administrator does now. Raises HostFailure.
+        undoing what an administrator does now. Raises HostFailure, also where the device itself is gone.
         """
         with self._lock:
+            if self._links.find(vif.tap_name) is None:
+                raise HostFailure(
+                    f"{vif.tap_name} is gone while its VM runs, and QEMU takes no other in its place; "
+                    "migrate the server, or detach its NIC and attach it again"
+                )
             plugger = self._of(vif)
             if plugger.driver != OvsPlugger.driver:
                 self._refuse_if_down(carrier(self._backends.get(plugger.driver), vif))

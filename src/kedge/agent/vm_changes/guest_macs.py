@@ -6,9 +6,9 @@ notes of a domain whose QEMU was asked so that it is "tainted: custom-monitor", 
 """
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
 from contextlib import suppress
-from threading import Lock
 from typing import Any
 
 import libvirt
@@ -26,6 +26,8 @@ from kedge.model.mac import normal_mac
 log = structlog.get_logger(__name__)
 
 _CHANGED = "NIC_RX_FILTER_CHANGED"
+_EVERY_S = 1.0
+"""A domain is not looked at more often, however often its guest changes its filters."""
 
 
 class GuestMacs:
@@ -37,24 +39,49 @@ class GuestMacs:
         self._vifs = vifs
         self._hypervisor = hypervisor
         self._connection = connection
-        self._lock = Lock()
-        self._waiting: set[str] = set()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="guest-macs")
+        self._changed = threading.Condition()
+        self._due: dict[str, float] = {}
+        self._looked_at: dict[str, float] = {}
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="guest-macs", daemon=True)
         events.listen(self._lifecycle)
         connection.on_connect(self._subscribe)
 
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
     def close(self) -> None:
         """End."""
-        self._worker.shutdown(cancel_futures=True)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def look(self, uuid: str) -> None:
         """Look at a domain soon; once, however often it is said until then. Returns at once."""
-        with self._lock:
-            if uuid in self._waiting:
-                return
-            self._waiting.add(uuid)
-        with suppress(RuntimeError):  # it is closed
-            self._worker.submit(self._look, uuid)
+        with self._changed:
+            self._due.setdefault(uuid, self._looked_at.get(uuid, float("-inf")) + _EVERY_S)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (uuid := self._next()) is not None:
+            self._look(uuid)
+
+    def _next(self) -> str | None:
+        """The next domain to look at, when it is due; None at the end."""
+        with self._changed:
+            while not self._closing:
+                now = time.monotonic()
+                first = min(self._due, key=self._due.__getitem__, default=None)
+                if first is not None and self._due[first] <= now:
+                    del self._due[first]
+                    recent = {uuid: at for uuid, at in self._looked_at.items() if now - at < _EVERY_S}
+                    self._looked_at = {**recent, first: now}
+                    return first
+                self._changed.wait(None if first is None else self._due[first] - now)
+            return None
 
     def _subscribe(self, connection: Any) -> None:
         with suppress(libvirt.libvirtError):  # libvirt's test driver has no QEMU
@@ -70,8 +97,6 @@ class GuestMacs:
             self.look(uuid)
 
     def _look(self, uuid: str) -> None:
-        with self._lock:
-            self._waiting.discard(uuid)
         try:
             for nic in attachments(self._hypervisor.xml(uuid)):
                 if nic.kind == "ethernet" and nic.target_dev and nic.alias and nic.trusts_guest:
