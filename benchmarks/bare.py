@@ -5,22 +5,19 @@ The devices on the destination are prepared before the clock starts, which a per
 
 import subprocess
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from pydantic import TypeAdapter
-from pyroute2 import netns
 
 from kedge.core.binding import bind_port
 from kedge.core.domain_xml import NicChange, rewrite
 from kedge.core.domain_xml.host_side import host_side
 from kedge.lab import image, tour
+from kedge.lab.agent_calls import AgentCalls
 from kedge.lab.cloud import Cloud
-from kedge.lab.layout import PKI
 from kedge.lab.probe import Probe
 from kedge.model.host import Host
 from kedge.model.network import (
@@ -33,8 +30,6 @@ from kedge.model.network import (
     Vif,
     vif_of,
 )
-from kedge.trust.certificates import Credentials, client_context
-from kedge.wire.agent_client import AgentClient
 from kedge.wire.messages import PlugOrder
 
 
@@ -55,11 +50,7 @@ class BareVm:
         self._hosts = {
             each["name"]: TypeAdapter(Host).validate_python(each) for each in cloud.get("/kedge/v1/hosts")
         }
-        own = Credentials(PKI / "control.pem", PKI / "control.key", PKI / "ca.pem")
-        tls = client_context(own)
-        self._clients = {name: AgentClient(host.url, tls, host=name) for name, host in self._hosts.items()}
-        # A namespace is entered by thread; this one stays in the control plane's.
-        self._control = ThreadPoolExecutor(1, initializer=netns.setns, initargs=(cloud.lab.control.netns,))
+        self._agents = AgentCalls(cloud.lab)
         networks = tour.make_networks(cloud)
         self._nics = [self._nic(networks[network], address) for network, address in addresses.items()]
         self.addresses = tuple(addresses.values())
@@ -85,17 +76,12 @@ class BareVm:
             vifs.append(vif_of(port, network, binding))
         return vifs
 
-    def _agent(self, host: str, act: Callable[[AgentClient], object]) -> None:
-        """Tell a host's agent something, from where the control plane is."""
-        client = self._clients[host]
-        self._control.submit(act, client).result()
-
     def _plug(self, host: str) -> list[Vif]:
         vifs = self._vifs(host)
         for vif in vifs:
             # Without a binding the host's agent would collect what nothing explains.
             self._cloud.post(f"/network/v2.0/ports/{vif.port_id}/bindings", {"binding": {"host": host}})
-            self._agent(host, lambda agent, vif=vif: agent.plug(PlugOrder(vif)))  # type: ignore[misc]
+            self._agents.call(host, lambda agent, vif=vif: agent.plug(PlugOrder(vif)))  # type: ignore[misc]
         return vifs
 
     def _start(self, host: str) -> None:
@@ -130,7 +116,7 @@ class BareVm:
         for vif in old:
             self._cloud.put(f"/network/v2.0/ports/{vif.port_id}/bindings/{destination}/activate")
             self._cloud.delete(f"/network/v2.0/ports/{vif.port_id}/bindings/{source}")
-            self._agent(source, lambda agent, vif=vif: agent.unplug(vif.port_id))  # type: ignore[misc]
+            self._agents.call(source, lambda agent, vif=vif: agent.unplug(vif.port_id))  # type: ignore[misc]
         return BareMove(
             wall_ms, _downtime(target, self.uuid), max(each.blackout_ms for each in seen.values())
         )

@@ -10,7 +10,10 @@ from typing import Any
 
 from kedge.lab import tour
 from kedge.lab.cloud import Cloud
+from kedge.lab.echo import AddressResult
+from kedge.lab.neighbourhood import Neighbourhood
 from kedge.lab.probe import Probe
+from kedge.model.errors import HostFailure
 
 from . import cpu
 from .bare import BareVm
@@ -23,6 +26,7 @@ def run() -> dict[str, Any]:
     """All 20 ordered pairs, each by Kedge and then by virsh, in one lab; times in ms."""
     with Cloud.up(print) as cloud:
         way = tour.every_pair(list(cloud.lab.hosts))
+        neighbourhood = tour.make_neighbours(cloud)
         tour.make_vm(cloud, "vm1", way[0])
         meter = cpu.Meter(cloud)
         time.sleep(cpu.REST_S)
@@ -30,7 +34,7 @@ def run() -> dict[str, Any]:
         bare = BareVm(cloud, way[0], BARE)
         results: list[dict[str, Any]] = []
         for source, destination in pairwise(way):
-            ours = _with_kedge(cloud, meter, source, destination)
+            ours = _with_kedge(cloud, meter, neighbourhood, source, destination)
             theirs = asdict(bare.move(source, destination, INTERVAL_MS))
             results.append({"source": source, "destination": destination, "kedge": ours, "virsh": theirs})
             print(_row(results[-1]), flush=True)
@@ -43,8 +47,11 @@ def run() -> dict[str, Any]:
     }
 
 
-def _with_kedge(cloud: Cloud, meter: cpu.Meter, source: str, destination: str) -> dict[str, Any]:
+def _with_kedge(
+    cloud: Cloud, meter: cpu.Meter, neighbourhood: Neighbourhood, source: str, destination: str
+) -> dict[str, Any]:
     """What a person does: the command, from its start to its end."""
+    neighbours = [neighbourhood.start(host, "vm1") for host in (source, destination)]
     probe = Probe(cloud.lab.observer, tour.ADDRESSES, INTERVAL_MS)
     time.sleep(tour.SETTLE_S)
     before = meter.read()
@@ -52,6 +59,7 @@ def _with_kedge(cloud: Cloud, meter: cpu.Meter, source: str, destination: str) -
     used = meter.since(before)
     time.sleep(tour.SETTLE_S)
     seen = probe.stop()
+    on_source, on_destination = (neighbour.stop() for neighbour in neighbours)
     migration = json.loads(command.output)
     starts = {entry["phase"]: entry["at_ns"] for entry in migration["timeline"]}
     return {
@@ -61,8 +69,16 @@ def _with_kedge(cloud: Cloud, meter: cpu.Meter, source: str, destination: str) -
         "guest_downtime_ms": migration["guest_downtime_ms"],
         "own_blackout_ms": migration["network_blackout_ms"],
         "blackout_ms": max(each.blackout_ms for each in seen.values()),
+        "neighbour_source_ms": _answered(on_source, source),
+        "neighbour_destination_ms": _answered(on_destination, destination),
         "phases_ms": {phase: (at - starts["preflight"]) / 1e6 for phase, at in starts.items()},
     }
+
+
+def _answered(seen: AddressResult, host: str) -> float:
+    if seen.answered == 0:
+        raise HostFailure(f"the neighbour on {host} never got an answer")
+    return seen.blackout_ms
 
 
 def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -75,6 +91,14 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
         "blackout_beyond_downtime_ms": over_pairs(
             lambda each: each["kedge"]["blackout_ms"] - each["kedge"]["guest_downtime_ms"]
         ),
+        "neighbour_source_ms": over_pairs(lambda each: each["kedge"]["neighbour_source_ms"]),
+        "neighbour_source_beyond_blackout_ms": over_pairs(
+            lambda each: each["kedge"]["neighbour_source_ms"] - each["kedge"]["blackout_ms"]
+        ),
+        "neighbour_destination_ms": over_pairs(lambda each: each["kedge"]["neighbour_destination_ms"]),
+        "neighbour_destination_beyond_blackout_ms": over_pairs(
+            lambda each: each["kedge"]["neighbour_destination_ms"] - each["kedge"]["blackout_ms"]
+        ),
         "virsh_blackout_ms": over_pairs(lambda each: each["virsh"]["blackout_ms"]),
         "virsh_downtime_ms": over_pairs(lambda each: each["virsh"]["guest_downtime_ms"]),
         "pairs_below_virsh": sum(
@@ -86,8 +110,8 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 HEAD = (
-    "| from | to | Kedge blackout | downtime | own figure | virsh blackout | downtime |"
-    " kedge migrate | virsh migrate | ratio |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "| from | to | Kedge blackout | neighbour on source | on destination | downtime | own figure | virsh blackout |"
+    " downtime | kedge migrate | virsh migrate | ratio |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
@@ -95,6 +119,8 @@ def _row(each: dict[str, Any]) -> str:
     ours, theirs = each["kedge"], each["virsh"]
     figures = [
         ours["blackout_ms"],
+        ours["neighbour_source_ms"],
+        ours["neighbour_destination_ms"],
         ours["guest_downtime_ms"],
         ours["own_blackout_ms"],
         theirs["blackout_ms"],

@@ -1,4 +1,4 @@
-"""One VM with two NICs over every ordered pair of backends, seen from outside and on the hosts themselves."""
+"""One VM with two NICs over every ordered pair of backends, seen from outside, by neighbours and on the hosts."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,6 +10,7 @@ import pytest
 from kedge.lab import tour
 from kedge.lab.cloud import Cloud
 from kedge.lab.layout import HOSTS
+from kedge.lab.neighbourhood import Neighbourhood
 from kedge.lab.sniff import Frame, Sniffer
 
 pytestmark = pytest.mark.lab
@@ -18,7 +19,14 @@ WAY = list(pairwise(tour.every_pair([host.name for host in HOSTS])))
 
 
 @pytest.fixture(scope="module")
-def vm(cloud: Cloud) -> Iterator[dict[str, Any]]:
+def neighbourhood(cloud: Cloud) -> Iterator[Neighbourhood]:
+    made = tour.make_neighbours(cloud)
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def vm(cloud: Cloud, neighbourhood: Neighbourhood) -> Iterator[dict[str, Any]]:
     made = tour.make_vm(cloud, "vm1", WAY[0][0])
     yield cloud.get(f"/kedge/v1/servers/{made['id']}")
     cloud.delete(f"/kedge/v1/servers/{made['id']}")
@@ -29,7 +37,9 @@ def test_the_way_takes_every_ordered_pair_once() -> None:
 
 
 @pytest.mark.parametrize(("source", "destination"), WAY, ids=lambda host: host)
-def test_hop(cloud: Cloud, vm: dict[str, Any], source: str, destination: str) -> None:
+def test_hop(
+    cloud: Cloud, vm: dict[str, Any], neighbourhood: Neighbourhood, source: str, destination: str
+) -> None:
     server = vm["id"]
     here = cloud.get(f"/kedge/v1/servers/{server}")["host"]
     if here != source:  # a hop before this one failed
@@ -43,7 +53,7 @@ def test_hop(cloud: Cloud, vm: dict[str, Any], source: str, destination: str) ->
         ]
         for host in (source, destination)
     }
-    hop = tour.hop(cloud, server, source, destination)
+    hop = tour.hop(cloud, server, source, destination, neighbourhood=neighbourhood)
     heard = {host: [_sent(sniffer.stop()) for sniffer in each] for host, each in sniffers.items()}
 
     assert hop.shortcomings == []

@@ -1,4 +1,4 @@
-"""What the observer's little programs share: they measure until SIGTERM, and then write one JSON result.
+"""What the lab's little programs share: they measure until SIGTERM, and then write one JSON result.
 
 `Sampler` is the side that starts and stops such a program; `StopFlag`, `started` and `write_result` are the
 program's side.
@@ -7,8 +7,10 @@ program's side.
 import json
 import os
 import signal
+import socket
 import struct
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -70,6 +72,14 @@ def timespec_ns(data: bytes) -> int:
     """The instant, in ns, that a kernel's time stamp (struct timespec) holds."""
     seconds, nanoseconds = struct.unpack("@qq", data[:16])
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def arrival_ns(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
+    """When the kernel got what a socket with SO_TIMESTAMPNS received."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            return timespec_ns(data)
+    return time.time_ns()
 
 
 def _started_mark(output: Path) -> Path:

@@ -4,20 +4,23 @@ Used by the demo, the tests of all pairs, and the benchmarks, so that all three 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import image
 from .cloud import Cloud
 from .connection import Connection, ConnectionResult
-from .probe import AddressResult, Probe
+from .echo import AddressResult
+from .neighbourhood import Neighbourhood
+from .probe import Probe
 
 NETWORKS = {
     "blue": ("physnet1", "198.51.100.0/24", "198.51.100.10"),
     "green": ("physnet2", "203.0.113.0/24", "203.0.113.10"),
 }
 ADDRESSES = tuple(address for _, _, address in NETWORKS.values())
+FIRST_NEIGHBOUR = "198.51.100.101"
 
 TOUR = ("h1", "h2", "h3", "h5", "h4", "h1")
 """macvtap, macvtap over another parent, Open vSwitch native, Linux bridge, Open vSwitch hybrid, macvtap."""
@@ -36,6 +39,19 @@ class Hop:
     outside: dict[str, AddressResult]
     connections: tuple[ConnectionResult, ...]
     left_behind: tuple[str, ...]
+    on_source: AddressResult | None = None
+    on_destination: AddressResult | None = None
+    """What neighbours on the two hosts saw of one of the addresses, where there were any."""
+
+    @property
+    def neighbour_source_ms(self) -> float | None:
+        """The longest time in which a neighbour on the source had no answer."""
+        return self.on_source.blackout_ms if self.on_source else None
+
+    @property
+    def neighbour_destination_ms(self) -> float | None:
+        """The longest time in which a neighbour on the destination had no answer."""
+        return self.on_destination.blackout_ms if self.on_destination else None
 
     @property
     def blackout_ms(self) -> float:
@@ -60,6 +76,9 @@ class Hop:
             found.append(f"{self.migration['status']}: {self.migration['error']}")
         if any(seen.answered == 0 for seen in self.outside.values()):
             found.append("an address never answered")
+        for host, seen in ((self.source, self.on_source), (self.destination, self.on_destination)):
+            if seen is not None and seen.answered == 0:
+                found.append(f"a neighbour on {host} never got an answer")
         if not self.tcp_alive:
             errors = {connection.error for connection in self.connections if not connection.alive}
             found.append(f"a TCP connection broke: {', '.join(map(str, errors))}")
@@ -77,6 +96,11 @@ def make_networks(cloud: Cloud) -> dict[str, str]:
         name: known.get(name) or cloud.create_network(name, physical_network, cidr)
         for name, (physical_network, cidr, _) in NETWORKS.items()
     }
+
+
+def make_neighbours(cloud: Cloud) -> Neighbourhood:
+    """A place for a neighbour of the VM on each host, on network blue; to be made before any VM."""
+    return Neighbourhood(cloud, make_networks(cloud)["blue"], FIRST_NEIGHBOUR)
 
 
 def make_port(cloud: Cloud, network_id: str, address: str) -> dict[str, Any]:
@@ -133,23 +157,29 @@ def hop(
     addresses: Sequence[str] = ADDRESSES,
     interval_ms: float = 2.0,
     options: dict[str, Any] | None = None,
+    neighbourhood: Neighbourhood | None = None,
 ) -> Hop:
-    """Migrate the VM while its addresses are probed and TCP connections to it are held."""
+    """Migrate the VM while its addresses are probed, neighbours ask it, and TCP connections to it are held."""
+    neighbours = [
+        neighbourhood.start(host, server) for host in (source, destination) if neighbourhood is not None
+    ]
     connections = [Connection(cloud.lab.observer, address) for address in addresses]
     probe = Probe(cloud.lab.observer, addresses, interval_ms)
     time.sleep(SETTLE_S)
     migration = cloud.migrate(server, destination, **(options or {}))
     time.sleep(SETTLE_S)
     outside = probe.stop()
+    near = [neighbour.stop() for neighbour in neighbours]
     talked = tuple(connection.stop() for connection in connections)
     old = source if migration["status"] == "completed" else destination
-    return Hop(source, destination, migration, outside, talked, tuple(left_behind(cloud, server, old)))
+    left = left_behind(cloud, server, old, neighbourhood.things(old) if neighbourhood else ())
+    return Hop(source, destination, migration, outside, talked, tuple(left), *near)
 
 
-def left_behind(cloud: Cloud, server: str, host: str) -> list[str]:
+def left_behind(cloud: Cloud, server: str, host: str, others: Collection[str] = ()) -> list[str]:
     """What is left of a server on a host that it is not on, as bindings, devices, OVS ports and domains.
 
-    Looks at the host itself. Other servers' things must not be on that host.
+    Looks at the host itself. Other servers' things must not be on that host, but for devices and ports in `others`.
     """
     ports = cloud.get(f"/kedge/v1/servers/{server}")["ports"]
     bindings = [
@@ -161,8 +191,8 @@ def left_behind(cloud: Cloud, server: str, host: str) -> list[str]:
     node = cloud.lab.hosts[host]
     return [
         *bindings,
-        *(f"device {name}" for name in node.devices()),
-        *(f"OVS port {name}" for name in node.ovs_ports()),
+        *(f"device {name}" for name in node.devices() if name not in others),
+        *(f"OVS port {name}" for name in node.ovs_ports() if name not in others),
         *(f"domain {name}" for name in node.domains()),
     ]
 
