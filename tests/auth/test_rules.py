@@ -75,7 +75,8 @@ def _plain(path: str) -> str:
 
 
 def _routes() -> list[tuple[str, str]]:
-    nothing = cast(Any, SimpleNamespace(tools=SimpleNamespace(migrations=None)))
+    migrations = SimpleNamespace(listen=lambda _: None)
+    nothing = cast(Any, SimpleNamespace(tools=SimpleNamespace(migrations=migrations)))
     app = clients_app(nothing, nothing, nothing)
     return [
         (method, _plain(route.path or "?"))
@@ -188,7 +189,8 @@ def _open_schemas(schema: Any, parts: dict[str, Any], seen: set[str]) -> list[st
 
 
 def test_no_body_takes_names_that_it_does_not_know() -> None:
-    nothing = cast(Any, SimpleNamespace(tools=SimpleNamespace(migrations=None)))
+    migrations = SimpleNamespace(listen=lambda _: None)
+    nothing = cast(Any, SimpleNamespace(tools=SimpleNamespace(migrations=migrations)))
     described = clients_app(nothing, nothing, nothing).openapi()
     parts, bodies = described["components"]["schemas"], 0
     for path, methods in described["paths"].items():
