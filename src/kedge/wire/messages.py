@@ -49,7 +49,7 @@ WIRE = 1
 
 @dataclass(frozen=True)
 class HostReport:
-    """What an agent says of its host: at start, every few seconds, and at once when a VIF's state changes.
+    """What an agent says of its host: at start, and at once when something of it changes.
 
     `running` lists the UUIDs of domains that are not shut off here. `vifs` are the VIFs that Kedge made
     here, and the state of each VIF that the last `HostDuties` named. `domains` has every domain of
