@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pyroute2 import netns
 
@@ -25,6 +25,18 @@ class AgentCalls:
         }
         # A namespace is entered by thread; this one stays in the control plane's.
         self._control = ThreadPoolExecutor(1, initializer=netns.setns, initargs=(lab.control.netns,))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._control.shutdown()
+        for client in self._clients.values():
+            client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
 
     def call(self, host: str, act: Callable[[AgentClient], Answer]) -> Answer:
         """What the host's agent answers. Raises the KedgeError that it answered."""

@@ -38,15 +38,15 @@ class Neighbourhood:
 
     def __init__(self, cloud: Cloud, network_id: str, first: str) -> None:
         self._cloud = cloud
-        self._agents = AgentCalls(cloud.lab)
         self._network = _network(cloud.get(f"/network/v2.0/networks/{network_id}")["network"])
         prefix, _, number = first.rpartition(".")
-        self._plugged = {
-            host: self._plug(cloud.lab.hosts[host], f"{prefix}.{int(number) + index}")
-            for index, host in enumerate(cloud.lab.hosts)
-        }
+        with AgentCalls(cloud.lab) as agents:
+            self._plugged = {
+                host: self._plug(agents, cloud.lab.hosts[host], f"{prefix}.{int(number) + index}")
+                for index, host in enumerate(cloud.lab.hosts)
+            }
 
-    def _plug(self, host: LabHost, address: str) -> _Plugged:
+    def _plug(self, agents: AgentCalls, host: LabHost, address: str) -> _Plugged:
         wanted = {
             "network_id": self._network.id,
             "device_owner": "compute:neighbour",
@@ -59,7 +59,7 @@ class Neighbourhood:
         kind, details = VifType(made["binding:vif_type"]), made["binding:vif_details"]
         vif = vif_of(port, self._network, Binding(port.id, host.name, BindingStatus.ACTIVE, kind, details))
         before = _things(host)
-        self._agents.call(host.name, lambda agent: agent.plug(PlugOrder(vif)))
+        agents.call(host.name, lambda agent: agent.plug(PlugOrder(vif)))
         if kind is VifType.MACVTAP:
             # As the agent does when a VM runs there.
             host.run(["ip", "link", "set", vif.tap_name, "type", "macvtap", "mode", "bridge"])
@@ -85,10 +85,11 @@ class Neighbourhood:
 
     def remove(self) -> None:
         """Unplug and delete the ports."""
-        for host, plugged in self._plugged.items():
-            port_id = plugged.vif.port_id
-            self._agents.call(host, lambda agent, port_id=port_id: agent.unplug(port_id))  # type: ignore[misc]
-            self._cloud.delete(f"/network/v2.0/ports/{port_id}")
+        with AgentCalls(self._cloud.lab) as agents:
+            for host, plugged in self._plugged.items():
+                port_id = plugged.vif.port_id
+                agents.call(host, lambda agent, port_id=port_id: agent.unplug(port_id))  # type: ignore[misc]
+                self._cloud.delete(f"/network/v2.0/ports/{port_id}")
 
 
 def _network(told: dict[str, Any]) -> Network:
