@@ -57,8 +57,8 @@ def ports(tmp_path: Path, database: str) -> Iterator[Ports]:
         yield Ports(world)
 
 
-def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until it is so."""
+def eventually(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until it is so; long, as the machine may be busy."""
     ends = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < ends, "it never came true"

@@ -31,8 +31,11 @@ def application() -> FastAPI:
     def who(request: Request) -> dict[str, Any]:
         return {"peer": request.scope.get("kedge.peer"), "listener": request.scope["kedge.listener"]}
 
+    app.state.begun = threading.Event()
+
     @app.get("/slow")
     def slow() -> str:
+        app.state.begun.set()
         time.sleep(1)
         return "done"
 
@@ -123,10 +126,11 @@ def test_an_open_request_is_answered_before_the_end(listeners: list[Listener]) -
     stopped = threading.Event()
     answers: list[httpx2.Response] = []
     url = f"http://127.0.0.1:{listeners[1].port}/slow"
-    thread = threading.Thread(target=lambda: answers.append(httpx2.get(url)))
-    with running(application(), listeners, on_stop=stopped.set):
+    thread = threading.Thread(target=lambda: answers.append(httpx2.get(url, timeout=30)))
+    app = application()
+    with running(app, listeners, on_stop=stopped.set):
         thread.start()
-        time.sleep(0.3)
+        assert app.state.begun.wait(20)
         assert not stopped.is_set()
     thread.join()
     assert stopped.is_set()
