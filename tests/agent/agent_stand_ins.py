@@ -45,7 +45,7 @@ class NotedVifs:
     def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
         return frozenset({vif.mac_address})
 
-    def place(self, device: str, *, here: bool) -> None:
+    def place(self, device: str, _mac: str, *, here: bool) -> None:
         self.places.append((device, here))
 
     def receives_for_one(self, device: str) -> bool:

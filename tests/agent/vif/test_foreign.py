@@ -66,7 +66,7 @@ def test_a_macvtap_of_another_vm_on_the_interface_is_left_alone(host: World) -> 
     run("ip", "link", "add", "link", "eth1", "name", "theirs", "type", "macvtap", "mode", "bridge")
     vif = host.vif()
     assert host.pluggers.plug(vif) is VifState.UP
-    host.pluggers.place("theirs", here=False)
+    host.pluggers.place("theirs", vif.mac_address, here=False)
     host.pluggers.receive_for("theirs", vif.mac_address)
     host.pluggers.unplug(vif.port_id)
     assert _link("theirs")["ifname"] == "theirs"

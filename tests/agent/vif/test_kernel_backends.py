@@ -256,7 +256,7 @@ def test_each_vm_has_its_own_network_and_no_other(backend: HostBackend, wire: Wi
         plugger = PLUGGERS[vifs["flat"].vif_type](backend, links)
         assert [plugger.plug(vif) for vif in vifs.values()] == [VifState.UP] * 3
         for vif in vifs.values():
-            plugger.place(vif.tap_name, here=True)
+            plugger.place(vif.tap_name, vif.mac_address, here=True)
         with ExitStack() as stack:
             vms = {name: stack.enter_context(vm(vif)) for name, vif in vifs.items()}
             assert [plugger.state(vif) for vif in vifs.values()] == [VifState.UP] * 3

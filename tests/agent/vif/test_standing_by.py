@@ -29,7 +29,7 @@ def test_a_neighbour_finds_a_vm_elsewhere_until_it_runs_here(host: World) -> Non
         assert goes_out(host, neighbour, vm)
 
         for _ in range(2):
-            host.pluggers.place(vif.tap_name, here=True)
+            host.pluggers.place(vif.tap_name, vm.mac, here=True)
             vm.send(ALL, "now here")
             assert neighbour.heard() == ["now here"]
             assert not goes_out(host, neighbour, vm)
@@ -42,10 +42,22 @@ def test_a_neighbour_finds_a_vm_elsewhere_once_it_has_left(host: World) -> None:
     with host.vm_plugged(network) as neighbour, host.vm_plugged(network) as vm:
         vm.send(ALL, "here")
         assert not goes_out(host, neighbour, vm)
-        host.pluggers.place(vm.vif.tap_name, here=False)
+        host.pluggers.place(vm.vif.tap_name, vm.mac, here=False)
         host.wire.send(ALL, "from elsewhere", host.case.vlan, source=vm.mac)
         assert goes_out(host, neighbour, vm)
         assert host.pluggers.state(vm.vif) is VifState.UP
+
+
+@cases(lambda case: case.backend.driver != "linuxbridge")
+def test_a_neighbour_finds_a_vm_that_leaves_elsewhere_before_it_is_heard_there(host: World) -> None:
+    """A Linux bridge heeds the first frame from elsewhere at once; Open vSwitch would only some time after it."""
+    network = host.network(host.case.vlan)
+    with host.vm_plugged(network) as neighbour, host.vm_plugged(network) as vm:
+        vm.send(ALL, "here")
+        for _ in range(3):
+            assert not goes_out(host, neighbour, vm)
+        host.pluggers.place(vm.vif.tap_name, vm.mac, here=False)
+        assert goes_out(host, neighbour, vm)
 
 
 @cases()

@@ -287,7 +287,7 @@ class World:
         vif = self.vif(network, ips)
         self.pluggers.plug(vif)
         with self.vm(vif) as vm:
-            self.pluggers.place(vif.tap_name, here=True)
+            self.pluggers.place(vif.tap_name, vif.mac_address, here=True)
             yield vm
 
     def devices(self) -> object:

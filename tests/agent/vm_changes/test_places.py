@@ -21,9 +21,14 @@ STARTED, SUSPENDED = libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_
 RESUMED, STOPPED = libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_STOPPED
 INCOMING = libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED
 TO_SWITCH = libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED
-OWN = "<interface type='ethernet'><target dev='tap1'/></interface>"
-LIBVIRTS = "<interface type='direct'><source dev='eth1' mode='bridge'/><target dev='macvtap0'/></interface>"
-PRIVATE = "<interface type='direct'><source dev='eth1' mode='private'/><target dev='macvtap1'/></interface>"
+_MAC = "<mac address='52:54:00:00:00:01'/>"
+OWN = f"<interface type='ethernet'>{_MAC}<target dev='tap1'/></interface>"
+LIBVIRTS = (
+    f"<interface type='direct'>{_MAC}<source dev='eth1' mode='bridge'/><target dev='macvtap0'/></interface>"
+)
+PRIVATE = (
+    f"<interface type='direct'>{_MAC}<source dev='eth1' mode='private'/><target dev='macvtap1'/></interface>"
+)
 
 
 class Host:

@@ -130,10 +130,10 @@ class Pluggers:
             return backend
         return replace(backend, bridges=bridges_of_others(self._links, backend))
 
-    def place(self, device: str, *, here: bool) -> None:
+    def place(self, device: str, mac: str, *, here: bool) -> None:
         """Let neighbours on this host find the VM of `device` here, or elsewhere; waits for no other change."""
         for plugger in self._pluggers.values():
-            plugger.place(device, here=here)
+            plugger.place(device, mac, here=here)
 
     def receives_for_one(self, device: str) -> bool:
         """Whether the VM behind a device receives for one MAC, and has to be told of another."""

@@ -73,11 +73,12 @@ class Plugger(Protocol):
         """
         ...
 
-    def place(self, device: str, *, here: bool) -> None:
+    def place(self, device: str, mac: str, *, here: bool) -> None:
         """Let neighbours on this host find the VM of `device` behind it (`here`), or wherever else it is.
 
-        Called in the instant in which the VM pauses to leave, or runs, and again whenever it may not have been. A
-        switch that learns places from frames needs nothing; a device that is another plugger's is left alone.
+        `mac` is that of its NIC. Called in the instant in which the VM pauses to leave, or runs, and again whenever it
+        may not have been. A switch that heeds at once what it learns from frames needs nothing; a device that is
+        another plugger's is left alone.
         """
         ...
 

@@ -67,7 +67,7 @@ class BridgePlugger:
         link = self._links.find(target or vif.tap_name)
         return link.name if link else None
 
-    def place(self, device: str, *, here: bool) -> None:
+    def place(self, device: str, mac: str, *, here: bool) -> None:
         """See `Plugger.place`; the switch learns."""
 
     def receives_for_one(self, device: str) -> bool:

@@ -80,7 +80,7 @@ class MacvtapPlugger:
         link = self._links.find(target or vif.tap_name)
         return link.name if link else None
 
-    def place(self, device: str, *, here: bool) -> None:
+    def place(self, device: str, mac: str, *, here: bool) -> None:
         """See `Plugger.place`. The other modes of a macvtap have no neighbours, or can't be left."""
         link = self._links.find(device)
         wanted, other = (_HERE, _ELSEWHERE) if here else (_ELSEWHERE, _HERE)

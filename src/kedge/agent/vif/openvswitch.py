@@ -8,7 +8,7 @@ Either way the port is added together with its tag, in one transaction.
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kedge.agent.vif import local_vlan, unused_local_vlans
+from kedge.agent.vif import local_vlan, unused_local_vlans, vswitchd
 from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
@@ -69,8 +69,17 @@ class OvsPlugger:
         link = self._links.find(target or vif.tap_name)
         return link.name if link else None
 
-    def place(self, device: str, *, here: bool) -> None:
-        """See `Plugger.place`; the switch learns."""
+    def place(self, device: str, mac: str, *, here: bool) -> None:
+        """See `Plugger.place`. The switch learns, but heeds what it has learned only within half a second.
+
+        (`max-revalidator` in ovs-vswitchd.conf.db(5).) So it is made to forget a VM that leaves.
+        """
+        if here or not self._has_ovs():
+            return
+        switch = ovs.look()
+        port = switch.ports.get(device) or switch.ports.get(f"qvo{device.removeprefix('tap')}")
+        if port is not None:
+            vswitchd.forget(mac, local_vlan.learned_at(switch, port))
 
     def receives_for_one(self, device: str) -> bool:
         """See `Plugger.receives_for_one`."""

@@ -21,9 +21,14 @@ _CHUNK = 1 << 20
 Row = dict[str, Any]
 
 
+def run_directory() -> Path:
+    """Where Open vSwitch's daemons have their sockets, by the rule of all of its programs."""
+    return Path(os.environ.get("OVS_RUNDIR", _RUNDIR))
+
+
 def database_socket() -> Path:
-    """Where the database listens, by the rule of all of Open vSwitch's programs."""
-    return Path(os.environ.get("OVS_RUNDIR", _RUNDIR), "db.sock")
+    """Where the database listens."""
+    return run_directory() / "db.sock"
 
 
 def select(tables: Mapping[str, Sequence[str]]) -> list[list[Row]]:

@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import libvirt
 import structlog
@@ -28,12 +29,17 @@ _WAITING = 4096
 """More changes than all domains of a host have at once; what is beyond is found by `look`."""
 
 
+class _Device(NamedTuple):
+    name: str
+    mac: str
+
+
 @dataclass(frozen=True)
 class _Devices:
     """Those of a domain that Kedge made, and those that libvirt made for a VM whose neighbours could find it there."""
 
-    own: tuple[str, ...] = ()
-    libvirts: tuple[str, ...] = ()
+    own: tuple[_Device, ...] = ()
+    libvirts: tuple[_Device, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,13 +118,17 @@ class Places:
             return
         devices = self._devices[change.uuid]
         moved = devices.libvirts if self._transfers.remembers(change.uuid) else ()
-        for device in (*devices.own, *moved):
-            self._vifs.place(device, here=change.here)
+        for name, mac in (*devices.own, *moved):
+            self._vifs.place(name, mac, here=change.here)
 
 
 def _devices(xml: str) -> _Devices:
-    nics = [nic for nic in attachments(xml) if nic.target_dev is not None]
+    nics = [(nic, _Device(nic.target_dev, nic.mac)) for nic in attachments(xml) if nic.target_dev and nic.mac]
     return _Devices(
-        tuple(str(nic.target_dev) for nic in nics if nic.kind == "ethernet"),
-        tuple(str(nic.target_dev) for nic in nics if nic.kind == "direct" and nic.mode == "bridge"),
+        tuple(device for nic, device in nics if nic.kind == "ethernet"),
+        tuple(
+            device
+            for nic, device in nics
+            if nic.kind == "bridge" or (nic.kind, nic.mode) == ("direct", "bridge")
+        ),
     )
