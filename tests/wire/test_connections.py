@@ -133,3 +133,16 @@ def test_no_more_calls_at_once_than_are_allowed(server: Server, monkeypatch: pyt
             ask(made, 0.1)
         go.set()
         assert [each.result(10) for each in asked] == [b"true"] * 2
+
+
+@pytest.mark.parametrize("head", [b"content-length: 11", b"x: y"], ids=["said to be long", "without an end"])
+def test_an_answer_that_is_too_long_is_not_read_to_its_end(
+    server: Server, connections: Connections, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(connections_module, "_LONGEST_ANSWER", 10)
+    server.answer = lambda peer: peer.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + b"0123456789a")
+    with pytest.raises(NoAnswer, match="longer than"):
+        ask(connections)
+    server.answer = lambda peer: peer.sendall(OK)
+    assert ask(connections) == b"true"
+    assert server.taken == 2, "the rest of it is no answer to anything"

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 _AT_ONCE = 64
 _IDLE = 16
 _CONNECT_S = 5.0
+_LONGEST_ANSWER = 32 << 20  # bytes; whoever sends more has no good in mind
 # An idle connection is given up before uvicorn's side of it would be, so no request meets a closed one.
 _IDLE_S = 20.0
 
@@ -62,7 +63,12 @@ class Connections:
                 connection.sock.settimeout(timeout_s)
                 connection.request(method, self._prefix + path, body, dict(headers))
                 answer = connection.getresponse()
-                return Answer(answer.status, answer.read())
+                content = answer.read(_LONGEST_ANSWER + 1)
+                if len(content) > _LONGEST_ANSWER:
+                    raise HTTPException(f"its answer is longer than {_LONGEST_ANSWER >> 20} MiB")
+                if answer.length:  # of which nothing is said by reading no more than so much
+                    raise HTTPException(f"its answer lacks {answer.length} bytes")
+                return Answer(answer.status, content)
         except (OSError, HTTPException) as error:
             raise NoAnswer(str(error) or type(error).__name__) from error
 
