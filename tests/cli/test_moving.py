@@ -94,7 +94,7 @@ def test_unknown_servers_and_hosts(cli: Kedge) -> None:
 
 def test_a_migration_shows_its_progress_and_its_figures(cli: Kedge) -> None:
     cli.server()
-    cli.fleet.lasts_s = 3.0  # Long enough for a look at it on a busy machine.
+    cli.fleet.lasts_s = 3.0  # News of less than half a second make one answer.
     said = cli("migrate", "vm1", "--to", "h3").out
     assert re.search(r"vm1: h1 -> h3 \(migration [0-9a-f]{8}\)", said)
     at = [

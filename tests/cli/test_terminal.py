@@ -68,6 +68,7 @@ def test_an_error_is_red(cli: Kedge) -> None:
 
 def test_a_migration_is_drawn(cli: Kedge) -> None:
     cli.server()
+    cli.fleet.lasts_s = 3.0  # News of less than half a second make one answer.
     said = on_terminal(cli, "migrate", "vm1", "--to", "h3", COLUMNS="120")
     assert re.search(r"running: [\d.]+ of 128 MiB remain, 90 MiB/s, iteration 1", said)
     assert "━" in said
