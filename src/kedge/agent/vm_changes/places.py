@@ -28,6 +28,8 @@ _ELSEWHERE = frozenset({DomainState.INCOMING, DomainState.SWITCHOVER, DomainStat
 _WAITING = 4096
 """More changes than all domains of a host have at once; what is beyond is found by `look`."""
 
+_UNTOLD = "neighbours on this host may not reach a VM until the next look"
+
 
 class _Device(NamedTuple):
     name: str
@@ -105,9 +107,9 @@ class Places:
             try:
                 self._apply(change)
             except KedgeError as error:
-                log.warning("can't tell where a VM is", server=change.uuid, error=str(error))
+                log.warning(_UNTOLD, server=change.uuid, error=str(error))
             except Exception:  # the thread must outlive whatever a host may answer
-                log.exception("can't tell where a VM is", server=change.uuid)
+                log.exception(_UNTOLD, server=change.uuid)
 
     def _apply(self, change: _Change) -> None:
         if change.count is not None and change.count != self._events.count(change.uuid):
