@@ -143,6 +143,23 @@ def test_a_job_that_is_lost_after_the_arrival_does_not_bring_the_vm_back(world: 
     world.check(server, "h3")
 
 
+def test_a_vm_that_libvirt_let_run_on_both_hosts_runs_on_the_destination_alone(world: ComputeWorld) -> None:
+    """The destination's libvirtd dies when it has started the VM and has not said so: the source's resumes it."""
+    server = world.server("h1")
+    migration = world.begin(server, "h3")
+
+    def die() -> None:
+        running = world.fabric.running(server.id)
+        assert running is not None
+        running.fail("client socket is closed")
+
+    world.fabric.on_step(Step.ARRIVED, die)
+    ended = world.drive(migration)
+    assert completed(ended)
+    assert Phase.TWIN_ENDED in phases(ended)
+    world.check(server, "h3")
+
+
 def test_the_vm_stops_while_it_is_migrated(world: ComputeWorld) -> None:
     server = world.server("h1")
     migration = world.begin(server, "h3")

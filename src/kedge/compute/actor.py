@@ -8,7 +8,7 @@ from typing import TypeVar
 from kedge.core.domain_xml import attachments, nic_of
 from kedge.core.migration import Act, Action, Outcome, Role
 from kedge.core.migration.pace import first_limit_ms
-from kedge.model.domain import TransferOrder, VifState
+from kedge.model.domain import DomainState, TransferOrder, VifState
 from kedge.model.errors import HostFailure, KedgeError, StaleEpoch, Unreachable
 from kedge.model.network import BindingStatus, Vif
 from kedge.model.server import STATUS_OF_DOMAIN, Migration, MigrationStatus, Phase, Server, TimeoutAction
@@ -234,6 +234,8 @@ class Actor:
     def _discard(self, action: Action) -> None:
         order = DiscardOrder(action.only_in, self._epoch)
         self._tools.agents.agent(self._host(action)).discard_domain(self._migration.server_id, order)
+        if DomainState.RUNNING in action.only_in:
+            self._note(Phase.TWIN_ENDED)
 
     def _unplug(self, action: Action) -> None:
         agent = self._tools.agents.agent(self._host(action))

@@ -70,6 +70,7 @@ class Phase(StrEnum):
     RECOVERED = "post-copy went on"
     UNWIRED = "not wired on the source"
     LOST = "lost with its host"
+    TWIN_ENDED = "second copy ended on the source"
 
 
 class TimeoutAction(StrEnum):

@@ -129,7 +129,7 @@ def _effect(w: World, action: Action) -> World:
             return replace(w, source=D.RUNNING)
         case Act.DISCARD if reached:
             if source and w.source in action.only_in:
-                return replace(w, source=D.ABSENT)
+                return replace(w, source=D.ABSENT, twice=False)
             if not source and w.destination in action.only_in:
                 return replace(w, destination=D.ABSENT)
         case Act.UNPLUG if reached:

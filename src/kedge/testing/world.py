@@ -41,6 +41,7 @@ class World:
     destination_lost: bool = False
     handed_over: bool = False  # the source was paused for this migration, at least once
     over: bool = False  # post-copy has switched
+    twice: bool = False  # libvirt has let the VM run on both hosts
     abort: bool = False
     overdue: bool = False
     failure: bool = False

@@ -81,11 +81,16 @@ def test_any_observation_has_an_answer_that_says_why(seen: Observation) -> None:
 
 
 @given(st.builds(Observation, sides, sides, intents))
-def test_a_running_vm_is_never_discarded(seen: Observation) -> None:
+def test_a_running_vm_is_discarded_only_beside_the_one_that_runs_on_the_destination(
+    seen: Observation,
+) -> None:
     action = decide(seen)
-    if action.act is Act.DISCARD:
-        running = {DomainState.RUNNING, DomainState.PAUSED, DomainState.POSTCOPY_DESTINATION}
-        assert not running & set(action.only_in)
+    running = {DomainState.RUNNING, DomainState.PAUSED, DomainState.POSTCOPY_DESTINATION}
+    if action.act is Act.DISCARD and running & set(action.only_in):
+        assert action.role is Role.SOURCE
+        assert not seen.source.transferring
+        assert seen.destination.reachable
+        assert seen.destination.domain is DomainState.RUNNING
 
 
 def test_what_it_does_on_the_happy_way() -> None:
@@ -204,6 +209,14 @@ BREAKAGES: dict[str, Decide] = {
     "waits for ever after a failed transfer": never(Act.GIVE_UP),
     "gives up on a silent source that may hold the VM paused": blind(
         lambda seen: replace(seen, intent=replace(seen.intent, orders=0))
+    ),
+    "lets a VM run on both hosts": lambda seen: (
+        Action(Act.WAIT, why="broken") if DomainState.RUNNING in decide(seen).only_in else decide(seen)
+    ),
+    "ends what runs on the source once the switchover was seen": lambda seen: (
+        Action(Act.DISCARD, Role.SOURCE, "broken", only_in=(DomainState.RUNNING,))
+        if seen.source.transfer is TransferState.FAILED and seen.source.runs
+        else decide(seen)
     ),
     "discards the VM's past wherever it is paused": lambda seen: (
         Action(Act.DISCARD, Role.SOURCE, "broken", only_in=(DomainState.SWITCHOVER,))

@@ -225,7 +225,7 @@ class Hypervisor:
                 )
             if instance is not None and instance != Instance(domain.ID(), look.state):
                 raise Conflict(f"domain {uuid} was started anew on this host since it was given free")
-            if instance is not None and look.job is Job.OUTGOING:
+            if look.job is Job.OUTGOING and (instance is not None or look.state is DomainState.RUNNING):
                 raise Conflict(f"domain {uuid} is being handed over from this host; it is not discarded")
             # Somebody with virsh may start it in this instant, and it would go on without its definition.
             self._remove(uuid, destroy=look.state is not DomainState.SHUTOFF)

@@ -14,7 +14,8 @@ Invariants that hold for every observation (shown by exploration, see `kedge.tes
 1. At every instant a bound port has exactly one ACTIVE binding.
 2. The destination's is activated only once the source VM is paused for the switchover or gone; the
    source's is re-activated only if the VM does not run, and can't come to run, on the destination.
-3. Nothing is removed from a host on which the domain runs, is paused for a migration, or is incoming.
+3. Nothing is removed from a host on which the domain runs, is paused for a migration, or is incoming; but of a VM
+   that libvirt left running on both hosts, the source's copy is.
 4. In the end the VM, the one binding and the one set of VIFs are on the same host.
 5. Once faults stop, the end is reached; a host that never comes back is one that an operator must call gone.
 6. After the switch to post-copy nothing rolls back.
@@ -70,6 +71,13 @@ def _why_it_stopped(source: Side) -> str:
 def _settle(seen: Observation) -> Action:
     """The VM runs on the destination: bring everything else there, then clean the source."""
     source, destination = seen.source, seen.destination
+    if _runs_twice(seen):
+        return Action(
+            Act.DISCARD,
+            Role.SOURCE,
+            "the VM runs on the destination, and libvirt has let it go on here as well",
+            only_in=(source.domain,),
+        )
     if source.runs and source.domain is not DomainState.PAUSED:
         return _wait("source and destination were seen at different moments")
     if not destination.bound:
@@ -113,6 +121,18 @@ def _settle(seen: Observation) -> Action:
     if not source.unbound:
         return Action(Act.UNBIND, Role.SOURCE, "the VM has left")
     return Action(Act.FINISH, why="the VM runs on the destination", outcome=Outcome.COMPLETED)
+
+
+def _runs_twice(seen: Observation) -> bool:
+    """Whether both hosts have the VM for good.
+
+    libvirt resumes the source's (or leaves it paused, if its disks are locked) when the destination's libvirtd dies
+    after it has started the VM and before it has said so. The source is looked at first, and its agent looks again
+    before it removes anything: what is still there then is there beside the destination's.
+    """
+    here = seen.source.domain in {DomainState.RUNNING, DomainState.PAUSED}
+    there = seen.destination.domain is DomainState.RUNNING
+    return seen.source.runs and here and there and not seen.source.transferring
 
 
 def _hand_over(seen: Observation) -> Action:
