@@ -9,6 +9,8 @@ CODES = {
     "destination-failed": "the destination's agent or libvirt does not answer, or refuses",
     "forced-down": "an operator has said that the destination is off",
     "agent-dead": "the destination's agent has not reported lately",
+    "host-disabled": "an operator has disabled the destination: it receives no server",
+    "anti-affinity": "the destination has another server that this one may not be beside",
     "uuid-taken": "the destination has a domain with the server's UUID",
     "nic-not-bound": "a port has no ACTIVE binding on the source",
     "nic-cannot-bind": "no network backend of the destination binds a port",

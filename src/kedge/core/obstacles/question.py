@@ -1,11 +1,13 @@
 """What a kind of obstacle is found from, and what the two hosts are asked for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lxml import etree
 
 from kedge.core.domain_xml.parse import parse
+from kedge.core.placement.fleet import Load
 from kedge.model.host_facts import FactsRequest, FileKind, HostFacts, MachineWanted
+from kedge.model.placement import HostLimits
 
 from .paths import paths_of, volumes_of
 
@@ -18,7 +20,8 @@ class Question:
     """Can this domain move from one host to the other?
 
     `domain` is the text that migrates. `here` and `there` are the facts of the source and of the destination,
-    whose names are for messages; `libvirt_uri` is the destination's.
+    whose names are for messages; `libvirt_uri` is the destination's. `limits` and `load` say how much of the
+    destination may be given away, and how much is.
     """
 
     domain: etree._Element
@@ -27,6 +30,8 @@ class Question:
     here: HostFacts
     there: HostFacts
     libvirt_uri: str = ""
+    limits: HostLimits = field(default_factory=HostLimits)
+    load: Load = field(default_factory=Load)
 
     def missing_there(self, path: str) -> bool:
         """Whether the destination looked and there is nothing."""

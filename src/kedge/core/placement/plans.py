@@ -1,4 +1,4 @@
-"""Which host a server can go to, and in which order they are tried."""
+"""What comes of plans that were thought through for several hosts."""
 
 from collections.abc import Mapping, Sequence
 

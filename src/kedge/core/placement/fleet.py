@@ -1,0 +1,163 @@
+"""The fleet as placement sees it: hosts, servers, and which servers are promised a place on which host.
+
+A `Fleet` never changes. `promising` and `moved` give another one, which is how a plan of many moves is thought
+through: each move is placed in the fleet that the moves before it leave.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from kedge.model.host import Host
+from kedge.model.host_facts import MemoryFacts
+from kedge.model.network import Network, Port
+from kedge.model.placement import Demand, HostSettings
+
+
+@dataclass(frozen=True)
+class PlacedServer:
+    """A server where it is now. `nics` are its ports, each with its network."""
+
+    id: str
+    name: str
+    host: str
+    demand: Demand = field(default_factory=Demand)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    nics: tuple[tuple[Port, Network], ...] = ()
+
+
+@dataclass(frozen=True)
+class HostState:
+    """A host; `memory` is what its agent said last, with a total of 0 where that is not known."""
+
+    host: Host
+    settings: HostSettings = field(default_factory=HostSettings)
+    memory: MemoryFacts = field(default_factory=MemoryFacts)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A place for a server on a host that it is not on yet: for a migration under way, or one that is planned.
+
+    `in_facts`: it arrives already, so what the host's agent says of its memory counts it.
+    """
+
+    server_id: str
+    host: str
+    demand: Demand = field(default_factory=Demand)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    in_facts: bool = False
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a host has given away.
+
+    Attributes:
+        memory, vcpus: of the servers that are there, and of those that are promised a place.
+        arriving: the part of the memory, in bytes, that the host's own facts do not count yet, without huge pages;
+            less than 0 where more of what they count has left.
+        arriving_huge: the same in huge pages, by their size.
+        servers: how many.
+        groups: how many of them have this label, by (key, value).
+    """
+
+    memory: int = 0
+    vcpus: int = 0
+    arriving: int = 0
+    arriving_huge: Mapping[int, int] = field(default_factory=dict)
+    servers: int = 0
+    groups: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def with_server(self, demand: Demand, labels: Mapping[str, str]) -> "Load":
+        """With one more that is there."""
+        return self._changed(demand, labels, 1)
+
+    def without_server(self, demand: Demand, labels: Mapping[str, str]) -> "Load":
+        """With one less, whose memory the host's facts still count."""
+        return self._changed(demand, labels, -1)._arriving(demand, -1)
+
+    def with_promise(self, promise: Promise) -> "Load":
+        """With one more that is promised."""
+        load = self._changed(promise.demand, promise.labels, 1)
+        return load if promise.in_facts else load._arriving(promise.demand, 1)
+
+    def _arriving(self, demand: Demand, by: int) -> "Load":
+        if demand.huge_page is None:
+            return replace(self, arriving=self.arriving + by * demand.memory)
+        huge = {**self.arriving_huge}
+        huge[demand.huge_page] = huge.get(demand.huge_page, 0) + by * demand.memory
+        return replace(self, arriving_huge=huge)
+
+    def _changed(self, demand: Demand, labels: Mapping[str, str], by: int) -> "Load":
+        groups = {**self.groups}
+        for label in labels.items():
+            groups[label] = groups.get(label, 0) + by
+        return replace(
+            self,
+            memory=self.memory + by * demand.memory,
+            vcpus=self.vcpus + by * demand.vcpus,
+            servers=self.servers + by,
+            groups=groups,
+        )
+
+
+class Fleet:
+    """Hosts, servers and promises, of one moment."""
+
+    def __init__(
+        self, hosts: Iterable[HostState], servers: Iterable[PlacedServer], promised: Iterable[Promise] = ()
+    ) -> None:
+        """`promised` may name servers on their own host (a migration that has just arrived): they count once."""
+        self.hosts: Mapping[str, HostState] = {each.host.name: each for each in hosts}
+        self.servers: Mapping[str, PlacedServer] = {each.id: each for each in servers}
+        loads: dict[str, Load] = {}
+        for server in self.servers.values():
+            loads[server.host] = loads.get(server.host, _EMPTY).with_server(server.demand, server.labels)
+        for promise in promised:
+            if not self._is_on(promise.server_id, promise.host):
+                loads[promise.host] = loads.get(promise.host, _EMPTY).with_promise(promise)
+        self._loads: Mapping[str, Load] = loads
+
+    def load(self, host: str) -> Load:
+        """What this host has given away."""
+        return self._loads.get(host, _EMPTY)
+
+    def on(self, host: str) -> list[PlacedServer]:
+        """The servers that are on this host, by name."""
+        return sorted(
+            (each for each in self.servers.values() if each.host == host), key=lambda each: each.name
+        )
+
+    def promising(self, server_id: str, host: str) -> "Fleet":
+        """The same with a place on `host` promised to this server, which keeps the one it has. KeyError if unknown."""
+        server = self.servers[server_id]
+        if self._is_on(server_id, host):
+            return self
+        promise = Promise(server_id, host, server.demand, server.labels)
+        return self._with({host: self.load(host).with_promise(promise)})
+
+    def moved(self, server_id: str, host: str) -> "Fleet":
+        """The same once this server is on `host` and has left where it was. KeyError if unknown.
+
+        What the hosts' facts say is of before the move, so its memory counts as arriving there and as free here.
+        """
+        server = self.servers[server_id]
+        after = self.promising(server_id, host)
+        if after is self:
+            return self
+        left = self.load(server.host).without_server(server.demand, server.labels)
+        servers = {**self.servers, server_id: replace(server, host=host)}
+        return after._with({server.host: left}, servers)
+
+    def _is_on(self, server_id: str, host: str) -> bool:
+        server = self.servers.get(server_id)
+        return server is not None and server.host == host
+
+    def _with(self, loads: Mapping[str, Load], servers: Mapping[str, PlacedServer] | None = None) -> "Fleet":
+        other = Fleet.__new__(Fleet)
+        other.hosts, other.servers = self.hosts, self.servers if servers is None else servers
+        other._loads = {**self._loads, **loads}
+        return other
+
+
+_EMPTY = Load()
