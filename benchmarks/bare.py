@@ -45,8 +45,9 @@ class BareMove:
 class BareVm:
     """A VM that Kedge knows nothing of."""
 
-    def __init__(self, cloud: Cloud, host: str, addresses: dict[str, str]) -> None:
+    def __init__(self, cloud: Cloud, host: str, addresses: dict[str, str], name: str = "bare") -> None:
         self._cloud = cloud
+        self._name = name
         self._hosts = {
             each["name"]: TypeAdapter(Host).validate_python(each) for each in cloud.get("/kedge/v1/hosts")
         }
@@ -90,26 +91,19 @@ class BareVm:
             (port.mac_address, f"{address}/24")
             for (port, _), address in zip(self._nics, self.addresses, strict=True)
         ]
-        xml = image.domain_xml("bare", self.uuid, nics, interfaces)
+        xml = image.domain_xml(self._name, self.uuid, nics, interfaces)
         self._cloud.lab.hosts[host].virsh("create", "/dev/stdin", text_input=xml)
         for address in self.addresses:
             self._cloud.wait_for(lambda a=address: tour.answers(self._cloud, a), "bare VM", tour.BOOT_S)  # type: ignore[misc]
 
     def move(self, source: str, destination: str, interval_ms: float) -> BareMove:
         """Migrate with virsh at its defaults; afterwards the source is cleaned."""
-        old, new = self._vifs(source), self._plug(destination)
-        node, target = self._cloud.lab.hosts[source], self._cloud.lab.hosts[destination]
-        before = node.virsh("dumpxml", "--migratable", self.uuid).stdout
-        changes = [NicChange(here, there) for here, there in zip(old, new, strict=True)]
-        file = Path(node.directory) / "bare.xml"
-        file.write_text(rewrite(before, changes))
+        old = self._vifs(source)
+        self.prepare(source, destination)
         probe = Probe(self._cloud.lab.observer, self.addresses, interval_ms)
         time.sleep(tour.SETTLE_S)
         began = time.monotonic()
-        node.virsh(
-            "migrate", "--live", "--p2p", "--xml", str(file), self.uuid, target.libvirt_uri,
-            "--migrateuri", target.migrate_uri,
-        )  # fmt: skip
+        self.migrate(source, destination)
         wall_ms = (time.monotonic() - began) * 1000
         time.sleep(tour.SETTLE_S)
         seen = probe.stop()
@@ -117,9 +111,28 @@ class BareVm:
             self._cloud.put(f"/network/v2.0/ports/{vif.port_id}/bindings/{destination}/activate")
             self._cloud.delete(f"/network/v2.0/ports/{vif.port_id}/bindings/{source}")
             self._agents.call(source, lambda agent, vif=vif: agent.unplug(vif.port_id))  # type: ignore[misc]
-        return BareMove(
-            wall_ms, _downtime(target, self.uuid), max(each.blackout_ms for each in seen.values())
-        )
+        downtime_ms = _downtime(self._cloud.lab.hosts[destination], self.uuid)
+        return BareMove(wall_ms, downtime_ms, max(each.blackout_ms for each in seen.values()))
+
+    def prepare(self, source: str, destination: str) -> None:
+        """Plug what the destination needs and write its XML."""
+        changes = [
+            NicChange(here, there)
+            for here, there in zip(self._vifs(source), self._plug(destination), strict=True)
+        ]
+        before = self._cloud.lab.hosts[source].virsh("dumpxml", "--migratable", self.uuid).stdout
+        self._xml(source).write_text(rewrite(before, changes))
+
+    def migrate(self, source: str, destination: str) -> None:
+        """`virsh migrate` of what is prepared."""
+        node, target = self._cloud.lab.hosts[source], self._cloud.lab.hosts[destination]
+        node.virsh(
+            "migrate", "--live", "--p2p", "--xml", str(self._xml(source)), self.uuid, target.libvirt_uri,
+            "--migrateuri", target.migrate_uri,
+        )  # fmt: skip
+
+    def _xml(self, host: str) -> Path:
+        return Path(self._cloud.lab.hosts[host].directory) / f"{self._name}.xml"
 
 
 def _interface(vif: Vif) -> str:

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from . import moves, network, rewrite
+from . import at_once, moves, network, rewrite
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -21,6 +21,9 @@ def main() -> None:
     result = moves.run()
     _keep("moves", result)
     print(moves.table(result))
+    result = at_once.run()
+    _keep("at_once", result)
+    print(at_once.table(result))
 
 
 def _keep(name: str, result: dict[str, Any]) -> None:
