@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from kedge.agent.vif import Pluggers, ovs_client
+from kedge.agent.vif import Pluggers, openflow, ovs_client
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif
 from kedge.wire.encoding import from_json
 
-LOOKS = ("list", "dump-flows", "get")
+LOOKS = ("list", "get")
 
 
 class Killer:
@@ -49,6 +49,8 @@ def work(what: str, last: int, backend: HostBackend, vif: Vif) -> None:
     ip.tc = killer.before(ip.tc, lambda *_: True)
     fcntl.ioctl = killer.before(fcntl.ioctl, lambda *_: True)
     ovs_client._run = killer.before(ovs_client._run, lambda command, *_: not set(LOOKS) & set(command))
+    for order in ("add", "remove"):
+        setattr(openflow, order, killer.before(getattr(openflow, order), lambda *_: True))
     if what == "plug":
         pluggers.plug(vif)
     else:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from kedge.agent.vif import openflow, ovsdb
 from kedge.agent.vif import ovs_client as ovs
-from kedge.agent.vif import ovsdb
 from kedge.core.binding.rules import vlan_device
 from kedge.model.domain import VifState
 from kedge.model.errors import HostFailure
@@ -156,25 +156,24 @@ def test_one_that_can_not_be_told_hides_no_other(host: World) -> None:
 def test_looking_at_many_vifs_asks_open_vswitch_three_times(
     host: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database once, and each of the two bridges once for its flows, which are processes."""
+    """The database once, and each of the two bridges once for its flows; no process is started."""
     vifs = [host.vif(host.network(100)) for _ in range(5)]
     for vif in vifs:
         host.pluggers.plug(vif)
     asked: list[str] = []
-    run_it = ovs._run
+    flows, select = openflow.flows, ovsdb.select
 
-    def noted(command: Sequence[str], text: str | None = None) -> str:
-        asked.append(command[0])
-        return run_it(command, text)
-
-    select = ovsdb.select
+    def flows_noted(bridge: str) -> set[openflow.Flow]:
+        asked.append(bridge)
+        return flows(bridge)
 
     def selected(tables: Mapping[str, Sequence[str]]) -> list[list[ovsdb.Row]]:
         asked.append("ovsdb")
         return select(tables)
 
-    monkeypatch.setattr(ovs, "_run", noted)
+    monkeypatch.setattr(ovs, "_run", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setattr(openflow, "flows", flows_noted)
     monkeypatch.setattr(ovsdb, "select", selected)
     states = host.pluggers.states(vifs)
     assert set(states.values()) == {VifState.UP}
-    assert sorted(asked) == ["ovs-ofctl", "ovs-ofctl", "ovsdb"]
+    assert sorted(asked) == ["br-int", "br-physnet1", "ovsdb"]

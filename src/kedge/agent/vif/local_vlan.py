@@ -20,8 +20,10 @@ from operator import itemgetter
 from kedge.model.errors import HostFailure
 from kedge.model.network import NetworkType, Segment
 
+from . import openflow
 from . import ovs_client as ovs
 from .base import vlan_of
+from .openflow import DROP, NORMAL, STRIP_VLAN, UNTAGGED, Flow, match, set_vlan
 
 COOKIE = 0x6B65646765  # "kedge"
 PATCH_MARK = "kedge-patch"
@@ -133,7 +135,7 @@ def networks_in_use(switch: ovs.Switch, integration: str) -> set[str]:
     return {_segment(key).physical_network for key in _numbers(switch, integration) if key not in idle}
 
 
-def expected_flows(switch: ovs.Switch, integration: str) -> set[tuple[str, str]]:
+def expected_flows(switch: ovs.Switch, integration: str) -> set[tuple[str, Flow]]:
     """Every flow, with its bridge, that the patches and local VLANs of an integration bridge explain."""
     explained = {(integration, _SWITCH)}
     for patch in _own_patches(switch, integration):
@@ -167,15 +169,15 @@ def _release_patch(switch: ovs.Switch, patch: Patch, unused: Mapping[str, int], 
     for key, local in unused.items():
         segment = _segment(key)
         if segment.physical_network == physical_network:
-            ovs.remove_flow(patch.integration, _incoming(patch, segment, local))
-            ovs.remove_flow(patch.physical, _outgoing(patch, segment, local))
+            openflow.remove(patch.integration, _incoming(patch, segment, local))
+            openflow.remove(patch.physical, _outgoing(patch, segment, local))
     if physical_network in kept:
         return
     # The ports go before the flows that guard them.
     ovs.vsctl("--if-exists", "del-port", patch.integration, inner_name(patch.physical),
               "--", "--if-exists", "del-port", patch.physical, outer_name(patch.physical))  # fmt: skip
-    ovs.remove_flow(patch.integration, _inner_drop(patch))
-    ovs.remove_flow(patch.physical, _outer_drop(patch))
+    openflow.remove(patch.integration, _inner_drop(patch))
+    openflow.remove(patch.physical, _outer_drop(patch))
 
 
 def _require_bridges(switch: ovs.Switch, integration: str, physical: str) -> None:
@@ -272,42 +274,36 @@ def _needs_switching(switch: ovs.Switch, physical: str) -> bool:
     """Whether the bridge switches nothing by itself: it is secure, or somebody has wiped all of its flows."""
     if switch.bridges[physical].secure:
         return True
-    return all(flow.startswith(f"cookie={COOKIE:#x},") for flow in ovs.all_flows(physical))
+    return all(flow.cookie == COOKIE for flow in ovs.all_flows(physical))
 
 
-def _flow(match: str, action: str) -> str:
-    return f"cookie={COOKIE:#x}, {match} actions={action}"
+_SWITCH = Flow(COOKIE, 0, match(), NORMAL)
 
 
-_SWITCH = _flow("priority=0", "NORMAL")
+def _inner_drop(patch: Patch) -> Flow:
+    return Flow(COOKIE, 2, match(patch.inner), DROP)
 
 
-def _inner_drop(patch: Patch) -> str:
-    return _flow(f"priority=2,in_port={patch.inner}", "drop")
+def _outer_drop(patch: Patch) -> Flow:
+    return Flow(COOKIE, 2, match(patch.outer), DROP)
 
 
-def _outer_drop(patch: Patch) -> str:
-    return _flow(f"priority=2,in_port={patch.outer}", "drop")
+def _incoming(patch: Patch, segment: Segment, local: int) -> Flow:
+    return Flow(COOKIE, 3, match(patch.inner, vlan_of(segment) or UNTAGGED), set_vlan(local) + NORMAL)
 
 
-def _incoming(patch: Patch, segment: Segment, local: int) -> str:
+def _outgoing(patch: Patch, segment: Segment, local: int) -> Flow:
     vlan = vlan_of(segment)
-    match = f"dl_vlan={vlan}" if vlan else "vlan_tci=0x0000/0x1fff"
-    return _flow(f"priority=3,in_port={patch.inner},{match}", f"mod_vlan_vid:{local},NORMAL")
+    retag = set_vlan(vlan) if vlan else STRIP_VLAN
+    return Flow(COOKIE, 4, match(patch.outer, local), retag + NORMAL)
 
 
-def _outgoing(patch: Patch, segment: Segment, local: int) -> str:
-    vlan = vlan_of(segment)
-    action = f"mod_vlan_vid:{vlan}" if vlan else "strip_vlan"
-    return _flow(f"priority=4,in_port={patch.outer},dl_vlan={local}", f"{action},NORMAL")
-
-
-def _ensure_flows(wanted: Sequence[tuple[str, str]]) -> None:
+def _ensure_flows(wanted: Sequence[tuple[str, Flow]]) -> None:
     """Add the flows that are missing on their bridges, in this order."""
     there = {bridge: ovs.flows(bridge, COOKIE) for bridge, _ in wanted}
     missing = [(bridge, flow) for bridge, flow in wanted if flow not in there[bridge]]
     for bridge, group in groupby(missing, key=itemgetter(0)):
-        ovs.add_flows(bridge, [flow for _, flow in group])
+        openflow.add(bridge, [flow for _, flow in group])
 
 
 def _own_patches(switch: ovs.Switch, integration: str) -> list[Patch]:

@@ -8,7 +8,7 @@ Either way the port is added together with its tag, in one transaction.
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kedge.agent.vif import local_vlan, unused_local_vlans, vswitchd
+from kedge.agent.vif import local_vlan, openflow, unused_local_vlans, vswitchd
 from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
@@ -91,7 +91,7 @@ class OvsPlugger:
     def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
         """See `Plugger.heard`."""
         port = ovs.look().ports.get(_port_name(vif, target))
-        return ovs.heard(port.bridge, port.number) if port and port.number is not None else frozenset()
+        return vswitchd.heard(port.bridge, port.number) if port and port.number is not None else frozenset()
 
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
         """See `Plugger.inject`; the bridges switch the frames as if the VM had sent them, and learn from them."""
@@ -101,7 +101,7 @@ class OvsPlugger:
             raise HostFailure(
                 f"there is no port {name} on an Open vSwitch bridge here; plug {vif.port_id} first"
             )
-        ovs.packet_out(port.bridge, port.number, frames)
+        openflow.packet_out(port.bridge, port.number, frames)
 
     def unplug(self, port_id: str) -> None:
         """See `Plugger.unplug`."""

@@ -1,22 +1,23 @@
-"""Open vSwitch: read from its database (`ovsdb`), and changed through its own command-line clients.
+"""Open vSwitch: its database is read here (`ovsdb`) and changed by `ovs-vsctl`; its flows are `openflow`'s.
 
-Why the reference clients and not a library: `ovs-vsctl` makes one atomic transaction of all that one call names,
-so a port is never there without its tag; it waits until ovs-vswitchd has done it; and it follows the
-database's schema of whatever version is installed. `ovs-ofctl` is the only such client for flows. Both
-find the daemons as everything else on the host does (OVS_RUNDIR).
+Why the reference client and not a library for changes: `ovs-vsctl` makes one atomic transaction of all that one call
+names, so a port is never there without its tag; it waits until ovs-vswitchd has done it; and it follows the
+database's schema of whatever version is installed. It finds the daemons as everything else on the host does
+(OVS_RUNDIR).
 """
 
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kedge.model.errors import HostFailure
 
-from . import ovsdb
+from . import openflow, ovsdb
+from .openflow import Flow
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ class Switch:
 def one_look() -> Iterator[None]:
     """Within the block, this thread asks Open vSwitch each question once: `look`, and `flows` for each bridge.
 
-    For looking only. Each question is a process, and looking at one VIF takes three of them.
+    For looking only. Looking at one VIF takes three questions.
     """
     if getattr(_this_look, "answers", None) is not None:
         yield
@@ -134,43 +135,14 @@ def _is_reachable() -> bool:
     return True
 
 
-def flows(bridge: str, cookie: int) -> set[str]:
-    """The flows with this cookie, in the form in which `add_flows` takes them."""
-    return {flow for flow in all_flows(bridge) if flow.startswith(f"cookie={cookie:#x},")}
+def flows(bridge: str, cookie: int) -> set[Flow]:
+    """The flows with this cookie."""
+    return {flow for flow in all_flows(bridge) if flow.cookie == cookie}
 
 
-def all_flows(bridge: str) -> set[str]:
-    """All flows, whoever made them, in the form in which `add_flows` takes them."""
-    return _once(bridge, lambda: _flows(bridge))
-
-
-def _flows(bridge: str) -> set[str]:
-    lines = _run(_ofctl("--no-stats", "--no-names", "dump-flows", bridge)).splitlines()
-    return {line.strip() for line in lines if "actions=" in line}
-
-
-def add_flows(bridge: str, wanted: Iterable[str]) -> None:
-    """Add flows; one with the same match and priority is replaced."""
-    _run(_ofctl("add-flows", bridge, "-"), "\n".join(wanted))
-
-
-def remove_flow(bridge: str, flow: str) -> None:
-    """Remove exactly this flow, if it is there."""
-    match = flow.partition(" actions=")[0]
-    cookie, _, rest = match.partition(", ")
-    _run(_ofctl("--strict", "del-flows", bridge, f"{cookie}/-1,{rest}"))
-
-
-def packet_out(bridge: str, in_port: int, frames: Sequence[bytes]) -> None:
-    """Let `bridge` switch these frames as if they had come in on the port numbered `in_port`."""
-    _run(_ofctl("packet-out", bridge, str(in_port), "NORMAL", *(frame.hex() for frame in frames)))
-
-
-def heard(bridge: str, number: int) -> frozenset[str]:
-    """The MACs that `bridge` has learned on its port of this OpenFlow number."""
-    table = _run(["ovs-appctl", f"--timeout={TIMEOUT_S}", "fdb/show", bridge]).splitlines()[1:]
-    rows = (line.split() for line in table)  # port, VLAN, MAC, age
-    return frozenset(row[2] for row in rows if row[0] == str(number))
+def all_flows(bridge: str) -> set[Flow]:
+    """All flows, whoever made them."""
+    return _once(bridge, lambda: openflow.flows(bridge))
 
 
 def quoted(value: str) -> str:
@@ -178,15 +150,9 @@ def quoted(value: str) -> str:
     return json.dumps(value)
 
 
-def _ofctl(*arguments: str) -> list[str]:
-    return ["ovs-ofctl", f"--timeout={TIMEOUT_S}", *arguments]
-
-
-def _run(command: Sequence[str], text: str | None = None) -> str:
+def _run(command: Sequence[str]) -> str:
     try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, check=False, timeout=2 * TIMEOUT_S
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostFailure(f"can't run {command[0]}: {error}; is Open vSwitch installed?") from error
     if done.returncode:

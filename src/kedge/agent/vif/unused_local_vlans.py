@@ -6,11 +6,11 @@ Kedge's cookie that no patch and no number explains.
 
 from functools import partial
 
-from . import local_vlan
+from . import local_vlan, openflow
 from . import ovs_client as ovs
 from .base import Loose
 
-_OF_NO_PATCH = "priority=0 "  # The one flow that lets a bridge switch at all.
+_OF_NO_PATCH = 0  # The priority of the one flow that lets a bridge switch at all.
 
 
 def loose() -> list[Loose]:
@@ -61,8 +61,8 @@ def _flows(switch: ovs.Switch) -> list[Loose]:
         flow for integration in switch.bridges for flow in local_vlan.expected_flows(switch, integration)
     }
     return [
-        Loose(f"flow of {bridge}: {flow}", partial(ovs.remove_flow, bridge, flow))
+        Loose(f"flow of {bridge}: {flow}", partial(openflow.remove, bridge, flow))
         for bridge in switch.bridges
         for flow in sorted(ovs.flows(bridge, local_vlan.COOKIE))
-        if (bridge, flow) not in expected and _OF_NO_PATCH not in flow
+        if (bridge, flow) not in expected and flow.priority != _OF_NO_PATCH
     ]

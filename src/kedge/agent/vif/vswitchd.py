@@ -1,4 +1,4 @@
-"""Orders to ovs-vswitchd over its control socket, in the words of ovs-vswitchd(8), without an ovs-appctl for each."""
+"""What ovs-vswitchd is told and asked over its control socket, in the words of ovs-vswitchd(8), without a process."""
 
 import json
 import socket
@@ -9,7 +9,8 @@ from kedge.model.errors import HostFailure
 
 from .ovsdb import run_directory
 
-_TIMEOUT_S = 1.0
+_TIMEOUT_S = 1.0  # while a VM pauses
+_LOOK_TIMEOUT_S = 15.0
 _CHUNK = 1 << 16
 
 
@@ -29,12 +30,21 @@ def forget(mac: str, places: Sequence[tuple[str, str, int]]) -> None:
         _tell([("fdb/flush", bridge) for bridge, _, _ in places])
 
 
-def _tell(orders: Sequence[tuple[str, ...]]) -> list[dict[str, Any]]:
+def heard(bridge: str, number: int) -> frozenset[str]:
+    """The MACs that `bridge` has learned on its port of this OpenFlow number. Raises HostFailure."""
+    (answer,) = _tell([("fdb/show", bridge)], _LOOK_TIMEOUT_S)
+    if answer.get("error"):
+        raise HostFailure(f"ovs-vswitchd does not tell what {bridge} has learned: {answer['error']}")
+    rows = (line.split() for line in str(answer["result"]).splitlines()[1:])  # port, VLAN, MAC, age
+    return frozenset(row[2] for row in rows if row[0] == str(number))
+
+
+def _tell(orders: Sequence[tuple[str, ...]], timeout_s: float = _TIMEOUT_S) -> list[dict[str, Any]]:
     asked = [{"id": 0, "method": method, "params": parameters} for method, *parameters in orders]
     try:
         pid = (run_directory() / "ovs-vswitchd.pid").read_text().strip()
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_TIMEOUT_S)
+            connection.settimeout(timeout_s)
             connection.connect(str(run_directory() / f"ovs-vswitchd.{pid}.ctl"))
             connection.sendall("".join(map(json.dumps, asked)).encode())
             return _answers(connection, len(asked))
