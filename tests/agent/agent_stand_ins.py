@@ -1,6 +1,7 @@
 """What stands for the parts of an agent that need a real host."""
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from kedge.agent.agent import Agent
@@ -20,6 +21,8 @@ class NotedVifs:
         self.injected: list[tuple[str, int]] = []
         self.fails = False
         self.refused: set[str] = set()
+        self.stuck: set[str] = set()
+        self.queues: dict[str, int] = {}
         self.mended: list[tuple[str, int]] = []
         self.lying_about: set[str] = set()
         self.places: list[tuple[str, bool]] = []
@@ -30,6 +33,7 @@ class NotedVifs:
         if self.fails or vif.port_id in self.refused:
             raise HostFailure("the kernel said no")
         self.made[vif.port_id] = vif
+        self.queues[vif.port_id] = queues
         return VifState.BUILD
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
@@ -41,6 +45,9 @@ class NotedVifs:
 
     def states(self, vifs: Iterable[Vif]) -> dict[str, VifState]:
         return {} if self.fails else {vif.port_id: self.state(vif) for vif in vifs}
+
+    def one_look(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def heard(self, vif: Vif, target: str | None = None) -> frozenset[str]:
         return frozenset({vif.mac_address})
@@ -76,7 +83,8 @@ class NotedVifs:
         self.injected.append((vif.port_id, len(frames)))
 
     def unplug(self, port_id: str) -> None:
-        self.made.pop(port_id, None)
+        if port_id not in self.stuck:
+            self.made.pop(port_id, None)
 
     def plugged(self) -> list[VifReport]:
         return [VifReport(port_id, VifState.BUILD, (vif.tap_name,)) for port_id, vif in self.made.items()]

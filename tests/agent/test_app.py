@@ -2,6 +2,8 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -11,19 +13,22 @@ import pytest
 from kedge.agent.agent import Agent
 from kedge.agent.config import AgentConfig
 from kedge.agent.vif import Pluggers
-from kedge.model.domain import DomainState, TransferOrder, TransferState, VifState
+from kedge.model.domain import DomainState, TransferOrder, TransferState, VifReport, VifState
 from kedge.model.errors import BadRequest, Conflict, Forbidden, HostFailure, NotFound, StaleEpoch, Unreachable
 from kedge.model.host_facts import FactsRequest
 from kedge.model.network import NetworkType, Segment, Vif, VifType
 from kedge.trust.certificates import CertificateAuthority, Role, client_context
 from kedge.wire.agent_client import AgentClient
 from kedge.wire.messages import (
+    MOST_VIFS,
     AnnounceOrder,
     DiscardOrder,
     ObserveRequest,
     PlugOrder,
     ResumeOrder,
     TransferTuning,
+    UnplugOrder,
+    VifResults,
 )
 
 from .agent_stand_ins import NotedVifs, Running
@@ -174,17 +179,68 @@ def test_a_strange_vif_is_known_by_the_name_in_the_domain(
 
 def test_vifs_are_plugged_and_unplugged(running_agent: Running, vif: Vif) -> None:
     client = running_agent.client
-    assert client.plug(PlugOrder(vif, epoch=2)).state is VifState.BUILD
-    assert client.plug(PlugOrder(vif, epoch=2)) == client.vifs()[0]
-    assert client.host().vifs == {vif.port_id: VifState.BUILD}
-    with pytest.raises(StaleEpoch):
-        client.unplug(vif.port_id, epoch=1)
-    client.unplug(vif.port_id, epoch=2)
-    client.unplug(vif.port_id)
+    other = replace(vif, port_id=str(uuid4()))
+    order = PlugOrder((vif, other), epoch=2, queues={other.port_id: 4})
+    results = client.plug(order)
+    assert results == client.plug(order) == VifResults(tuple(client.vifs()))
+    assert running_agent.vifs.queues == {vif.port_id: 1, other.port_id: 4}
+    assert client.host().vifs == dict.fromkeys((vif.port_id, other.port_id), VifState.BUILD)
+    client.unplug(UnplugOrder((vif.port_id, other.port_id), epoch=2)).complete()
+    assert client.unplug(UnplugOrder((vif.port_id,))).done == (VifReport(vif.port_id, VifState.ABSENT, ()),)
     assert client.vifs() == []
-    running_agent.vifs.fails = True
-    with pytest.raises(HostFailure, match="the kernel said no"):
-        client.plug(PlugOrder(vif))
+
+
+def test_an_order_says_of_each_vif_what_became_of_it(running_agent: Running, vif: Vif) -> None:
+    client, bad, last = running_agent.client, replace(vif, port_id="bad"), replace(vif, port_id="last")
+    running_agent.vifs.refused = {"bad"}
+    results = client.plug(PlugOrder((vif, bad, last)))
+    assert [report.port_id for report in results.done] == [vif.port_id, "last"]
+    assert results.failed == {"bad": "the kernel said no"}
+    with pytest.raises(HostFailure, match=r"^1 of 3 VIFs failed: port bad: the kernel said no$"):
+        results.complete()
+    running_agent.vifs.refused = set()
+    assert [report.port_id for report in client.plug(PlugOrder((vif, bad, last))).complete().done][1] == "bad"
+    running_agent.vifs.stuck = {"bad"}
+    results = client.unplug(UnplugOrder((vif.port_id, "bad", "last")))
+    assert [report.port_id for report in results.done] == [vif.port_id, "last"]
+    assert "is there still" in results.failed["bad"]
+    running_agent.vifs.stuck = set()
+    client.unplug(UnplugOrder(("bad",))).complete()
+
+
+def test_an_order_is_let_in_for_all_of_its_ports_or_for_none(running_agent: Running, vif: Vif) -> None:
+    client, other = running_agent.client, replace(vif, port_id=str(uuid4()))
+    client.plug(PlugOrder((vif,), epoch=3))
+    with pytest.raises(StaleEpoch, match=vif.port_id):
+        client.plug(PlugOrder((other, vif), epoch=2))
+    with pytest.raises(StaleEpoch, match=vif.port_id):
+        client.unplug(UnplugOrder((other.port_id, vif.port_id), epoch=2))
+    assert [report.port_id for report in client.vifs()] == [vif.port_id]
+    client.plug(PlugOrder((other,), epoch=1)).complete()  # epoch 2 was not noted for it
+    client.unplug(UnplugOrder((vif.port_id, other.port_id))).complete()
+
+
+def test_two_orders_for_the_same_ports_do_not_wait_for_each_other(running_agent: Running, vif: Vif) -> None:
+    vifs = [replace(vif, port_id=f"port{number}") for number in range(4)]
+    orders = [PlugOrder(tuple(vifs)), PlugOrder(tuple(reversed(vifs)))] * 10
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(running_agent.client.plug, orders))
+    assert {len(each.complete().done) for each in results} == {4}
+    running_agent.client.unplug(UnplugOrder(tuple(vif.port_id for vif in vifs))).complete()
+
+
+def test_an_order_is_for_so_many_vifs_and_names_each_once(running_agent: Running, vif: Vif) -> None:
+    many = [str(number) for number in range(MOST_VIFS + 1)]
+    for body, said in (
+        ({"port_ids": many}, rf"at most {MOST_VIFS} VIFs, and this one is for {MOST_VIFS + 1}"),
+        ({"port_ids": ["a", "b", "a"]}, "names each port once, and this one names a more often"),
+    ):
+        with pytest.raises(BadRequest, match=said):
+            running_agent.client._peer.call("POST", "/v1/vifs/unplug", body=body)
+        with pytest.raises(BadRequest, match=said):
+            UnplugOrder(tuple(body["port_ids"]))
+    with pytest.raises(BadRequest, match=f"at most {MOST_VIFS} VIFs"):
+        PlugOrder(tuple(replace(vif, port_id=port_id) for port_id in many))
 
 
 def test_a_vm_is_announced_and_not_after_it_was_unplugged(running_agent: Running, vif: Vif) -> None:
@@ -192,7 +248,7 @@ def test_a_vm_is_announced_and_not_after_it_was_unplugged(running_agent: Running
     client.announce(AnnounceOrder(vif, repeat=1))
     assert running_agent.vifs.injected == [(vif.port_id, 2)]
     client.announce(AnnounceOrder(vif, repeat=1000, interval_ms=10))
-    client.unplug(vif.port_id)
+    client.unplug(UnplugOrder((vif.port_id,)))
     count = len(running_agent.vifs.injected)
     time.sleep(0.1)
     assert len(running_agent.vifs.injected) == count
@@ -257,7 +313,6 @@ def test_addresses_and_bodies_have_to_agree(running_agent: Running, uuid: str, v
     order = TransferOrder("m1", uuid, 1, "test:///default", "tcp://127.0.0.1", "<domain/>")
     for method, path, body in (
         ("PUT", "/v1/transfers/m2", order),
-        ("PUT", "/v1/vifs/other", PlugOrder(vif)),
         ("POST", "/v1/vifs/other/announce", AnnounceOrder(vif)),
         ("PUT", f"/v1/domains/{uuid}", {"text": "<domain/>"}),
         ("PUT", "/v1/transfers/m1", {"migration_id": "m1"}),

@@ -28,6 +28,8 @@ from kedge.wire.messages import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
+    UnplugOrder,
+    VifResults,
 )
 
 MIB = 2**20
@@ -204,14 +206,15 @@ class FakeAgent:
     def vifs(self) -> list[VifReport]:
         return []
 
-    def plug(self, order: PlugOrder) -> VifReport:
+    def plug(self, order: PlugOrder) -> VifResults:
         if self._host in self._fleet.refuse_plugs:
             raise HostFailure("the switch is full")
-        self._fleet.vifs[self._host].add(order.vif.port_id)
-        return VifReport(order.vif.port_id, VifState.UP, ())
+        self._fleet.vifs[self._host] |= {vif.port_id for vif in order.vifs}
+        return VifResults(tuple(VifReport(vif.port_id, VifState.UP, ()) for vif in order.vifs))
 
-    def unplug(self, port_id: str, epoch: int = 0) -> None:
-        self._fleet.vifs[self._host].discard(port_id)
+    def unplug(self, order: UnplugOrder) -> VifResults:
+        self._fleet.vifs[self._host] -= set(order.port_ids)
+        return VifResults(tuple(VifReport(port_id, VifState.ABSENT, ()) for port_id in order.port_ids))
 
     def announce(self, order: AnnounceOrder) -> None:
         self._fleet.announced.append(order.vif.mac_address)

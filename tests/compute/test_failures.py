@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from kedge.compute import conductor as module
 from kedge.core.migration import MAX_ORDERS
 from kedge.model.domain import DomainState, TransferOrder, VifState
-from kedge.model.errors import HostFailure, StaleEpoch, Unreachable
+from kedge.model.errors import HostFailure, KedgeError, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Server
 from kedge.testing.simulated.fabric import SimulatedHost, Step
 
@@ -52,11 +52,35 @@ def test_one_of_two_ports_can_not_be_bound(world: ComputeWorld) -> None:
 @pytest.mark.parametrize("skip", [0, 1], ids=["first", "second"])
 def test_a_plug_fails(world: ComputeWorld, skip: int) -> None:
     server = world.server("h1")
-    world["h3"].agent.faults.fail("plug", HostFailure("ovs-vsctl: no bridge named br-int"), skip=skip)
+    world["h3"].agent.faults.fail("plug one", HostFailure("ovs-vsctl: no bridge named br-int"), skip=skip)
+    failed = world.ports(server)[skip].id
     migration = world.move(server, "h3")
-    failed_with(migration, "could not plug on h3: ovs-vsctl: no bridge named br-int")
+    why = f"could not plug on h3: 1 of 2 VIFs failed: port {failed}: ovs-vsctl: no bridge named br-int"
+    failed_with(migration, why)
     assert phases(migration) == [Phase.PREFLIGHT, Phase.BOUND, Phase.ROLLED_BACK]
     world.check(server, "h1")
+
+
+@pytest.mark.parametrize("skip", [0, 1], ids=["none done", "one done"])
+def test_a_plug_is_half_done_and_its_answer_lost(world: ComputeWorld, skip: int) -> None:
+    server = world.server("h1")
+    world["h3"].agent.faults.fail("plug one", Unreachable("the answer got lost"), skip=skip)
+    completed(world.move(server, "h3"))
+    world.check(server, "h3")
+    assert world["h3"].agent.calls.count("plug") == 2
+
+
+@pytest.mark.parametrize("skip", [0, 1], ids=["none done", "one done"])
+@pytest.mark.parametrize(
+    "error", [Unreachable("the answer got lost"), HostFailure("no")], ids=["lost", "fails"]
+)
+def test_an_unplug_is_half_done(world: ComputeWorld, skip: int, error: KedgeError) -> None:
+    server = world.server("h1")
+    world["h1"].agent.faults.fail("unplug one", error, skip=skip)
+    completed(world.move(server, "h3"))
+    world.check(server, "h3")
+    assert world["h1"].plugged == {}
+    assert world["h1"].agent.calls.count("unplug") == 2
 
 
 def test_the_domain_was_changed_since_the_plan(world: ComputeWorld) -> None:

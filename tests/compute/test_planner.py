@@ -15,6 +15,7 @@ from kedge.model.host import HostBackend
 from kedge.model.host_facts import FileFacts
 from kedge.model.server import MigrationOptions, Server
 from kedge.testing.simulated.fabric import FIVE_HOSTS
+from kedge.wire.messages import MOST_VIFS
 
 from .compute_world import PAIRS, ComputeWorld, completed, make_compute_world
 
@@ -216,6 +217,12 @@ def without_ports(world: ComputeWorld, server: Server) -> None:
         world.network.delete_port(port.id)
 
 
+def with_ports_without_end(world: ComputeWorld, server: Server) -> None:
+    network = world.networks()["flat"]
+    for _ in range(MOST_VIFS - 1):
+        world.network.create_port(network.id, device_id=server.id, fixed_ips=())
+
+
 def libvirtd_is_away(world: ComputeWorld, server: Server) -> None:
     for call in ("observe", "domain_xml"):
         world["h1"].agent.faults.fail(
@@ -249,6 +256,7 @@ IN_THE_WAY: dict[str, tuple[Spoil, str, str]] = {
         "(fa:16:3e:99:99:99) has no interface in the domain",
     ),
     "port without binding": (port_without_binding, "h3", "has no ACTIVE binding on h1"),
+    "too many ports": (with_ports_without_end, "h3", "has 129 ports, and at most 128 can be plugged"),
     "no ports": (without_ports, "h3", "has no ports"),
     "DTD": (with_dtd, "h3", "has a DOCTYPE; remove it"),
     "entity": (with_entity, "h3", "not well-formed"),

@@ -12,6 +12,7 @@ from kedge.model.errors import BadRequest, Conflict, HostFailure, KedgeError, No
 from kedge.model.network import BindingStatus, PortStatus
 from kedge.model.server import Server
 from kedge.testing.simulated.fabric import FIVE_HOSTS
+from kedge.wire.messages import MOST_VIFS
 
 from .compute_world import ComputeWorld
 
@@ -157,15 +158,23 @@ def test_a_domain_that_is_there_is_neither_taken_nor_lost(world: ComputeWorld, s
 
 # What was made before a step that fails is unmade.
 
-STEPS = [("h3", "domains", 0), ("h3", "plug", 0), ("h3", "plug", 1), ("h3", "create_domain", 0)]
+STEPS = [("h3", "domains"), ("h3", "plug"), ("h3", "create_domain")]
 
 
-@pytest.mark.parametrize(("host", "call", "skip"), STEPS)
+@pytest.mark.parametrize(("host", "call"), STEPS)
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "answer lost"])
-def test_a_step_fails_on_the_host(world: ComputeWorld, host: str, call: str, skip: int, after: bool) -> None:
+def test_a_step_fails_on_the_host(world: ComputeWorld, host: str, call: str, after: bool) -> None:
     error = Unreachable("the answer got lost") if after else HostFailure("libvirt refused")
-    world[host].agent.faults.fail(call, error, after=after, skip=skip)
+    world[host].agent.faults.fail(call, error, after=after)
     with pytest.raises(type(error), match=str(error)):
+        world.servers.create(REQUEST)
+    nothing_was_made(world)
+
+
+@pytest.mark.parametrize("skip", [0, 1], ids=["first", "second"])
+def test_one_vif_can_not_be_plugged(world: ComputeWorld, skip: int) -> None:
+    world["h3"].agent.faults.fail("plug one", HostFailure("no room"), skip=skip)
+    with pytest.raises(HostFailure, match=r"^1 of 2 VIFs failed: port .*: no room$"):
         world.servers.create(REQUEST)
     nothing_was_made(world)
 
@@ -206,6 +215,21 @@ def test_delete_leaves_nothing(world: ComputeWorld, host: str) -> None:
     assert world.ports(server) == []
     nothing_was_made(world)
     assert world.fabric.violations == []
+
+
+def test_a_server_is_deleted_with_more_ports_than_one_order_unplugs(world: ComputeWorld) -> None:
+    server, network = world.server("h3"), world.networks()["flat"]
+    for _ in range(MOST_VIFS):
+        world.network.create_port(network.id, device_id=server.id, fixed_ips=())
+    world.servers.delete("vm")
+    assert world["h3"].agent.calls.count("unplug") == 2
+    nothing_was_made(world)
+
+
+def test_a_server_has_only_so_many_nics(world: ComputeWorld) -> None:
+    with pytest.raises(BadRequest, match=f"has {MOST_VIFS + 1} NICs; at most {MOST_VIFS}"):
+        world.servers.create(replace(REQUEST, nics=(NicRequest(network="flat"),) * (MOST_VIFS + 1)))
+    nothing_was_made(world)
 
 
 def test_delete_of_what_is_not_there(world: ComputeWorld) -> None:

@@ -34,6 +34,8 @@ from kedge.wire.messages import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
+    UnplugOrder,
+    VifResults,
 )
 from kedge.wire.version import kedge_version
 
@@ -204,7 +206,7 @@ def machine(site: Site) -> Iterator[Machine]:
     machine = new_machine()
     vif = machine.vifs["h1"]
     site.control.duties = {host: (machine.vifs[host],) for host in INTERFACES}
-    assert site.agents["h1"].plug(PlugOrder(vif)).state is VifState.UP
+    assert state_of(site.agents["h1"].plug(PlugOrder((vif,)))) is VifState.UP
     site.agents["h1"].create_domain(machine.uuid, machine.xml("h1"))
     site.agents["h1"].create_domain(machine.uuid, machine.xml("h1"))
     until(lambda: answers_ping(site.lab, machine), 60)
@@ -213,8 +215,13 @@ def machine(site: Site) -> Iterator[Machine]:
         if host not in site.processes:
             site.start_agent(host)
         agent.delete_domain(machine.uuid)
-        agent.unplug(vif.port_id)
+        agent.unplug(UnplugOrder((vif.port_id,))).complete()
     site.control.duties = {}
+
+
+def state_of(results: VifResults) -> VifState:
+    (report,) = results.complete().done
+    return report.state
 
 
 def answers_ping(lab: Lab, machine: Machine) -> bool:
@@ -259,7 +266,7 @@ def test_a_vm_moves_between_two_agents(site: Site, machine: Machine) -> None:
     assert (before.domain, before.job, before.persistent) == (DomainState.RUNNING, False, True)
     assert before.vifs == {port_id: VifState.UP}
 
-    assert destination.plug(PlugOrder(machine.vifs["h2"], epoch=1)).state is VifState.UP
+    assert state_of(destination.plug(PlugOrder((machine.vifs["h2"],), epoch=1))) is VifState.UP
     order = order_for(site, machine)
     ahead = observe(site, "h2", machine, migration_id=order.migration_id, watch=True)
     assert (ahead.domain, ahead.vifs) == (DomainState.ABSENT, {port_id: VifState.UP})
@@ -310,7 +317,7 @@ def frames_of(site: Site, host: str, machine: Machine, migration_id: str) -> Any
 
 def test_the_pause_is_seen_while_it_lasts(site: Site, machine: Machine) -> None:
     source = site.agents["h1"]
-    site.agents["h2"].plug(PlugOrder(machine.vifs["h2"]))
+    site.agents["h2"].plug(PlugOrder((machine.vifs["h2"],)))
     order = order_for(site, machine, bandwidth_mib=20)
     source.start_transfer(order)
     until(lambda: progress_of(site, machine, order).memory_total)
@@ -349,7 +356,7 @@ def stopped_libvirtd(host: LabHost) -> Iterator[None]:
 
 def test_an_aborted_transfer_leaves_the_vm_where_it_was(site: Site, machine: Machine) -> None:
     source, destination = site.agents["h1"], site.agents["h2"]
-    destination.plug(PlugOrder(machine.vifs["h2"]))
+    destination.plug(PlugOrder((machine.vifs["h2"],)))
     order = order_for(site, machine, bandwidth_mib=2)
     source.start_transfer(order)
     until(lambda: observe(site, "h2", machine).domain is DomainState.INCOMING)
@@ -400,7 +407,7 @@ def test_a_transfer_that_fails_says_why(site: Site, machine: Machine) -> None:
 
 
 def test_a_killed_agent_finds_its_transfer_again(site: Site, machine: Machine) -> None:
-    site.agents["h2"].plug(PlugOrder(machine.vifs["h2"]))
+    site.agents["h2"].plug(PlugOrder((machine.vifs["h2"],)))
     order = order_for(site, machine, bandwidth_mib=8, epoch=3)
     site.agents["h1"].start_transfer(order)
     until(lambda: observe(site, "h1", machine, migration_id=order.migration_id).progress)
@@ -417,7 +424,7 @@ def test_a_killed_agent_finds_its_transfer_again(site: Site, machine: Machine) -
 
 
 def test_a_killed_agent_can_still_abort(site: Site, machine: Machine) -> None:
-    site.agents["h2"].plug(PlugOrder(machine.vifs["h2"]))
+    site.agents["h2"].plug(PlugOrder((machine.vifs["h2"],)))
     order = order_for(site, machine, bandwidth_mib=2)
     site.agents["h1"].start_transfer(order)
     until(lambda: observe(site, "h1", machine, migration_id=order.migration_id).progress)
@@ -431,7 +438,7 @@ def test_a_killed_agent_can_still_abort(site: Site, machine: Machine) -> None:
 
 def test_what_nothing_explains_is_collected(site: Site, machine: Machine) -> None:
     left = new_machine().vifs["h1"]
-    site.agents["h1"].plug(PlugOrder(left))
+    site.agents["h1"].plug(PlugOrder((left,)))
     until(lambda: left.port_id not in {vif.port_id for vif in site.agents["h1"].vifs()}, 5)
     # What a domain here uses stays, even if the control plane should forget its binding.
     site.control.duties = {}
@@ -442,7 +449,7 @@ def test_what_nothing_explains_is_collected(site: Site, machine: Machine) -> Non
 def test_a_binding_keeps_a_vif_that_no_domain_uses_yet(site: Site) -> None:
     vif = new_machine().vifs["h1"]
     site.control.duties = {"h1": (vif,)}
-    site.agents["h1"].plug(PlugOrder(vif))
+    site.agents["h1"].plug(PlugOrder((vif,)))
     time.sleep(1.5)
     assert [each.port_id for each in site.agents["h1"].vifs()] == [vif.port_id]
     site.control.duties = {}
@@ -508,7 +515,7 @@ def test_a_restarted_libvirtd_is_found_again(site: Site, machine: Machine) -> No
 
 
 def test_a_transfer_ends_with_the_libvirtd_that_ran_it(site: Site, machine: Machine) -> None:
-    site.agents["h2"].plug(PlugOrder(machine.vifs["h2"]))
+    site.agents["h2"].plug(PlugOrder((machine.vifs["h2"],)))
     order = order_for(site, machine, bandwidth_mib=2)
     site.agents["h1"].start_transfer(order)
     until(lambda: progress_of(site, machine, order).memory_total)

@@ -297,7 +297,15 @@ LIBVIRT_TAKES = {
 """What a plan refuses although libvirt does not, or not always, and why; docs/plan.md marks these with a star."""
 
 NOT_MADE_HERE = {
-    *("same-host", "no-ports", "not-running", "job-running", "source-failed", "destination-failed"),
+    *(
+        "same-host",
+        "no-ports",
+        "too-many-ports",
+        "not-running",
+        "job-running",
+        "source-failed",
+        "destination-failed",
+    ),
     *(
         "forced-down",
         "agent-dead",

@@ -88,7 +88,7 @@ def test_an_agent_of_another_version_is_refused(control_plane: Side) -> None:
 @pytest.mark.usefixtures("later")
 def test_an_order_of_another_version_counts_as_the_hosts_failure(agent: Side) -> None:
     """So that a conductor treats the host as one that it can't reach."""
-    with pytest.raises(HostFailure, match="and this agent version 1"):
+    with pytest.raises(HostFailure, match=f"and this agent version {WIRE}"):
         agent.send()
     assert agent.taken == []
     assert len(agent.logged) == 1

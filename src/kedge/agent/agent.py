@@ -22,7 +22,7 @@ from kedge.agent.vif.orders import VifOrders
 from kedge.agent.vm_changes.guest_macs import GuestMacs
 from kedge.agent.vm_changes.places import Places
 from kedge.trust.certificates import client_context
-from kedge.wire.messages import AnnounceOrder, HostDuties
+from kedge.wire.messages import AnnounceOrder, HostDuties, UnplugOrder, VifResults
 from kedge.wire.peer import AnyPeer, Peer
 
 
@@ -96,10 +96,11 @@ class Agent:
         """Announce a VM from this host; see `Announcer.announce`."""
         self.announcer.announce(order.vif, order.repeat, order.interval_ms)
 
-    def unplug(self, port_id: str, epoch: int) -> None:
-        """Unplug a VIF, and say nothing more in its name."""
-        self.announcer.cancel(port_id)
-        self.vifs.unplug(port_id, epoch)
+    def unplug(self, order: UnplugOrder) -> VifResults:
+        """Unplug VIFs, and say nothing more in their names."""
+        for port_id in order.port_ids:
+            self.announcer.cancel(port_id)
+        return self.vifs.unplug(order)
 
     def _changed(self) -> None:
         self._reporter.nudge()

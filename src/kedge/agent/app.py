@@ -27,6 +27,8 @@ from kedge.wire.messages import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
+    UnplugOrder,
+    VifResults,
 )
 from kedge.wire.version import SameWire
 
@@ -142,24 +144,19 @@ def _vifs(app: FastAPI, agent: Agent) -> None:
     def vifs() -> list[VifReport]:
         return agent.vifs.plugged()
 
-    @app.put("/v1/vifs/{port_id}")
-    def plug(port_id: str, order: PlugOrder) -> VifReport:
-        _same_port(port_id, order.vif.port_id)
+    @app.post("/v1/vifs/plug")
+    def plug(order: PlugOrder) -> VifResults:
         return agent.vifs.plug(order)
 
-    @app.delete("/v1/vifs/{port_id}", **NOTHING)
-    def unplug(port_id: str, epoch: int = 0) -> None:
-        agent.unplug(port_id, epoch)
+    @app.post("/v1/vifs/unplug")
+    def unplug(order: UnplugOrder) -> VifResults:
+        return agent.unplug(order)
 
     @app.post("/v1/vifs/{port_id}/announce", **NOTHING)
     def announce(port_id: str, order: AnnounceOrder) -> None:
-        _same_port(port_id, order.vif.port_id)
+        if order.vif.port_id != port_id:
+            raise BadRequest(f"the order is for port {order.vif.port_id}, the address for {port_id}")
         agent.announce(order)
-
-
-def _same_port(addressed: str, ordered: str) -> None:
-    if addressed != ordered:
-        raise BadRequest(f"the order is for port {ordered}, the address for {addressed}")
 
 
 def _answer(error: KedgeError) -> JSONResponse:

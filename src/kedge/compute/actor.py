@@ -15,7 +15,7 @@ from kedge.model.server import STATUS_OF_DOMAIN, Migration, MigrationStatus, Pha
 from kedge.network.service import NetworkService
 from kedge.wire.messages import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
 
-from .agents import Agents
+from .agents import Agents, unplug_all
 from .looker import Looker
 from .planner import Planner
 from .records import MigrationRecords
@@ -113,9 +113,9 @@ class Actor:
         vifs = self._looker.vifs(Role.DESTINATION)
         agent = self._tools.agents.agent(self._migration.destination)
         queues = self._queues()
-        orders = [PlugOrder(vif, self._epoch, queues.get(vif.mac_address, 1)) for vif in vifs]
+        counts = {vif.port_id: queues.get(vif.mac_address, 1) for vif in vifs}
         try:
-            _all_at_once(agent.plug, orders)
+            agent.plug(PlugOrder(tuple(vifs), self._epoch, counts)).complete()
         except (Unreachable, StaleEpoch):
             raise
         except KedgeError as error:
@@ -213,17 +213,20 @@ class Actor:
         agent = self._tools.agents.agent(self._migration.source)
         nics = attachments(agent.domain_xml(self._migration.server_id))
         found = self._looker.gathered.views[Role.SOURCE].vifs
-        for vif in self._looker.vifs(Role.SOURCE):
-            if found.get(vif.port_id) is VifState.UP:
-                continue
-            nic = nic_of(vif, nics)
+        lost = [vif for vif in self._looker.vifs(Role.SOURCE) if found.get(vif.port_id) is not VifState.UP]
+        of_vif = {vif.port_id: nic_of(vif, nics) for vif in lost}
+        ours = tuple(vif for vif in lost if of_vif[vif.port_id] is not None)
+        queues = {port_id: nic.queues for port_id, nic in of_vif.items() if nic is not None}
+        results = agent.plug(PlugOrder(ours, self._epoch, queues)).complete()
+        for port_id, nic in of_vif.items():
             if nic is None:
                 raise HostFailure(
-                    f"the device of port {vif.port_id} is not Kedge's; attach that NIC again by hand"
+                    f"the device of port {port_id} is not Kedge's; attach that NIC again by hand"
                 )
-            if agent.plug(PlugOrder(vif, self._epoch, nic.queues)).state is not VifState.UP:
+        for report in results.done:
+            if report.state is not VifState.UP:
                 raise HostFailure(
-                    f"the device of port {vif.port_id} is gone; detach and attach that NIC by hand"
+                    f"the device of port {report.port_id} is gone; detach and attach that NIC by hand"
                 )
 
     def _resume(self, action: Action) -> None:
@@ -239,7 +242,7 @@ class Actor:
 
     def _unplug(self, action: Action) -> None:
         agent = self._tools.agents.agent(self._host(action))
-        _all_at_once(lambda vif: agent.unplug(vif.port_id, epoch=self._epoch), self._vifs(action))
+        unplug_all(agent, [vif.port_id for vif in self._vifs(action)], self._epoch)
 
     def _unbind(self, action: Action) -> None:
         for port in self._tools.network.ports_of(self._migration.server_id):

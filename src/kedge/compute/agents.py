@@ -1,7 +1,7 @@
 """The agents of all hosts, as the conductor calls them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kedge.model.domain import DomainSummary, HostView, TransferOrder, VifReport
@@ -11,6 +11,7 @@ from kedge.model.host_facts import FactsRequest, HostFacts
 from kedge.model.host_network import HostNetwork
 from kedge.network.service import HostRegistry
 from kedge.wire.messages import (
+    MOST_VIFS,
     AnnounceOrder,
     DiscardOrder,
     HostReport,
@@ -18,6 +19,8 @@ from kedge.wire.messages import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
+    UnplugOrder,
+    VifResults,
 )
 
 _LATELY_S = 1.0
@@ -83,17 +86,23 @@ class Agent(Protocol):
         """The VIFs that Kedge made on the host."""
         ...
 
-    def plug(self, order: PlugOrder) -> VifReport:
-        """Plug and wire a VIF."""
+    def plug(self, order: PlugOrder) -> VifResults:
+        """Plug, wire and verify VIFs; the results say which of them failed, and why."""
         ...
 
-    def unplug(self, port_id: str, *, epoch: int = 0) -> None:
-        """Remove whatever Kedge made on the host for a port."""
+    def unplug(self, order: UnplugOrder) -> VifResults:
+        """Remove whatever Kedge made on the host for ports; the results say for which that failed, and why."""
         ...
 
     def announce(self, order: AnnounceOrder) -> None:
         """Tell the network that the VM is here now."""
         ...
+
+
+def unplug_all(agent: Agent, port_ids: Sequence[str], epoch: int = 0) -> None:
+    """Unplug all of these ports, in one order or, beyond its limit, several. Raises as the agent; HostFailure."""
+    for first in range(0, len(port_ids), MOST_VIFS):
+        agent.unplug(UnplugOrder(tuple(port_ids[first : first + MOST_VIFS]), epoch)).complete()
 
 
 class Agents:

@@ -24,7 +24,7 @@ from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
 from kedge.model.obstacle import Obstacle
 from kedge.model.server import Plan, PortPlan, Server
 from kedge.network.service import NetworkService
-from kedge.wire.messages import ObserveRequest
+from kedge.wire.messages import MOST_VIFS, ObserveRequest
 
 from .agents import Agents
 from .host_facts import gather
@@ -70,6 +70,13 @@ class Planner:
                 f"server {server.name}",
                 "has no ports, so there is no network to carry",
                 "migrate it with virsh",
+            )
+        if len(ports) > MOST_VIFS:
+            thoughts.add(
+                "too-many-ports",
+                f"server {server.name}",
+                f"has {len(ports)} ports, and at most {MOST_VIFS} can be plugged together",
+                "free those that its VM has no NIC for",
             )
         for port in ports:
             self._think_of_port(port, server.host, destination, thoughts)

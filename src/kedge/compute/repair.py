@@ -21,6 +21,7 @@ from kedge.model.network import BindingStatus, vif_of
 from kedge.wire.messages import ObserveRequest, PlugOrder, ResumeOrder
 
 from .actor import Tools
+from .agents import unplug_all
 from .claims import claims_in
 from .conductor import Drive
 
@@ -164,7 +165,8 @@ class Repairer:
             binding = next((each for each in bindings if each.host == repair.host), None)
             if port.id == repair.port_id and binding is not None:
                 vif = vif_of(port, self._tools.network.network(port.network_id), binding)
-                agent.plug(PlugOrder(vif, epoch, queues.get(vif.mac_address, 1)))
+                counts = {vif.port_id: queues.get(vif.mac_address, 1)}
+                agent.plug(PlugOrder((vif,), epoch, counts)).complete()
 
     def _unplug(self, repair: Repair, epoch: int) -> None:
         try:
@@ -173,7 +175,7 @@ class Repairer:
             bindings = []
         if any(each.host == repair.host for each in bindings):
             raise Conflict(f"The port has been bound on {repair.host} meanwhile, so the VIF is needed.")
-        self._tools.agents.agent(repair.host).unplug(repair.port_id, epoch=epoch)
+        unplug_all(self._tools.agents.agent(repair.host), [repair.port_id], epoch)
 
     def _resume(self, repair: Repair, epoch: int) -> None:
         for host in self._tools.agents.hosts():
@@ -188,7 +190,7 @@ class Repairer:
                 raise Conflict(f"{host.name} holds a domain of the port's server; adopt it instead.")
         for binding in network.bindings(repair.port_id):
             if any(host.name == binding.host for host in self._tools.agents.hosts()):
-                self._tools.agents.agent(binding.host).unplug(repair.port_id, epoch=epoch)
+                unplug_all(self._tools.agents.agent(binding.host), [repair.port_id], epoch)
             network.unbind(repair.port_id, binding.host, even_active=True)
         network.attach_port(repair.port_id, "")
 

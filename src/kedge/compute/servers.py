@@ -22,9 +22,9 @@ from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.network import Network, Port, Segment, Vif, vif_of
 from kedge.model.server import UNKNOWN_REFUSED, Server
 from kedge.network.service import NetworkService
-from kedge.wire.messages import PlugOrder
+from kedge.wire.messages import MOST_VIFS, PlugOrder
 
-from .agents import Agents
+from .agents import Agents, unplug_all
 from .server_records import ServerRecords
 
 
@@ -75,6 +75,10 @@ class Servers:
         """Make a server and start it. What was made before a step that fails is unmade."""
         if not request.nics:
             raise BadRequest(f"Server {request.name!r} needs a NIC; name a network or a port for it.")
+        if len(request.nics) > MOST_VIFS:
+            raise BadRequest(
+                f"Server {request.name!r} has {len(request.nics)} NICs; at most {MOST_VIFS} can be."
+            )
         host = self._agents.host(request.host)
         agent = self._agents.agent(host.name)
         server_id = _uuid_of(request.xml) if request.xml else str(uuid.uuid4())
@@ -90,10 +94,10 @@ class Servers:
             xml = _domain_xml(request, server_id, vifs)
             self._records.add(server, xml)
             undo.callback(self._records.delete, server_id)
-            queues = {nic.mac: nic.queues for nic in attachments(xml)}
-            for vif in vifs:
-                undo.callback(agent.unplug, vif.port_id)
-                agent.plug(PlugOrder(vif, queues=queues.get(vif.mac_address, 1)))
+            by_mac = {nic.mac: nic.queues for nic in attachments(xml)}
+            queues = {vif.port_id: by_mac.get(vif.mac_address, 1) for vif in vifs}
+            undo.callback(unplug_all, agent, [vif.port_id for vif in vifs])
+            agent.plug(PlugOrder(tuple(vifs), queues=queues)).complete()
             undo.callback(agent.delete_domain, server_id)
             agent.create_domain(server_id, xml)
             undo.pop_all()
@@ -141,9 +145,10 @@ class Servers:
         agent = None if self._agents.host(server.host).forced_down else self._agents.agent(server.host)
         if agent is not None:
             agent.delete_domain(server.id)
-        for port in self._network.ports_of(server.id):
-            if agent is not None:
-                agent.unplug(port.id)
+        ports = self._network.ports_of(server.id)
+        if agent is not None:
+            unplug_all(agent, [port.id for port in ports])
+        for port in ports:
             self._network.delete_port(port.id)
         self._records.delete(server.id)
 

@@ -15,7 +15,7 @@ from kedge.model.network import (
     VifType,
     vif_of,
 )
-from kedge.wire.messages import PlugOrder
+from kedge.wire.messages import PlugOrder, UnplugOrder
 
 from .agent_calls import AgentCalls
 from .cloud import Cloud
@@ -59,7 +59,7 @@ class Neighbourhood:
         kind, details = VifType(made["binding:vif_type"]), made["binding:vif_details"]
         vif = vif_of(port, self._network, Binding(port.id, host.name, BindingStatus.ACTIVE, kind, details))
         before = _things(host)
-        agents.call(host.name, lambda agent: agent.plug(PlugOrder(vif)))
+        agents.call(host.name, lambda agent: agent.plug(PlugOrder((vif,))).complete())
         if kind is VifType.MACVTAP:
             # As the agent does when a VM runs there.
             host.run(["ip", "link", "set", vif.tap_name, "type", "macvtap", "mode", "bridge"])
@@ -88,7 +88,8 @@ class Neighbourhood:
         with AgentCalls(self._cloud.lab) as agents:
             for host, plugged in self._plugged.items():
                 port_id = plugged.vif.port_id
-                agents.call(host, lambda agent, port_id=port_id: agent.unplug(port_id))  # type: ignore[misc]
+                order = UnplugOrder((port_id,))
+                agents.call(host, lambda agent, order=order: agent.unplug(order).complete())  # type: ignore[misc]
                 self._cloud.delete(f"/network/v2.0/ports/{port_id}")
 
 

@@ -17,6 +17,8 @@ from kedge.wire.messages import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
+    UnplugOrder,
+    VifResults,
 )
 from kedge.wire.peer import Peer
 
@@ -114,14 +116,13 @@ class AgentClient:
         """Every VIF that Kedge made on the host."""
         return self._peer.ask(list[VifReport], "GET", "/v1/vifs", timeout_s=_LOOK_S)
 
-    def plug(self, order: PlugOrder) -> VifReport:
-        """Plug and wire a VIF."""
-        path = f"/v1/vifs/{order.vif.port_id}"
-        return self._peer.ask(VifReport, "PUT", path, body=order, timeout_s=_ACT_S)
+    def plug(self, order: PlugOrder) -> VifResults:
+        """Plug, wire and verify VIFs; the results say which of them failed, and why."""
+        return self._peer.ask(VifResults, "POST", "/v1/vifs/plug", body=order, timeout_s=_ACT_S)
 
-    def unplug(self, port_id: str, *, epoch: int = 0) -> None:
-        """Unplug whatever Kedge made on the host for the port."""
-        self._peer.call("DELETE", f"/v1/vifs/{port_id}", params={"epoch": epoch}, timeout_s=_ACT_S)
+    def unplug(self, order: UnplugOrder) -> VifResults:
+        """Unplug whatever Kedge made on the host for ports; the results say for which that failed, and why."""
+        return self._peer.ask(VifResults, "POST", "/v1/vifs/unplug", body=order, timeout_s=_ACT_S)
 
     def announce(self, order: AnnounceOrder) -> None:
         """Announce a VM from this host."""

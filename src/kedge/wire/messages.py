@@ -16,8 +16,8 @@ Control plane to agent (the agent serves; mutual TLS; only a `control` certifica
     PATCH  /v1/transfers/{migration_id}      TransferTuning
     DELETE /v1/transfers/{migration_id}      ?epoch=N[&server=UUID]  abort
     GET    /v1/vifs                          -> [VifReport]
-    PUT    /v1/vifs/{port_id}                PlugOrder               plug and wire, silent
-    DELETE /v1/vifs/{port_id}                ?epoch=N                unplug whatever Kedge made here for the port
+    POST   /v1/vifs/plug                     PlugOrder -> VifResults    plug, wire and verify a server's, silent
+    POST   /v1/vifs/unplug                   UnplugOrder -> VifResults  remove whatever Kedge made for these ports
     POST   /v1/vifs/{port_id}/announce       AnnounceOrder           RARP, gratuitous ARP, unsolicited NA, repeated
 
 Agent to control plane (the control plane serves; an agent's certificate names its host, and it can
@@ -36,15 +36,20 @@ Every request says in the header `kedge-wire` which `WIRE` its sender speaks. Ei
 does nothing of what was asked.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kedge.model.domain import DomainState, VifState
+from kedge.model.domain import DomainState, VifReport, VifState
+from kedge.model.errors import BadRequest, HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif
 
-WIRE = 1
+WIRE = 2
 """The version of these messages. It grows when an older agent or control plane would misread them."""
+
+MOST_VIFS = 128
+"""An order is for so many VIFs at most; no machine type of QEMU has slots for as many NICs."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +129,61 @@ class ObserveRequest:
     seen: str = ""
 
 
+def _check_ports(port_ids: Sequence[str]) -> None:
+    if len(port_ids) > MOST_VIFS:
+        raise BadRequest(
+            f"an order is for at most {MOST_VIFS} VIFs, and this one is for {len(port_ids)}; send several orders"
+        )
+    twice = sorted(port_id for port_id, count in Counter(port_ids).items() if count > 1)
+    if twice:
+        raise BadRequest(f"an order names each port once, and this one names {', '.join(twice)} more often")
+
+
 @dataclass(frozen=True)
 class PlugOrder:
-    """Plug this VIF. `queues` is the NIC's number of queue pairs (a tap is made multi-queue if over 1)."""
+    """Plug, wire and verify these VIFs, `MOST_VIFS` at most and each once (else BadRequest).
 
-    vif: Vif
+    `queues` has, by port, how many queue pairs its NIC has, unless one: a tap for more is made multi-queue.
+    """
+
+    vifs: tuple[Vif, ...]
     epoch: int = 0
-    queues: int = 1
+    queues: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be one order."""
+        _check_ports([vif.port_id for vif in self.vifs])
+
+
+@dataclass(frozen=True)
+class UnplugOrder:
+    """Remove whatever Kedge made on the host for these ports, `MOST_VIFS` at most and each once (else BadRequest)."""
+
+    port_ids: tuple[str, ...]
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be one order."""
+        _check_ports(self.port_ids)
+
+
+@dataclass(frozen=True)
+class VifResults:
+    """What became of an order for VIFs. All of them were tried; each is either in `done` or in `failed`.
+
+    `done` has each VIF as it was found after the order, from one look at the host. `failed` says by port why.
+    """
+
+    done: tuple[VifReport, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def complete(self) -> "VifResults":
+        """These results, if all was done. Raises HostFailure, which says of each port that failed why it did."""
+        if not self.failed:
+            return self
+        whole = len(self.done) + len(self.failed)
+        why = "; ".join(f"port {port_id}: {reason}" for port_id, reason in sorted(self.failed.items()))
+        raise HostFailure(f"{len(self.failed)} of {whole} VIFs failed: {why}" if whole > 1 else why)
 
 
 @dataclass(frozen=True)
@@ -160,6 +213,7 @@ class TransferTuning:
 
 
 __all__ = [
+    "MOST_VIFS",
     "WIRE",
     "AnnounceOrder",
     "DiscardOrder",
@@ -169,4 +223,6 @@ __all__ = [
     "PlugOrder",
     "ResumeOrder",
     "TransferTuning",
+    "UnplugOrder",
+    "VifResults",
 ]

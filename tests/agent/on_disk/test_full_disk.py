@@ -12,7 +12,7 @@ from kedge.agent.on_disk.json_file import write_atomically
 from kedge.model.domain import DomainState, TransferOrder, TransferState
 from kedge.model.errors import HostFailure, StaleEpoch
 from kedge.model.network import NetworkType, Segment, Vif, VifType
-from kedge.wire.messages import DiscardOrder, ObserveRequest, PlugOrder
+from kedge.wire.messages import DiscardOrder, ObserveRequest, PlugOrder, UnplugOrder
 
 from ...disks import fill, small_disk
 from ..agent_stand_ins import Running
@@ -40,13 +40,13 @@ def transfer(uuid: str, epoch: int) -> TransferOrder:
 def test_new_orders_are_refused_and_everything_stays(disk: Path, running_agent: Running) -> None:
     client, uuid, plugged = running_agent.client, str(uuid4()), vif()
     client.create_domain(uuid, xml_of(uuid))
-    client.plug(PlugOrder(plugged, epoch=3))
+    client.plug(PlugOrder((plugged,), epoch=3))
     filler = fill(disk)
     other = str(uuid4())
 
     for order in (
-        lambda: client.plug(PlugOrder(vif(), epoch=4)),
-        lambda: client.unplug(plugged.port_id, epoch=4),
+        lambda: client.plug(PlugOrder((vif(),), epoch=4)),
+        lambda: client.unplug(UnplugOrder((plugged.port_id,), epoch=4)),
         lambda: client.discard_domain(uuid, DiscardOrder((DomainState.RUNNING,), 4)),
         lambda: client.create_domain(other, xml_of(other)),
         lambda: client.start_transfer(transfer(uuid, 4)),
@@ -60,11 +60,11 @@ def test_new_orders_are_refused_and_everything_stays(disk: Path, running_agent: 
     assert set(client.host().vifs) == {plugged.port_id}
     assert [path.name for path in disk.iterdir() if path.name.startswith(".")] == []
     # What was refused is not remembered either: an order of the epoch before still passes, and room helps.
-    client.unplug(plugged.port_id, epoch=3)
+    client.unplug(UnplugOrder((plugged.port_id,), epoch=3))
     filler.unlink()
-    client.plug(PlugOrder(plugged, epoch=4))
+    client.plug(PlugOrder((plugged,), epoch=4))
     with pytest.raises(StaleEpoch):
-        client.unplug(plugged.port_id, epoch=3)
+        client.unplug(UnplugOrder((plugged.port_id,), epoch=3))
     client.delete_domain(uuid)
 
 

@@ -37,3 +37,15 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     write_atomically(tmp_path / "x", "one")
     write_atomically(tmp_path / "x", "two")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x", "two")]
+
+
+def test_several_subjects_pass_together_or_not_at_all(tmp_path: Path) -> None:
+    epochs = Epochs(tmp_path / "epochs.json")
+    epochs.admit("port b", 3)
+    with pytest.raises(StaleEpoch, match="port b"):
+        epochs.admit_all(["port a", "port b"], 2)
+    epochs.admit("port a", 1)
+    epochs.admit_all(["port a", "port b"], 3)
+    for subject in ("port a", "port b"):
+        with pytest.raises(StaleEpoch):
+            Epochs(tmp_path / "epochs.json").admit(subject, 2)

@@ -11,7 +11,7 @@ from kedge.agent.vif import Pluggers
 from kedge.agent.vif.orders import VifOrders
 from kedge.model.domain import VifState
 from kedge.model.network import NetworkType, Segment, Vif, VifType
-from kedge.wire.messages import PlugOrder
+from kedge.wire.messages import PlugOrder, UnplugOrder
 
 from ..agent_stand_ins import NotedVifs
 
@@ -75,8 +75,8 @@ def test_what_no_domain_here_uses_is_not_plugged(parts: Parts, xmls: list[str]) 
 
 
 def test_what_was_unplugged_since_the_duties_were_asked_for_stays_so(parts: Parts) -> None:
-    parts.orders.plug(PlugOrder(vif()))
-    parts.orders.unplug(PORT, 0)
+    parts.orders.plug(PlugOrder((vif(),)))
+    parts.orders.unplug(UnplugOrder((PORT,)))
     assert not Mender(parts.orders).mend([vif()], [ethernet(TAP)], 1.0)
     assert parts.noted.mended == []
     assert Mender(parts.orders).mend([vif()], [ethernet(TAP)], 1e12)

@@ -26,7 +26,7 @@ def test_leftovers_go_after_two_looks_and_not_before(
     monkeypatch.setattr(agent.hypervisor, "active_xmls", dict)
     try:
         agent.vifs.plug(
-            PlugOrder(Vif(PORT, "n", "fa:16:3e:00:00:01", Segment(NetworkType.FLAT, "p"), VifType.OVS))
+            PlugOrder((Vif(PORT, "n", "fa:16:3e:00:00:01", Segment(NetworkType.FLAT, "p"), VifType.OVS),))
         )
         agent.reconciler.take(HostDuties(), time.monotonic())
         agent.reconciler.look()

@@ -58,7 +58,7 @@ class Host:
             self.agent.reconciler.look()
 
     def plug(self) -> None:
-        self.agent.vifs.plug(PlugOrder(vif()))
+        self.agent.vifs.plug(PlugOrder((vif(),)))
 
 
 @pytest.fixture

@@ -77,7 +77,8 @@ class Observer:
         )
 
     def _vif_states(self, uuid: str, look: Look, vifs: Sequence[Vif]) -> dict[str, VifState]:
-        states = {vif.port_id: self._vifs.state(vif) for vif in vifs}
+        with self._vifs.one_look():
+            states = {vif.port_id: self._vifs.state(vif) for vif in vifs}
         strange = [vif for vif in vifs if states[vif.port_id] is VifState.ABSENT]
         if not strange:
             return states

@@ -95,13 +95,13 @@ class Pluggers:
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
         """How far the VIF is."""
-        with self._one_look():
+        with self.one_look():
             return self._of(vif).state(vif, target)
 
     def states(self, vifs: Iterable[Vif]) -> dict[str, VifState]:
         """How far each VIF is, by its port, from one look at the host; one that can't be told is left out."""
         states: dict[str, VifState] = {}
-        with self._one_look():
+        with self.one_look():
             for vif in vifs:
                 with suppress(HostFailure):
                     states[vif.port_id] = self._of(vif).state(vif)
@@ -121,7 +121,7 @@ class Pluggers:
 
     def network(self) -> HostNetwork:
         """How the host's devices hang together, Kedge's or not."""
-        with self._one_look():
+        with self.one_look():
             return host_network(self._links)
 
     def as_it_is(self, backend: HostBackend) -> HostBackend:
@@ -152,12 +152,12 @@ class Pluggers:
 
     def plugged(self) -> list[VifReport]:
         """Every VIF that Kedge made on this host."""
-        with self._one_look():
+        with self.one_look():
             return [report for plugger in self._pluggers.values() for report in plugger.plugged()]
 
     def loose(self) -> frozenset[str]:
         """What Kedge made on this host that belongs to no VIF and that none uses, in words."""
-        with self._one_look():
+        with self.one_look():
             return frozenset(part.what for part in self._loose())
 
     def remove_loose(self, which: Collection[str]) -> list[str]:
@@ -180,7 +180,8 @@ class Pluggers:
         return [link for link in self._links.all() if link.half_made]
 
     @contextmanager
-    def _one_look(self) -> Iterator[None]:
+    def one_look(self) -> Iterator[None]:
+        """Within the block, this thread looks at the host once for all that it asks; for looking only."""
         with self._links.one_look(), ovs_client.one_look():
             yield
 

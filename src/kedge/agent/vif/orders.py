@@ -2,16 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from kedge.agent.on_disk.highest_epochs import Epochs
 from kedge.agent.vif import Pluggers
 from kedge.model.domain import VifReport, VifState
+from kedge.model.errors import KedgeError
 from kedge.model.host import HostBackend
 from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
-from kedge.wire.messages import PlugOrder
+from kedge.wire.messages import PlugOrder, UnplugOrder, VifResults
 
 
 class VifOrders:
@@ -26,24 +27,38 @@ class VifOrders:
         self._plugged_at: dict[str, float] = {}
         self._unplugged_at: dict[str, float] = {}
 
-    def plug(self, order: PlugOrder) -> VifReport:
-        """Plug and wire; the same again changes nothing. Raises StaleEpoch, HostFailure."""
-        port_id = order.vif.port_id
-        with self._locked(port_id):
-            self._epochs.admit(f"port {port_id}", order.epoch)
-            self._plugged_at[port_id] = time.monotonic()
-            state = self._vifs.plug(order.vif, order.queues)
-        self._changed()
-        made = next((vif for vif in self._vifs.plugged() if vif.port_id == port_id), None)
-        return made or VifReport(port_id, state, ())
+    def plug(self, order: PlugOrder) -> VifResults:
+        """Plug, wire and verify; the same again changes nothing. One that fails does not keep back the others.
 
-    def unplug(self, port_id: str, epoch: int) -> None:
-        """Unplug whatever Kedge made for the port. Raises StaleEpoch, HostFailure."""
-        with self._locked(port_id):
-            self._epochs.admit(f"port {port_id}", epoch)
-            self._unplugged_at[port_id] = time.monotonic()
-            self._vifs.unplug(port_id)
+        Raises StaleEpoch, and HostFailure if the epoch can't be noted or the host can't be looked at.
+        """
+        states: dict[str, VifState] = {}
+        failed: dict[str, str] = {}
+        with self._admitted([vif.port_id for vif in order.vifs], order.epoch):
+            for vif in order.vifs:
+                self._plugged_at[vif.port_id] = time.monotonic()
+                with _noting(failed, vif.port_id):
+                    states[vif.port_id] = self._vifs.plug(vif, order.queues.get(vif.port_id, 1))
+            made = self._made() if states else {}
         self._changed()
+        done = (made.get(port_id) or VifReport(port_id, state, ()) for port_id, state in states.items())
+        return VifResults(tuple(done), failed)
+
+    def unplug(self, order: UnplugOrder) -> VifResults:
+        """Unplug whatever Kedge made for the ports, and look whether it is gone. Raises as `plug`."""
+        failed: dict[str, str] = {}
+        with self._admitted(order.port_ids, order.epoch):
+            for port_id in order.port_ids:
+                self._unplugged_at[port_id] = time.monotonic()
+                with _noting(failed, port_id):
+                    self._vifs.unplug(port_id)
+            left = self._made() if order.port_ids else {}
+        self._changed()
+        for port_id in order.port_ids:
+            if port_id in left and port_id not in failed:
+                failed[port_id] = f"{', '.join(left[port_id].devices)} of it is there still"
+        gone = (port_id for port_id in order.port_ids if port_id not in failed)
+        return VifResults(tuple(VifReport(port_id, VifState.ABSENT, ()) for port_id in gone), failed)
 
     def mend(self, vif: Vif, queues: int, not_since: float) -> VifState:
         """Plug a VIF again of which something is missing, unless it was unplugged since `not_since` (as `collect`)."""
@@ -92,9 +107,31 @@ class VifOrders:
         """Remove what `loose` named, if it is loose still; what was removed."""
         return self._vifs.remove_loose(which)
 
+    def _made(self) -> dict[str, VifReport]:
+        return {report.port_id: report for report in self._vifs.plugged()}
+
+    @contextmanager
+    def _admitted(self, port_ids: Sequence[str], epoch: int) -> Iterator[None]:
+        """Hold all of these ports, for an order that is let in for all of them or for none."""
+        with ExitStack() as held:
+            for port_id in sorted(
+                port_ids
+            ):  # In one order everywhere, or two orders would wait for each other.
+                held.enter_context(self._locked(port_id))
+            self._epochs.admit_all([f"port {port_id}" for port_id in port_ids], epoch)
+            yield
+
     @contextmanager
     def _locked(self, port_id: str) -> Iterator[None]:
         with self._guard:
             lock = self._locks.setdefault(port_id, threading.Lock())
         with lock:
             yield
+
+
+@contextmanager
+def _noting(failed: dict[str, str], port_id: str) -> Iterator[None]:
+    try:
+        yield
+    except KedgeError as error:
+        failed[port_id] = str(error)

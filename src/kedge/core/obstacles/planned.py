@@ -3,6 +3,7 @@
 CODES = {
     "same-host": "the server is on that host already",
     "no-ports": "the server has no ports",
+    "too-many-ports": "the server has more ports than can be plugged together",
     "not-running": "the server does not run",
     "job-running": "libvirt migrates the server already",
     "source-failed": "the source's agent or libvirt does not answer, or refuses",

@@ -4,13 +4,21 @@ It keeps to what the real one does: epochs, idempotence, guards, and what it for
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from kedge.model.domain import DomainState, DomainSummary, HostView, TransferOrder, TransferState, VifReport
-from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch, Unreachable
+from kedge.model.domain import (
+    DomainState,
+    DomainSummary,
+    HostView,
+    TransferOrder,
+    TransferState,
+    VifReport,
+    VifState,
+)
+from kedge.model.errors import BadRequest, Conflict, HostFailure, NotFound, StaleEpoch, Unreachable
 from kedge.model.host_facts import FactsRequest, FileFacts, FileKind, HostFacts
 from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
@@ -23,6 +31,8 @@ from kedge.wire.messages import (
     PlugOrder,
     ResumeOrder,
     TransferTuning,
+    UnplugOrder,
+    VifResults,
 )
 
 from .domain import identity
@@ -80,7 +90,8 @@ class SimulatedAgent:
         reachable: whether it answers and reports; the host's libvirt goes on either way.
         calls: the names of all calls that got through.
         queues: how many queue pairs each port was plugged with.
-        faults: what goes wrong with calls.
+        faults: what goes wrong with calls; "plug one" and "unplug one" are each VIF's part of such an order. A
+            HostFailure there fails that VIF; another error ends the order half done.
     """
 
     def __init__(self, host: SimulatedHypervisor, surroundings: Surroundings[Any]) -> None:
@@ -294,20 +305,35 @@ class SimulatedAgent:
         return [self._host.vif_report(vif) for vif in self._host.plugged.values()]
 
     @_call
-    def plug(self, order: PlugOrder) -> VifReport:
-        """Plug and wire a VIF."""
-        self._admit(f"port {order.vif.port_id}", order.epoch)
-        self.queues[order.vif.port_id] = order.queues
-        plugged = self._host.plug(order.vif)
+    def plug(self, order: PlugOrder) -> VifResults:
+        """Plug, wire and verify VIFs."""
+        self._admit_all([f"port {vif.port_id}" for vif in order.vifs], order.epoch)
+        done: list[VifReport] = []
+        failed: dict[str, str] = {}
+        for vif in order.vifs:
+            self.queues[vif.port_id] = order.queues.get(vif.port_id, 1)
+            try:
+                self.faults.strike("plug one", after=False)
+                done.append(self._host.plug(vif))
+            except HostFailure as error:
+                failed[vif.port_id] = str(error)
         self.changed()
-        return plugged
+        return VifResults(tuple(done), failed)
 
     @_call
-    def unplug(self, port_id: str, *, epoch: int = 0) -> None:
-        """Remove whatever Kedge made on the host for a port."""
-        self._admit(f"port {port_id}", epoch)
-        self._host.unplug(port_id)
+    def unplug(self, order: UnplugOrder) -> VifResults:
+        """Remove whatever Kedge made on the host for ports."""
+        self._admit_all([f"port {port_id}" for port_id in order.port_ids], order.epoch)
+        failed: dict[str, str] = {}
+        for port_id in order.port_ids:
+            try:
+                self.faults.strike("unplug one", after=False)
+                self._host.unplug(port_id)
+            except HostFailure as error:
+                failed[port_id] = str(error)
         self.changed()
+        gone = (port_id for port_id in order.port_ids if port_id not in failed)
+        return VifResults(tuple(VifReport(port_id, VifState.ABSENT, ()) for port_id in gone), failed)
 
     @_call
     def announce(self, order: AnnounceOrder) -> None:
@@ -366,10 +392,15 @@ class SimulatedAgent:
         return state in {TransferState.RUNNING, TransferState.SUCCEEDED} or before.epoch >= order.epoch
 
     def _admit(self, subject: str, epoch: int) -> None:
-        highest = self._epochs.get(subject, 0)
-        if 0 < epoch < highest:
-            raise StaleEpoch(f"the order for {subject} has epoch {epoch}, and {highest} came before")
-        self._epochs[subject] = max(highest, epoch)
+        self._admit_all([subject], epoch)
+
+    def _admit_all(self, subjects: Sequence[str], epoch: int) -> None:
+        for subject in subjects:
+            highest = self._epochs.get(subject, 0)
+            if 0 < epoch < highest:
+                raise StaleEpoch(f"the order for {subject} has epoch {epoch}, and {highest} came before")
+        for subject in subjects:
+            self._epochs[subject] = max(self._epochs.get(subject, 0), epoch)
 
     def _report(self) -> HostReport:
         host = self._host
