@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from kedge.model.domain import VifState
 
@@ -42,6 +43,30 @@ def test_the_normal_course_of_port_bindings(api: TestClient, world: World, port:
     assert shown["binding:vif_details"]["bound_drivers"] == {"0": "macvtap"}
     ok(api.delete(f"{path}/h4"), 204)
     same(ok(api.get(path)), {"bindings": [ahead | {"status": "ACTIVE"}]})
+
+
+def test_a_binding_costs_few_statements(api: TestClient, world: World, port: dict[str, Any]) -> None:
+    """Each is a way to the database and back while the port is locked, and CPU; an ORM's flush would cost more."""
+    path = f"ports/{port['id']}/bindings"
+    asked: list[str] = []
+    event.listen(
+        world.service.engine, "before_cursor_execute", lambda *said: asked.append(said[2].split()[0])
+    )
+
+    def writes() -> list[str]:
+        done = [each for each in asked if each != "BEGIN"]
+        asked.clear()
+        assert done[:2] == ["SELECT", "SELECT"], "the lock, or the look, and the port"
+        return done[2:]
+
+    ok(api.post(path, json={"binding": {"host": "h1"}}), 201)
+    made = [each for each in asked if each != "BEGIN"]
+    asked.clear()
+    assert made[-3:] == ["SELECT", "SELECT", "INSERT"], "the port, the host, the binding"
+    ok(api.put(f"{path}/h1/activate"))
+    assert writes() == ["UPDATE"] * 3, "both bindings and the port"
+    ok(api.delete(f"{path}/h4"), 204)
+    assert writes() == ["DELETE"]
 
 
 def test_activating_the_source_again_binds_it_fully(api: TestClient, port: dict[str, Any]) -> None:

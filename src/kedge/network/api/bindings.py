@@ -99,7 +99,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
                 f"The body names port {body.port_id}, and the path another; leave the body out."
             )
         with service.write_to_port(port_id) as (work, seen):
-            port = server_port(work, port_id)
+            port = server_port(work, port_id, network=False)
             row = _binding(port, host)
             if row.status == BindingStatus.ACTIVE:
                 raise PortBindingAlreadyActive(port_id, host)
@@ -113,7 +113,7 @@ def routes(service: LocalNetworkService) -> APIRouter:
     def delete(port_id: str, host: str) -> None:
         """Delete a binding; the ACTIVE one of a running server refuses."""
         with service.write_to_port(port_id) as (work, seen):
-            port = server_port(work, port_id)
+            port = server_port(work, port_id, network=False)
             row = _binding(port, host)
             bindings.refuse_overtaken(port, seen)
             if row.status == BindingStatus.ACTIVE:
@@ -124,9 +124,9 @@ def routes(service: LocalNetworkService) -> APIRouter:
     return router
 
 
-def server_port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
-    """The port with this id, if it is one that has bindings. Raises PortNotFound and BadPortRequest."""
-    row = ports.port(work, port_id, lock=lock)
+def server_port(work: Work, port_id: str, *, lock: bool = False, network: bool = True) -> PortRow:
+    """As `ports.port`, if it is one that has bindings. Raises PortNotFound and BadPortRequest."""
+    row = ports.port(work, port_id, lock=lock, network=network)
     if not row.device_owner.startswith(_OWNERS):
         raise BadPortRequest(port_id)
     return row

@@ -3,17 +3,19 @@
 What must never be is prevented twice: here with a sentence for a person, and by the database's constraints.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import and_, bindparam, select
+from sqlalchemy.orm.attributes import set_committed_value
 
 from kedge.core.adopt import Recognised
 from kedge.core.binding import Bound, bind_port
 from kedge.model.domain import VifState
 from kedge.model.errors import CannotBind
 from kedge.model.network import Binding, BindingStatus, VifType
+from kedge.store import direct
 from kedge.store.tables import BindingRow, PortRow
 
 from ..errors import (
@@ -116,15 +118,22 @@ def bind(
     vnic_type = vnic_type or (present.vnic_type if present else port.vnic_type)
     _refuse_allocation(port, host, profile or {})
     bound = compute(work, port, host, vnic_type)
-    row = present or _new(work, port, host, vnic_type, bound, ahead=ahead)
-    _attach(work, row, bound)
-    row.vnic_type = vnic_type
-    row.profile = merged(row.profile, profile or {})
-    # A migration owns a binding until that becomes the port's ACTIVE one.
-    row.migration_id = migration_id if row.status == BindingStatus.INACTIVE else None
-    if row.status == BindingStatus.ACTIVE:
-        touch(work, port)
-    work.session.flush()
+    status = BindingStatus(present.status) if present else _status_of_next(port, ahead)
+    values = {
+        **_attached(work, bound),
+        "vnic_type": vnic_type,
+        "profile": merged(present.profile if present else carried_profile(port), profile or {}),
+        # A migration owns a binding until that becomes the port's ACTIVE one.
+        "migration_id": migration_id if status == BindingStatus.INACTIVE else None,
+    }
+    if status == BindingStatus.ACTIVE:
+        _touch_now(work, port)
+    if present:
+        direct.change(work.session, present, **values)
+        return present
+    row = _new(work, port, host, status, values)
+    direct.add(work.session, row)
+    _know_bindings(port, [*port.bindings, row])
     return row
 
 
@@ -133,7 +142,7 @@ def bind_as_found(work: Work, port: PortRow, host: str, found: Recognised) -> Bi
     present = views.active(port)
     if present:
         raise PortBindingAlreadyExists(port.id, present.host)
-    row = _new(work, port, host, port.vnic_type, Bound("", found.vif_type, found.vif_details))
+    row = _added(work, port, host, Bound("", found.vif_type, found.vif_details))
     row.vif_state = VifState.UP.value
     events.vif_changed(work, port, row, VifState.ABSENT, VifState.UP)
     work.session.flush()
@@ -149,29 +158,17 @@ def activate(work: Work, ports: Sequence[PortRow], host: str) -> list[BindingRow
     chosen = [(port, _required(port, host)) for port in ports]
     for port, row in chosen:
         if not views.is_bound(row):
-            _attach(work, row, compute(work, port, host, row.vnic_type))
+            bound = compute(work, port, host, row.vnic_type)
+            direct.change(work.session, row, **_attached(work, bound))
     rising = [(port, row) for port, row in chosen if row.status != BindingStatus.ACTIVE]
-    _deactivate(work, rising)
     for port, row in rising:
-        row.status = BindingStatus.ACTIVE.value
-        row.migration_id = None
-        row.updated_at = work.now
-        touch(work, port)
-    work.session.flush()
-    return [row for _, row in chosen]
-
-
-def _deactivate(work: Work, rising: Iterable[tuple[PortRow, BindingRow]]) -> None:
-    # Written before the others rise: at no statement may the database hold two ACTIVE bindings of a port.
-    for port, row in rising:
+        # The former one first: at no statement may the database hold two ACTIVE bindings of a port.
         former = views.active(port)
         if former:
-            former.status = BindingStatus.INACTIVE.value
-            former.migration_id = row.migration_id
-            former.updated_at = work.now
-        else:
-            port.was_unbound = True
-    work.session.flush()
+            _write(work, former, status=BindingStatus.INACTIVE.value, migration_id=row.migration_id)
+        _write(work, row, status=BindingStatus.ACTIVE.value, migration_id=None)
+        _touch_now(work, port, **({} if former else {"was_unbound": True}))
+    return [row for _, row in chosen]
 
 
 def unbind(work: Work, port: PortRow, host: str, *, even_active: bool = False) -> None:
@@ -183,10 +180,9 @@ def unbind(work: Work, port: PortRow, host: str, *, even_active: bool = False) -
         if not even_active:
             raise PortBindingInUse(port.id, host)
         # What was set on the port stays with it and comes to its next binding.
-        port.profile = _portable(row.profile)
-        touch(work, port)
-    port.bindings.remove(row)
-    work.session.flush()
+        _touch_now(work, port, profile=_portable(row.profile))
+    direct.remove(work.session, row)
+    _know_bindings(port, [each for each in port.bindings if each is not row])
 
 
 def move(work: Work, port: PortRow, host: str) -> None:
@@ -208,7 +204,7 @@ def move(work: Work, port: PortRow, host: str) -> None:
     except CannotBind:
         bound = Bound("", VifType.BINDING_FAILED)
     if row is None:
-        row = _new(work, port, host, port.vnic_type, bound)
+        row = _added(work, port, host, bound)
         row.profile = profile
     else:
         _attach(work, row, bound)
@@ -288,23 +284,52 @@ def _required(port: PortRow, host: str) -> BindingRow:
 
 
 def _new(
-    work: Work, port: PortRow, host: str, vnic_type: str, bound: Bound, *, ahead: bool = False
+    work: Work, port: PortRow, host: str, status: BindingStatus, values: Mapping[str, Any]
 ) -> BindingRow:
-    row = BindingRow(
+    return BindingRow(
+        port_id=port.id,
         host=host,
-        status=_status_of_next(port, ahead).value,
-        vnic_type=vnic_type,
-        profile=carried_profile(port),
-        vif_state="absent",
+        status=status.value,
+        vif_state=VifState.ABSENT.value,
         created_at=work.now,
+        **values,
     )
-    _attach(work, row, bound)
+
+
+def _added(work: Work, port: PortRow, host: str, bound: Bound) -> BindingRow:
+    """A new binding, which the session writes."""
+    values = _attached(work, bound) | {"vnic_type": port.vnic_type, "profile": carried_profile(port)}
+    row = _new(work, port, host, _status_of_next(port, ahead=False), values)
     port.bindings.append(row)
     return row
 
 
 def _attach(work: Work, row: BindingRow, bound: Bound) -> None:
-    row.vif_type = bound.vif_type.value
-    row.vif_details = dict(bound.vif_details)
-    row.driver = bound.driver or None
-    row.updated_at = work.now
+    for name, value in _attached(work, bound).items():
+        setattr(row, name, value)
+
+
+def _attached(work: Work, bound: Bound) -> dict[str, Any]:
+    return {
+        "vif_type": bound.vif_type.value,
+        "vif_details": dict(bound.vif_details),
+        "driver": bound.driver or None,
+        "updated_at": work.now,
+    }
+
+
+def _write(work: Work, row: BindingRow, **values: Any) -> None:
+    direct.change(work.session, row, **values, updated_at=work.now)
+
+
+def _touch_now(work: Work, port: PortRow, **values: Any) -> None:
+    """As `touch`, with what else is to be written of the port."""
+    number = port.revision_number + 1
+    direct.change(work.session, port, **values, revision_number=number, updated_at=work.now)
+
+
+def _know_bindings(port: PortRow, bindings: list[BindingRow]) -> None:
+    """The port has these bindings now, by statements that the session knows nothing of."""
+    for each in bindings:
+        set_committed_value(each, "port", port)
+    set_committed_value(port, "bindings", sorted(bindings, key=lambda each: each.host))

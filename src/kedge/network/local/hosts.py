@@ -1,9 +1,10 @@
 """Hosts and their agents: what they report of themselves, and whether they live."""
 
 from dataclasses import asdict
+from datetime import datetime
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import selectinload
 
 from kedge.model.errors import BadRequest
 from kedge.model.host import Host, HostBackend
@@ -15,8 +16,24 @@ from .work import Work, new_id
 
 _RUNNING = (ServerStatus.ACTIVE, ServerStatus.PAUSED, ServerStatus.MIGRATING)
 
-# Built once, for every binding asks it.
-_ONE = select(HostRow).where(HostRow.name == bindparam("name")).options(joinedload(HostRow.agents))
+# Built once and asked as a plain statement, for every binding asks it.
+_ONE = (
+    select(
+        HostRow.url,
+        HostRow.libvirt_uri,
+        HostRow.migrate_uri,
+        HostRow.libvirt_version,
+        HostRow.forced_down,
+        HostRow.last_seen,
+        AgentRow.driver,
+        AgentRow.backend,
+        AgentRow.admin_state_up,
+    )
+    .select_from(HostRow)
+    .outerjoin(AgentRow, AgentRow.host == HostRow.name)
+    .where(HostRow.name == bindparam("name"))
+    .order_by(AgentRow.position)
+)
 
 
 def record(work: Work, report: HostReport) -> None:
@@ -59,10 +76,21 @@ def all_hosts(work: Work) -> list[Host]:
 
 def host(work: Work, name: str) -> Host:
     """The host of this name. Raises HostNotFound."""
-    row = work.session.scalars(_ONE, {"name": name}).unique().one_or_none()
-    if row is None:
+    rows = work.session.connection().execute(_ONE, {"name": name}).all()
+    if not rows:
         raise HostNotFound(name, [each.name for each in all_hosts(work)])
-    return _host(work, row)
+    row, agents = rows[0], [each for each in rows if each.driver is not None]
+    return Host(
+        name=name,
+        url=row.url,
+        alive=_alive(work, row.forced_down, row.last_seen),
+        backends=tuple(HostBackend(**agent.backend) for agent in agents),
+        libvirt_uri=row.libvirt_uri,
+        migrate_uri=row.migrate_uri,
+        libvirt_version=row.libvirt_version,
+        disabled=tuple(agent.driver for agent in agents if not agent.admin_state_up),
+        forced_down=row.forced_down,
+    )
 
 
 def force_down(work: Work, name: str, forced_down: bool) -> Host:
@@ -78,7 +106,11 @@ def force_down(work: Work, name: str, forced_down: bool) -> Host:
 
 def alive(work: Work, row: HostRow) -> bool:
     """Whether the host's agent reported lately, and nobody said that the host is off."""
-    return not row.forced_down and work.now - row.last_seen <= work.dead_after
+    return _alive(work, row.forced_down, row.last_seen)
+
+
+def _alive(work: Work, forced_down: bool, last_seen: datetime) -> bool:
+    return not forced_down and work.now - last_seen <= work.dead_after
 
 
 def agents(work: Work) -> list[tuple[AgentRow, HostRow]]:

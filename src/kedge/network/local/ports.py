@@ -37,7 +37,8 @@ WHOLE = (joinedload(PortRow.bindings), joinedload(PortRow.addresses))
 """How all that is shown of a port is read by one statement."""
 
 # What every operation on one port asks is built once: to build a query takes SQLAlchemy as long as to ask it.
-_ONE = select(PortRow).where(PortRow.id == bindparam("id")).options(*WHOLE, joinedload(PortRow.network))
+_BARE = select(PortRow).where(PortRow.id == bindparam("id")).options(*WHOLE)
+_ONE = _BARE.options(joinedload(PortRow.network))
 # It locks the port, and shows what is joined to that as it was before the wait (see `ports`).
 _LOCKED = bindings.ACTIVE_HOST.with_for_update(of=PortRow)
 
@@ -51,14 +52,15 @@ class WantedAddress:
     none: bool = False
 
 
-def port(work: Work, port_id: str, *, lock: bool = False) -> PortRow:
+def port(work: Work, port_id: str, *, lock: bool = False, network: bool = True) -> PortRow:
     """The port with this id. With `lock`, nobody else changes its bindings meanwhile. Raises PortNotFound.
 
-    A project is shown its own ports, and those on its own networks.
+    A project is shown its own ports, and those on its own networks. `network`: the port's network will be asked for.
     """
     if lock and locks_rows(work.session.get_bind()):
         lock_port(work, port_id)  # Read after it is locked, as in `ports`.
-    row = work.session.scalars(_ONE, {"id": port_id}).unique().one_or_none()
+    query = _ONE if network else _BARE
+    row = work.session.scalars(query, {"id": port_id}).unique().one_or_none()
     if row is None or not (work.shows(row.project_id) or work.shows(row.network.project_id)):
         raise PortNotFound(port_id)
     _know_port(row)
@@ -77,7 +79,7 @@ def own_port(work: Work, port_id: str) -> PortRow:
 
 def lock_port(work: Work, port_id: str) -> str | None:
     """Lock a port's row; returns the host of its ACTIVE binding as it was before the wait for that."""
-    return work.session.scalar(_LOCKED, {"id": port_id})
+    return work.session.connection().scalar(_LOCKED, {"id": port_id})
 
 
 def ports(work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False) -> list[PortRow]:
