@@ -27,6 +27,7 @@ from kedge.compute.heartbeats import HostsWithHeartbeats, TakesHeartbeats
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.retention import Retention
+from kedge.compute.rooms import Rooms
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.config import ControlPlaneConfig
@@ -105,7 +106,7 @@ def control_plane(
     network = networking(config.network, engine)
     agents = Agents(network.hosts, lambda host, url: cast(Agent, AgentClient(url, to_agents, host=host)))
     records = ServerRecords(engine)
-    planner = Planner(network.service, agents)
+    planner = Planner(network.service, agents, Rooms(engine))
     tools = Tools(records, MigrationRecords(engine), network.service, agents, planner)
     claims = claims_in(engine)
     retention = Retention(engine, config.keep_migrations_days)

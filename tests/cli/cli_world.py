@@ -24,6 +24,7 @@ from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
+from kedge.compute.rooms import Rooms
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.control_plane import build_app
@@ -128,7 +129,7 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
         network.record_host(report_of(host))
     agents = Agents(network, lambda _, url: fleet.agent(url.removeprefix("fake://")))
     records = ServerRecords(engine)
-    tools = Tools(records, MigrationRecords(engine), network, agents, Planner(network, agents))
+    tools = Tools(records, MigrationRecords(engine), network, agents, Planner(network, agents, Rooms(engine)))
     conductor = Conductor(tools, claims_in(engine), poll_s=0.05)
     conductor.start()
     api = build_app(network, conductor, Servers(records, network, agents))

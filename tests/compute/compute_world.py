@@ -19,6 +19,7 @@ from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor, Drive
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
+from kedge.compute.rooms import Rooms
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import NicRequest, ServerRequest, Servers
 from kedge.core.domain_xml import attachments
@@ -158,7 +159,7 @@ class ComputeWorld:
             migrations=cast(MigrationRecords, around(MigrationRecords(self.engine), "migrations")),
             network=network,
             agents=agents,
-            planner=Planner(network, agents),
+            planner=Planner(network, agents, Rooms(self.engine)),
         )
 
     def __getitem__(self, host: str) -> SimulatedHost:

@@ -110,7 +110,7 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0008.*Install that version again"):
+    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0009.*Install that version again"):
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
@@ -121,6 +121,10 @@ def _go_back_to_0003(engine: Engine) -> None:
         connection.execute(text("ALTER TABLE networks DROP COLUMN shared"))
         connection.execute(text("ALTER TABLE ports DROP COLUMN was_unbound"))
         connection.execute(text("DROP TABLE quotas"))
+        connection.execute(text("DROP TABLE host_settings"))
+        for column in ("servers.labels", "servers.demand", "migrations.demand", "migrations.rooms"):
+            table, _, name = column.partition(".")
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {name}"))
         for name in ("ipv6_ra_mode", "ipv6_address_mode"):
             connection.execute(text(f"ALTER TABLE subnets DROP COLUMN {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
@@ -146,6 +150,18 @@ def test_a_subnet_of_an_earlier_kedge_has_no_modes(engine: Engine) -> None:
     with reading(engine) as session:
         (row,) = session.scalars(select(SubnetRow))
     assert (row.ipv6_ra_mode, row.ipv6_address_mode) == (None, None)
+
+
+def test_servers_of_an_earlier_kedge_take_what_their_xml_says(engine: Engine) -> None:
+    kept = {"vm1": "<domain><memory unit='GiB'>2</memory><vcpu>3</vcpu></domain>", "vm2": "?", "vm3": None}
+    for name, xml in kept.items():
+        add(engine, ServerRow(id=name, name=name, host="h1", status="ACTIVE", xml=xml, **MADE))
+    _go_back_to_0003(engine)
+    upgrade(engine)
+    with reading(engine) as session:
+        found = {row.name: (row.labels, row.demand) for row in session.scalars(select(ServerRow))}
+    assert found["vm1"] == ({}, {"memory": 2 << 30, "vcpus": 3, "huge_page": None})
+    assert found["vm2"] == found["vm3"] == ({}, {})
 
 
 def test_secrets_that_an_earlier_kedge_stored_are_gone(engine: Engine) -> None:

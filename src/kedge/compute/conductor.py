@@ -24,6 +24,7 @@ from kedge.wire.messages import TransferTuning
 from .actor import Actor, Tools
 from .claims import Claims
 from .looker import Looker
+from .rooms import Room
 
 log = structlog.get_logger()
 
@@ -87,7 +88,8 @@ class Conductor:
         The others are tried in turn when it fails. Raises CannotMigrate with everything that is in its way,
         before anything is made.
         """
-        plans = self.plans(server, hosts)
+        thoughts = self._think(server, hosts)
+        plans = [plan for plan, _ in thoughts]
         destinations = candidates(plans)
         if not destinations:
             where = " or ".join(plan.destination for plan in plans) or "another host: there is none"
@@ -95,17 +97,21 @@ class Conductor:
                 f"Server {server.name} can't move from {server.host} to {where}", reasons(plans)
             )
         first, *others = destinations
-        migration = self.tools.migrations.add(server, first, options, others)
+        rooms = {plan.destination: room for plan, room in thoughts if plan.possible}
+        migration = self.tools.migrations.add(server, first, options, others, rooms)
         self._asked.set()
         return migration
 
     def plans(self, server: Server, hosts: Sequence[str]) -> list[Plan]:
         """What would happen for each of these hosts in turn; without any, for all others, the emptiest first."""
+        return [plan for plan, _ in self._think(server, hosts)]
+
+    def _think(self, server: Server, hosts: Sequence[str]) -> list[tuple[Plan, Room]]:
         if not hosts:
             count = Counter(each.host for each in self.tools.servers.all())
             others = [host.name for host in self.tools.agents.hosts() if host.name != server.host]
             hosts = emptiest_first(others, count)
-        return [self.tools.planner.plan(server, host) for host in dict.fromkeys(hosts)]
+        return [self.tools.planner.think(server, host) for host in dict.fromkeys(hosts)]
 
     def _watch(self) -> None:
         while not self._stopping.is_set():

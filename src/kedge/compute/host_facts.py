@@ -7,9 +7,12 @@ from kedge.model.host_facts import FactsRequest, HostFacts
 from kedge.model.server import Server
 
 from .agents import Agents
+from .rooms import Records
 
 
-def gather(agents: Agents, server: Server, xml: str, destination: str) -> tuple[Question, list[str]]:
+def gather(
+    agents: Agents, server: Server, xml: str, destination: str, records: Records
+) -> tuple[Question, list[str]]:
     """The question whether this server, of which `xml` migrates, can move, and notes on what could not be told.
 
     Of a host whose agent does not answer in time, or is too old to be asked, nothing is known, and so nothing of it
@@ -20,7 +23,8 @@ def gather(agents: Agents, server: Server, xml: str, destination: str) -> tuple[
     here = _ask(agents, server.host, asks_source(domain, uri), unknown)
     request = asks_destination(domain, _live(agents, server, xml), here)
     there = _ask(agents, destination, request, unknown)
-    question = Question(domain, server.host, destination, here, there, uri)
+    limits, load = records.state.settings.limits, records.fleet.load(destination)
+    question = Question(domain, server.host, destination, here, there, uri, limits, load)
     return question, [*unknown, *notes(question)]
 
 

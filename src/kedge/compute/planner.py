@@ -1,6 +1,6 @@
 """Thinking a migration through without making it: what a dry run shows, and what every migration passes first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kedge.core.describe import describe
 from kedge.core.domain_xml import (
@@ -18,6 +18,8 @@ from kedge.core.domain_xml import (
 )
 from kedge.core.guest_macs import guest_macs_obstacle
 from kedge.core.obstacles import find_obstacles
+from kedge.core.placement import demand_of
+from kedge.core.placement.filters import silence
 from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError
 from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
@@ -28,6 +30,7 @@ from kedge.wire.messages import MOST_VIFS, ObserveRequest
 
 from .agents import Agents
 from .host_facts import gather
+from .rooms import Records, Room, Rooms
 
 IN_CLEAR = "the guest's memory crosses the network between the hosts in clear; keep that network to yourself"
 """Said of every move until migrations are encrypted."""
@@ -43,6 +46,7 @@ class _Thoughts:
     changes: list[NicChange]
     obstacles: list[Obstacle]
     notes: list[str]
+    room: Room
 
     def add(self, code: str, thing: str, problem: str, remedy: str = "") -> None:
         """Take note of an obstacle, once."""
@@ -54,15 +58,23 @@ class _Thoughts:
 class Planner:
     """Plans migrations over the same code that makes them."""
 
-    def __init__(self, network: NetworkService, agents: Agents) -> None:
+    def __init__(self, network: NetworkService, agents: Agents, rooms: Rooms) -> None:
         self._network = network
         self._agents = agents
+        self._rooms = rooms
 
     def plan(self, server: Server, destination: str) -> Plan:
         """What would happen. Obstacles are collected, all at once; raises NotFound for an unknown host."""
+        return self.think(server, destination)[0]
+
+    def think(self, server: Server, destination: str) -> tuple[Plan, Room]:
+        """A plan, and what it saw of the room that its migration is to be promised."""
         self._agents.host(destination)
-        thoughts = _Thoughts([], [], [], [IN_CLEAR])
+        records = self._rooms.look(server.id, destination)
+        thoughts = _Thoughts([], [], [], [IN_CLEAR], records.room)
         self._think_of_hosts(server, destination, thoughts)
+        if destination != server.host:
+            thoughts.obstacles += records.against()
         ports = self._network.ports_of(server.id)
         if not ports:
             thoughts.add(
@@ -82,10 +94,10 @@ class Planner:
             self._think_of_port(port, server.host, destination, thoughts)
         before, after = self._xml(server, destination, thoughts)
         if before:
-            self._think_of_facts(server, destination, before, thoughts)
+            self._think_of_facts(server, destination, before, records, thoughts)
             self._think_of_guests_macs(server, before, thoughts)
         before, after = _shown(before), _shown(after)
-        return Plan(
+        plan = Plan(
             server=server,
             source=server.host,
             destination=destination,
@@ -97,6 +109,7 @@ class Planner:
             xml_after=after,
             xml_diff=unified_diff(before, after, server.host, destination) if after else "",
         )
+        return plan, thoughts.room
 
     def destination_xml(self, server: Server, destination: str) -> str:
         """The domain XML for the destination, from the domain as it runs and the bindings as they are stored.
@@ -131,16 +144,10 @@ class Planner:
                 thoughts.add("job-running", this, problem, "wait until that has ended")
         except KedgeError as error:
             thoughts.add("source-failed", f"source {server.host}", str(error))
-        host = self._agents.host(destination)
         that = f"destination {destination}"
-        if host.forced_down:
-            thoughts.add(
-                "forced-down", that, "is forced down", f"`kedge hosts up {destination}` once it is back"
-            )
-            return
-        if not host.alive:
-            problem = f"the agent of {destination} is dead (no report lately)"
-            thoughts.add("agent-dead", that, problem, "start `kedge agent` there, or choose another")
+        silent = silence(self._agents.host(destination))
+        if silent is not None:
+            thoughts.obstacles.append(silent)
             return
         try:
             there = self._agents.agent(destination).observe(server.id, ObserveRequest())
@@ -150,16 +157,19 @@ class Planner:
         except KedgeError as error:
             thoughts.add("destination-failed", that, str(error))
 
-    def _think_of_facts(self, server: Server, destination: str, xml: str, thoughts: _Thoughts) -> None:
+    def _think_of_facts(
+        self, server: Server, destination: str, xml: str, records: Records, thoughts: _Thoughts
+    ) -> None:
         """What libvirt and QEMU on both hosts would refuse. Who can't be asked at all has been named before."""
         if destination == server.host or any(each.code in _SILENT for each in thoughts.obstacles):
             return
         try:
-            asked, notes = gather(self._agents, server, xml, destination)
+            asked, notes = gather(self._agents, server, xml, destination, records)
         except BadRequest:
             return  # Who rewrites it says so.
         thoughts.notes += notes
         thoughts.obstacles += find_obstacles(asked)
+        thoughts.room = replace(thoughts.room, demand=demand_of(asked.domain), memory=asked.there.memory)
 
     def _think_of_port(self, port: Port, source: str, destination: str, thoughts: _Thoughts) -> None:
         network = self._network.network(port.network_id)

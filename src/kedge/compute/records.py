@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from kedge.core.migration import Intent
-from kedge.model.errors import Conflict, NotFound, StaleEpoch
+from kedge.model.errors import CannotMigrate, Conflict, NotFound, StaleEpoch
 from kedge.model.server import (
     Migration,
     MigrationOptions,
@@ -29,6 +29,7 @@ from kedge.store.tables import MigrationRow, ServerRow, ServerStatus
 
 from . import plain_records, timeline
 from .plain_records import Change
+from .rooms import Room, demand_in, lock_promises, refusals
 
 
 def _now(session: Session) -> datetime:
@@ -55,16 +56,26 @@ class MigrationRecords:
         self._listeners: list[Callable[[str], None]] = []
 
     def add(
-        self, server: Server, destination: str, options: MigrationOptions, candidates: Sequence[str] = ()
+        self,
+        server: Server,
+        destination: str,
+        options: MigrationOptions,
+        candidates: Sequence[str] = (),
+        rooms: Mapping[str, Room] | None = None,
     ) -> Migration:
-        """Store a new migration. Raises Conflict if the server has one under way.
+        """Store a new migration, and promise it room. Raises Conflict if the server has one under way.
 
-        `candidates` are the hosts that are tried after this one, if it fails.
+        `candidates` are the hosts that are tried after this one, if it fails, or if it has no room left by now. `rooms`
+        has what each of them had; of others only the records are known. Raises CannotMigrate if none has room.
         """
-        row = _new(server.id, server.host, destination, asdict(options), candidates)
+        row = _new(server.id, server.host, destination, asdict(options), rooms or {})
         try:
             with transaction(self._engine) as session:
+                lock_promises(session)
                 refuse_second_migration(session, server.id)
+                reasons = _take_room(session, row, [destination, *candidates])
+                if reasons:
+                    raise CannotMigrate(f"Server {server.name} can't move from {server.host}", reasons)
                 _begin(session, row)
         except IntegrityError:
             raise Conflict(f"Another migration of server {server.name} has just begun.") from None
@@ -76,7 +87,7 @@ class MigrationRecords:
         Whoever drives it leaves the VM on whichever of both hosts it is, brings its record and its ports there, and
         cleans the other. Raises Conflict if the server has a migration under way.
         """
-        row = _new(server_id, source, destination, asdict(MigrationOptions()), ())
+        row = _new(server_id, source, destination, asdict(MigrationOptions()), {})
         row.abort_requested = True
         try:
             with transaction(self._engine) as session:
@@ -212,9 +223,11 @@ class MigrationRecords:
     ) -> None:
         """End a migration. `figures`: guest_downtime_ms and network_blackout_ms, None if not measured.
 
-        With `retry`, it is followed by a migration to the next candidate, if there is one.
+        With `retry`, it is followed by a migration to the next candidate that still has room, if there is one.
         """
         with self._written(migration_id) as session:
+            if retry:
+                lock_promises(session)
             row = _owned(session, migration_id, epoch)
             row.status = status.value
             row.finished_at = row.updated_at = _now(session)
@@ -224,10 +237,15 @@ class MigrationRecords:
             timeline.tell(session, row, "ended")
             if retry and row.candidates:
                 session.flush()  # A server has one unfinished migration at every instant.
-                first, *rest = row.candidates
-                following = _new(row.server_id, row.source, first, row.options, rest)
-                _begin(session, following)
-                row.next_id = following.id
+                rooms = {host: Room.of(room) for host, room in row.rooms.items()}
+                following = _new(row.server_id, row.source, "", row.options, rooms)
+                reasons = _take_room(session, following, row.candidates)
+                if reasons:
+                    why = f"no other host could be tried: {'; '.join(reasons)}"
+                    row.error = f"{row.error}; {why}" if row.error else why
+                else:
+                    _begin(session, following)
+                    row.next_id = following.id
 
     @contextmanager
     def _written(self, migration_id: str) -> Iterator[Session]:
@@ -242,7 +260,11 @@ class MigrationRecords:
 
 
 def _new(
-    server_id: str, source: str, destination: str, options: Mapping[str, Any], candidates: Sequence[str]
+    server_id: str,
+    source: str,
+    destination: str,
+    options: Mapping[str, Any],
+    rooms: Mapping[str, Room],
 ) -> MigrationRow:
     return MigrationRow(
         id=str(uuid.uuid4()),
@@ -251,8 +273,25 @@ def _new(
         destination=destination,
         status=MigrationStatus.PREPARING.value,
         options=dict(options),
-        candidates=list(candidates),
+        candidates=[],
+        demand={},
+        rooms={host: room.stored() for host, room in rooms.items()},
     )
+
+
+def _take_room(session: Session, row: MigrationRow, hosts: Sequence[str]) -> list[str]:
+    """Promise it room on the first of these hosts that has some; the rest are tried later. Else why none has."""
+    reasons: list[str] = []
+    for number, host in enumerate(hosts, 1):
+        room = Room.of(row.rooms[host]) if host in row.rooms else Room()
+        against = refusals(session, row.server_id, host, room)
+        if not against:
+            row.destination, row.candidates = host, list(hosts[number:])
+            row.demand = asdict(demand_in(session, row.server_id, room))
+            row.rooms = {each: row.rooms[each] for each in row.candidates if each in row.rooms}
+            return []
+        reasons += [f"{host}: {each}" if len(hosts) > 1 else str(each) for each in against]
+    return reasons
 
 
 def _begin(session: Session, row: MigrationRow) -> None:
@@ -261,6 +300,7 @@ def _begin(session: Session, row: MigrationRow) -> None:
     server = session.get(ServerRow, row.server_id)
     if server is not None:
         server.status, server.updated_at = ServerStatus.MIGRATING.value, at
+        server.demand = row.demand or server.demand
 
 
 def _row(session: Session, migration_id: str) -> MigrationRow:

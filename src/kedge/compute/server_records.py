@@ -1,16 +1,23 @@
 """Servers in the database."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from sqlalchemy import Engine, or_, select
 
 from kedge.core.domain_xml import without_secrets
+from kedge.core.domain_xml.parse import parse
+from kedge.core.placement import demand_of
+from kedge.core.placement.groups import refuse_contradiction
+from kedge.core.placement.labels import changed
 from kedge.model.errors import BadRequest, Conflict, NotFound
+from kedge.model.placement import Demand
 from kedge.model.server import Server
 from kedge.store import now, reading, transaction
 from kedge.store.tables import ServerRow
 
 from .records import refuse_second_migration
+from .rooms import lock_promises
 
 
 class ServerRecords:
@@ -47,7 +54,9 @@ class ServerRecords:
             if taken is not None:
                 raise Conflict(f"There is a server {taken.name!r} ({taken.id}) on {taken.host} already.")
             at = now(self._engine)
-            session.add(ServerRow(**asdict(server), xml=kept, created_at=at, updated_at=at))
+            row = ServerRow(**asdict(server), xml=kept, created_at=at, updated_at=at)
+            row.demand = asdict(demand_of(parse(kept)))
+            session.add(row)
 
     def change(self, server_id: str, *, status: str | None = None, host: str | None = None) -> None:
         """Change a server's status or host; one that was deleted meanwhile stays deleted."""
@@ -58,6 +67,24 @@ class ServerRecords:
             row.status = status or row.status
             row.host = host or row.host
             row.updated_at = now(self._engine)
+
+    def label(self, server_id: str, changes: Mapping[str, str | None]) -> Server:
+        """Set labels, and take those off whose value is None.
+
+        Raises NotFound; BadRequest for labels that are refused, or contradict another server's.
+        """
+        with transaction(self._engine) as session:
+            lock_promises(session)  # Groups change between two promises, not within one.
+            row = session.get(ServerRow, server_id)
+            if row is None:
+                raise NotFound(f"Server {server_id} was deleted meanwhile.")
+            labels = changed(row.labels, changes)
+            others = session.execute(
+                select(ServerRow.name, ServerRow.labels).where(ServerRow.id != server_id)
+            ).all()
+            refuse_contradiction(row.name, labels, ((each.name, each.labels) for each in others))
+            row.labels, row.updated_at = labels, now(self._engine)
+            return _server(row)
 
     def refuse_while_migrating(self, server_id: str) -> None:
         """Raises Conflict if a migration of this server is under way."""
@@ -74,4 +101,4 @@ class ServerRecords:
 
 
 def _server(row: ServerRow) -> Server:
-    return Server(id=row.id, name=row.name, host=row.host, status=row.status)
+    return Server(row.id, row.name, row.host, row.status, row.labels, Demand(**row.demand))

@@ -9,6 +9,7 @@ from typing import Any
 from .domain import DomainState
 from .network import Binding
 from .obstacle import Obstacle
+from .placement import Demand
 
 UNKNOWN_REFUSED = {"extra": "forbid"}
 """For what comes as a request's body: pydantic refuses a name that is not known, and does not ignore it."""
@@ -16,12 +17,17 @@ UNKNOWN_REFUSED = {"extra": "forbid"}
 
 @dataclass(frozen=True)
 class Server:
-    """A server; its `id` is its domain's UUID, its ports are those whose `device_id` is that."""
+    """A server; its `id` is its domain's UUID, its ports are those whose `device_id` is that.
+
+    `demand` is what it took of its host when somebody looked last.
+    """
 
     id: str
     name: str
     host: str
     status: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    demand: Demand = field(default_factory=Demand)
 
 
 STATUS_OF_DOMAIN: Mapping[DomainState, str] = {

@@ -257,6 +257,20 @@ class AgentRow(Base):
     started_at: Mapped[datetime]
 
 
+class HostSettingsRow(Base):
+    """What an operator has said of a host; a host without a row has what is usual.
+
+    `disabled` is why it receives no server; `limits` is a `HostLimits`.
+    """
+
+    __tablename__ = "host_settings"
+
+    host: Mapped[str] = mapped_column(ForeignKey("hosts.name", ondelete="CASCADE"), primary_key=True)
+    labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    disabled: Mapped[str | None] = mapped_column(String(255))
+    limits: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
 class EventRow(Base):
     """Something that happened to a port, for those who wait for it: Nova, and readers of the event stream.
 
@@ -286,7 +300,7 @@ class EventRow(Base):
 
 
 class ServerRow(Base):
-    """A server. `xml` is the domain that it was made from or adopted with."""
+    """A server. `xml` is the domain that it was made from or adopted with; `demand` what it takes, as was seen last."""
 
     __tablename__ = "servers"
     __table_args__ = (one_of("status", ServerStatus),)
@@ -296,6 +310,8 @@ class ServerRow(Base):
     host: Mapped[str] = mapped_column(String(255), index=True)
     status: Mapped[str] = mapped_column(String(16), default=ServerStatus.BUILD.value)
     xml: Mapped[str | None] = mapped_column(Text)
+    labels: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    demand: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -303,7 +319,8 @@ class ServerRow(Base):
 class MigrationRow(Base):
     """A migration: what is wanted, who drives it, and what was measured. Times are in ms.
 
-    `candidates` are the hosts to try next when it fails, and `next_id` is the migration that then does so.
+    `candidates` are the hosts to try next when it fails, and `next_id` is the migration that then does so. `demand` is
+    promised to it on its destination until it has ended, and `rooms` is what the candidates had when they were asked.
     """
 
     __tablename__ = "migrations"
@@ -325,6 +342,8 @@ class MigrationRow(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     candidates: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     next_id: Mapped[str | None] = mapped_column(UUID)
+    demand: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    rooms: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     error: Mapped[str | None] = mapped_column(Text)
     total_ms: Mapped[float | None]
     guest_downtime_ms: Mapped[float | None]

@@ -55,8 +55,11 @@ def test_a_vm_that_the_facts_count_already_is_not_counted_twice() -> None:
 
 
 def test_a_promise_of_what_has_arrived_counts_once() -> None:
-    there = fleet(server("x", "b", gib=2), promise("x", "b", gib=2))
-    assert there.load("b") == fleet(server("x", "b", gib=2)).load("b")
+    alone = fleet(server("x", "b", gib=2)).load("b")
+    there = fleet(server("x", "b", gib=2), promise("x", "b", gib=2, in_facts=True))
+    assert there.load("b") == alone
+    since = fleet(server("x", "b", gib=2), promise("x", "b", gib=2)).load("b")
+    assert (since.memory, since.servers, since.arriving) == (alone.memory, alone.servers, 2 * GIB)
 
 
 def test_huge_pages_that_are_promised() -> None:

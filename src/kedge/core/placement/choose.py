@@ -1,11 +1,11 @@
 """Choosing a host: the filters leave hosts out, and the weights order the others."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from kedge.model.obstacle import Obstacle
 
-from .filters import FILTERS
+from .filters import FILTERS, Filter
 from .fleet import Fleet, HostState, PlacedServer
 from .weights import Weight, weigh
 
@@ -59,6 +59,8 @@ def place(server: PlacedServer, fleet: Fleet, among: Collection[str] | None = No
     return Placement(tuple(ranked), tuple(left_out))
 
 
-def stands_against(server: PlacedServer, state: HostState, fleet: Fleet) -> tuple[Obstacle, ...]:
+def stands_against(
+    server: PlacedServer, state: HostState, fleet: Fleet, filters: Sequence[Filter] = FILTERS
+) -> tuple[Obstacle, ...]:
     """Everything that keeps this host from taking the server."""
-    return tuple(obstacle for filter_ in FILTERS for obstacle in filter_(server, state, fleet))
+    return tuple(obstacle for filter_ in filters for obstacle in filter_(server, state, fleet))

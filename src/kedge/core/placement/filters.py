@@ -80,6 +80,10 @@ FILTERS: tuple[Filter, ...] = (elsewhere, alive, enabled, able, network, capacit
 """All of them; their order is the one in which reasons are told."""
 
 
+RECORDED: tuple[Filter, ...] = (enabled, groups, capacity)
+"""Those that go by what Kedge itself has written down, of which the database is sure."""
+
+
 def silence(host: Host) -> Obstacle | None:
     """That the host is forced down, or its agent dead."""
     that = f"destination {host.name}"

@@ -78,8 +78,11 @@ class Load:
 
     def with_promise(self, promise: Promise) -> "Load":
         """With one more that is promised."""
-        load = self._changed(promise.demand, promise.labels, 1)
-        return load if promise.in_facts else load._arriving(promise.demand, 1)
+        return self._changed(promise.demand, promise.labels, 1).with_arrived(promise)
+
+    def with_arrived(self, promise: Promise) -> "Load":
+        """With one of the servers that are there having come by this promise."""
+        return self if promise.in_facts else self._arriving(promise.demand, 1)
 
     def _arriving(self, demand: Demand, by: int) -> "Load":
         if demand.huge_page is None:
@@ -107,15 +110,19 @@ class Fleet:
     def __init__(
         self, hosts: Iterable[HostState], servers: Iterable[PlacedServer], promised: Iterable[Promise] = ()
     ) -> None:
-        """`promised` may name servers on their own host (a migration that has just arrived): they count once."""
+        """`promised` may name servers on their own host (a migration that has just arrived): they count once.
+
+        Where what the host's agent said is from before that, their memory is not counted as available.
+        """
         self.hosts: Mapping[str, HostState] = {each.host.name: each for each in hosts}
         self.servers: Mapping[str, PlacedServer] = {each.id: each for each in servers}
         loads: dict[str, Load] = {}
         for server in self.servers.values():
             loads[server.host] = loads.get(server.host, _EMPTY).with_server(server.demand, server.labels)
         for promise in promised:
-            if not self._is_on(promise.server_id, promise.host):
-                loads[promise.host] = loads.get(promise.host, _EMPTY).with_promise(promise)
+            load = loads.get(promise.host, _EMPTY)
+            there = self._is_on(promise.server_id, promise.host)
+            loads[promise.host] = load.with_arrived(promise) if there else load.with_promise(promise)
         self._loads: Mapping[str, Load] = loads
 
     def load(self, host: str) -> Load:

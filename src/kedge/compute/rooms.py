@@ -1,0 +1,160 @@
+"""The room on a host: what is promised there by the records, and promising more in the transaction that takes it.
+
+A plan looks at what a host has (`look`, then its agent's facts) before a migration is begun. The transaction that
+begins it counts again all that was promised since (`refusals`), one such transaction after the other, so that the same
+memory is never promised twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, or_, select
+from sqlalchemy.orm import Session
+
+from kedge.core.placement import Fleet, HostState, PlacedServer, Promise, stands_against
+from kedge.core.placement.filters import RECORDED, enabled, groups
+from kedge.model.host import Host
+from kedge.model.host_facts import MemoryFacts
+from kedge.model.obstacle import Obstacle
+from kedge.model.placement import Demand, HostLimits, HostSettings
+from kedge.store import lock_name, now, reading
+from kedge.store.tables import HostSettingsRow, MigrationRow, ServerRow, ServerStatus
+
+_TAKES_NOTHING = (ServerStatus.SHUTOFF.value, ServerStatus.ERROR.value)
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a server takes, and what a host had when it was asked for a plan.
+
+    Attributes:
+        demand: None for what the server's record says.
+        memory: as the host's agent said; a total of 0 if it did not.
+        at: the database's time before it was asked; what was promised since is not in `memory`.
+        copying: the migrations whose memory had begun to arrive by then, so it is.
+    """
+
+    demand: Demand | None = None
+    memory: MemoryFacts = field(default_factory=MemoryFacts)
+    at: datetime = _LONG_AGO
+    copying: tuple[str, ...] = ()
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"at": self.at.isoformat()}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Room":
+        """From JSON, which has no numbers as keys."""
+        memory = {**stored["memory"]}
+        memory["huge_pages"] = {int(size): free for size, free in memory["huge_pages"].items()}
+        demand = stored["demand"]
+        return cls(
+            Demand(**demand) if demand else None,
+            MemoryFacts(**memory),
+            datetime.fromisoformat(stored["at"]),
+            tuple(stored["copying"]),
+        )
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the records say of a server and of a host that it may go to."""
+
+    server: PlacedServer
+    state: HostState
+    fleet: Fleet
+    room: Room
+
+    def against(self) -> tuple[Obstacle, ...]:
+        """What they have against it, but for memory and CPUs."""
+        return stands_against(self.server, self.state, self.fleet, (enabled, groups))
+
+
+class Rooms:
+    """What records say of hosts, for plans."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def look(self, server_id: str, host: str) -> Records:
+        """The records as they are now, before the host is asked what it has; an unknown server takes nothing."""
+        with reading(self._engine) as session:
+            at = now(session.get_bind())
+            arriving = select(MigrationRow.id, MigrationRow.progress).where(
+                MigrationRow.destination == host, MigrationRow.finished_at.is_(None)
+            )
+            copying = tuple(
+                row.id
+                for row in session.execute(arriving)
+                if row.progress and row.progress.get("memory_processed")
+            )
+            return _records(session, server_id, host, Room(at=at, copying=copying))
+
+
+def lock_promises(session: Session) -> None:
+    """Let whoever promises room on a host do so one after the other, until the end of this transaction."""
+    lock_name(session, "kedge: room on hosts")
+
+
+def refusals(session: Session, server_id: str, host: str, room: Room) -> tuple[Obstacle, ...]:
+    """What stands against a promise now; ask it after `lock_promises`, and promise in the same transaction."""
+    records = _records(session, server_id, host, room)
+    return stands_against(records.server, records.state, records.fleet, RECORDED)
+
+
+def demand_in(session: Session, server_id: str, room: Room) -> Demand:
+    """What a promise to this server is of."""
+    if room.demand is not None:
+        return room.demand
+    return Demand(**(session.scalar(select(ServerRow.demand).where(ServerRow.id == server_id)) or {}))
+
+
+def settings_of(row: HostSettingsRow | None) -> HostSettings:
+    """The settings in a row; the usual ones without one."""
+    return HostSettings() if row is None else HostSettings(row.labels, row.disabled, HostLimits(**row.limits))
+
+
+def _records(session: Session, server_id: str, host: str, room: Room) -> Records:
+    rows = session.execute(
+        select(
+            ServerRow.id, ServerRow.name, ServerRow.host, ServerRow.status, ServerRow.labels, ServerRow.demand
+        ).where(or_(ServerRow.host == host, ServerRow.id == server_id))
+    ).all()
+    servers = {
+        row.id: PlacedServer(
+            row.id,
+            row.name,
+            row.host,
+            Demand() if row.status in _TAKES_NOTHING else Demand(**row.demand),
+            row.labels,
+        )
+        for row in rows
+    }
+    server = servers.get(server_id) or PlacedServer(server_id, server_id, "")
+    if room.demand is not None:
+        server = replace(server, demand=room.demand)
+    others = [each for each in servers.values() if each.id != server_id and each.host == host]
+    state = HostState(Host(host), settings_of(session.get(HostSettingsRow, host)), room.memory)
+    return Records(server, state, Fleet([state], others, _promises(session, server_id, host, room)), room)
+
+
+def _promises(session: Session, server_id: str, host: str, room: Room) -> list[Promise]:
+    """To others than this server, as of now: what is under way, and what has arrived since the host was asked."""
+    arrived_since = (MigrationRow.finished_at >= room.at) & (ServerRow.host == host)
+    rows = session.execute(
+        select(MigrationRow.id, MigrationRow.server_id, MigrationRow.demand, ServerRow.labels)
+        .join(ServerRow, ServerRow.id == MigrationRow.server_id)
+        .where(
+            MigrationRow.destination == host,
+            MigrationRow.server_id != server_id,
+            or_(MigrationRow.finished_at.is_(None), arrived_since),
+        )
+    )
+    return [
+        Promise(row.server_id, host, Demand(**row.demand), row.labels, in_facts=row.id in room.copying)
+        for row in rows
+    ]
