@@ -60,11 +60,11 @@ def conductor(w: World, decide: Decide) -> Iterator[Step]:
     if w.seen is not None:
         action = decide(w.seen)
         check_decision(w.seen, action)
-        yield from _act(replace(w, looked=None, seen=None), action)
+        yield from _act(w._replace(looked=None, seen=None), action)
     elif w.looked is not None:
-        yield Step("look at the rest", replace(w, looked=None, seen=look_at_the_rest(w, w.looked)))
+        yield Step("look at the rest", w._replace(looked=None, seen=look_at_the_rest(w, w.looked)))
     else:
-        yield Step("look at the source", replace(w, looked=look_at_source(w)))
+        yield Step("look at the source", w._replace(looked=look_at_source(w)))
 
 
 def _act(w: World, action: Action) -> Iterator[Step]:
@@ -73,7 +73,7 @@ def _act(w: World, action: Action) -> Iterator[Step]:
     done = _effect(w, action)
     yield Step(name, done)
     if w.faults and action.act not in {Act.WAIT, Act.FINISH, Act.GIVE_UP}:
-        spent = replace(w, faults=w.faults - 1)
+        spent = w._replace(faults=w.faults - 1)
         for how, world in _half_done(spent, action):
             yield Step(f"{name} ({how})", world, fault=True)
 
@@ -81,16 +81,16 @@ def _act(w: World, action: Action) -> Iterator[Step]:
 def _half_done(w: World, action: Action) -> Iterator[tuple[str, World]]:
     match action.act:
         case Act.BIND:
-            yield "one port only", w if w.portless else replace(w, destination_binding=B.SOME)
-            yield "refused", replace(w, failure=True)
+            yield "one port only", w if w.portless else w._replace(destination_binding=B.SOME)
+            yield "refused", w._replace(failure=True)
         case Act.PLUG if action.role is Role.SOURCE and w.source_up:
-            yield "can't", replace(w, unwired=True)
+            yield "can't", w._replace(unwired=True)
         case Act.PLUG if action.role is Role.DESTINATION and w.destination_up:
-            yield "one VIF only", replace(w, destination_plug=P.SOME)
+            yield "one VIF only", w._replace(destination_plug=P.SOME)
         case Act.UNPLUG if action.role is Role.SOURCE and w.source_up:
-            yield "one VIF only", replace(w, source_plug=P.SOME)
+            yield "one VIF only", w._replace(source_plug=P.SOME)
         case Act.TRANSFER:
-            yield "lost on the way", replace(w, orders=w.orders + 1)
+            yield "lost on the way", w._replace(orders=w.orders + 1)
         case Act.ANNOUNCE:
             yield "answer lost", w
         case _:
@@ -103,50 +103,50 @@ def _effect(w: World, action: Action) -> World:
     match action.act:
         case Act.BIND:
             if w.destination_binding in {B.NONE, B.SOME} and not w.portless:
-                return replace(w, destination_binding=B.INACTIVE)
+                return w._replace(destination_binding=B.INACTIVE)
         case Act.PLUG if reached:
-            return replace(w, source_plug=P.ALL) if source else replace(w, destination_plug=P.ALL)
+            return w._replace(source_plug=P.ALL) if source else w._replace(destination_plug=P.ALL)
         case Act.TRANSFER if w.portless:
-            return replace(w, failure=True)  # the domain has NICs that no port explains
+            return w._replace(failure=True)  # the domain has NICs that no port explains
         case Act.TRANSFER:
-            return _order_transfer(replace(w, orders=w.orders + 1))
+            return _order_transfer(w._replace(orders=w.orders + 1))
         case Act.RECOVER if reached and w.source is D.POSTCOPY_BROKEN and w.burnt is None:
-            return replace(w, source=D.POSTCOPY_SOURCE, memory=T.RUNNING)
+            return w._replace(source=D.POSTCOPY_SOURCE, memory=T.RUNNING)
         case Act.ABORT_TRANSFER if reached and not w.over:
             if w.job and w.source is D.RUNNING:
-                return replace(w, job=False, destination=D.ABSENT, memory=ended(w, T.FAILED))
+                return w._replace(job=False, destination=D.ABSENT, memory=ended(w, T.FAILED))
             if not w.job and w.memory is T.RUNNING:
-                return replace(w, memory=T.FAILED)
+                return w._replace(memory=T.FAILED)
         case Act.ACTIVATE if source and w.source_binding is B.INACTIVE:
             other = B.INACTIVE if w.destination_binding is B.ACTIVE else w.destination_binding
-            return replace(w, source_binding=B.ACTIVE, destination_binding=other)
+            return w._replace(source_binding=B.ACTIVE, destination_binding=other)
         case Act.ACTIVATE if not source and w.destination_binding is B.INACTIVE:
             other = B.INACTIVE if w.source_binding is B.ACTIVE else w.source_binding
-            return replace(w, source_binding=other, destination_binding=B.ACTIVE)
+            return w._replace(source_binding=other, destination_binding=B.ACTIVE)
         case Act.ANNOUNCE if reached:
-            return replace(w, announced=True)
+            return w._replace(announced=True)
         case Act.RESUME if reached and w.source is D.SWITCHOVER and not w.job:
-            return replace(w, source=D.RUNNING)
+            return w._replace(source=D.RUNNING)
         case Act.DISCARD if reached:
             if source and w.source in action.only_in:
-                return replace(w, source=D.ABSENT, twice=False)
+                return w._replace(source=D.ABSENT, twice=False)
             if not source and w.destination in action.only_in:
-                return replace(w, destination=D.ABSENT)
+                return w._replace(destination=D.ABSENT)
         case Act.UNPLUG if reached:
-            return replace(w, source_plug=P.NONE) if source else replace(w, destination_plug=P.NONE)
+            return w._replace(source_plug=P.NONE) if source else w._replace(destination_plug=P.NONE)
         case Act.UNBIND:
             if source and w.source_binding is not B.ACTIVE:
-                return replace(w, source_binding=B.NONE)
+                return w._replace(source_binding=B.NONE)
             if not source and w.destination_binding is not B.ACTIVE:
-                return replace(w, destination_binding=B.NONE)
+                return w._replace(destination_binding=B.NONE)
         case Act.GIVE_UP:
-            return replace(w, failure=True)
+            return w._replace(failure=True)
         case Act.FINISH:
-            return replace(w, finished=action.outcome)
+            return w._replace(finished=action.outcome)
     return w
 
 
 def _order_transfer(w: World) -> World:
     if not w.source_up or w.job or w.memory is T.RUNNING or w.source is not D.RUNNING:
         return w
-    return replace(w, memory=T.RUNNING)
+    return w._replace(memory=T.RUNNING)

@@ -1,8 +1,7 @@
 """Visits every state that `kedge.testing.world` can reach, and checks that the end can be reached from each."""
 
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kedge.core.migration import decide
 
@@ -21,79 +20,88 @@ class Explored:
     endings: int
 
 
+class _Visited:
+    """The states so far, each with a number: numbers are followed quicker than states, which are large."""
+
+    def __init__(self, first: World) -> None:
+        self.worlds = [first]
+        self.numbers = {first: 0}
+        self.came_from = [(0, "")]
+        self.before: list[list[int]] = [[]]
+
+    def arrive(self, world: World, number: int, name: str) -> tuple[int, bool]:
+        """The number of the state that a step from state `number` leads to, and whether it is a new one."""
+        reached = self.numbers.setdefault(world, len(self.worlds))
+        new = reached == len(self.worlds)
+        if new:
+            self.worlds.append(world)
+            self.came_from.append((number, name))
+            self.before.append([])
+        return reached, new
+
+    def story(self, number: int) -> str:
+        """The shortest way to a state."""
+        names, at = [], number
+        while at:
+            at, name = self.came_from[at]
+            names.append(f"    {name}")
+        return "\n".join(["  how it came to this:", *reversed(names), f"  {self.worlds[number]}"])
+
+
 def explore(start: World | None = None, decide: Decide = decide, *, postcopy: bool = True) -> Explored:
     """Visit everything. Raises Violation, with the shortest way to it, when an invariant breaks."""
-    first = start or World()
-    came_from: dict[World, tuple[World, str] | None] = {first: None}
-    before: dict[World, list[World]] = {}
-    queue = deque([first])
-    endings: list[World] = []
+    visited = _Visited(start or World())
+    endings: list[int] = []
     moves = 0
-    while queue:
-        world = queue.popleft()
+    for number, world in enumerate(visited.worlds):  # It grows meanwhile.
         if world.finished is not None:
-            endings.append(world)
+            endings.append(number)
             continue
         try:
             following = list(steps(world, decide, postcopy=postcopy))
         except Violation as broken:
-            raise Violation(f"{broken}\n{_story(world, came_from)}") from None
-        for step in following:
-            moves += 1
-            if not step.fault:
-                before.setdefault(step.world, []).append(world)
-            if step.world in came_from:
-                continue
-            came_from[step.world] = (world, step.name)
-            try:
-                check_state(step.world)
-            except Violation as broken:
-                raise Violation(f"{broken}\n{_story(step.world, came_from)}") from None
-            queue.append(step.world)
-    _check_that_all_end(came_from, before, endings)
-    return Explored(len(came_from), moves, len(endings))
+            raise Violation(f"{broken}\n{visited.story(number)}") from None
+        moves += len(following)
+        for name, after, fault in following:
+            reached, new = visited.arrive(after, number, name)
+            if not fault:
+                visited.before[reached].append(number)
+            if new:
+                try:
+                    check_state(after)
+                except Violation as broken:
+                    raise Violation(f"{broken}\n{visited.story(reached)}") from None
+    _check_that_all_end(visited, endings)
+    return Explored(len(visited.worlds), moves, len(endings))
 
 
 def steps(w: World, decide: Decide, *, postcopy: bool) -> Iterator[Step]:
     """Everything that can happen next. Raises Violation when the conductor does what it must not."""
     yield from nature(w, postcopy)
     if w.faults:
-        spent = replace(w, faults=w.faults - 1)
+        spent = w._replace(faults=w.faults - 1)
         yield from (Step(name, world, fault=True) for name, world in faults(spent))
     if w.finished is None:
         if not w.abort:
-            yield Step("a person asks to abort", replace(w, abort=True), fault=True)
+            yield Step("a person asks to abort", w._replace(abort=True), fault=True)
         if not w.overdue and w.faults:
-            late = replace(w, overdue=True, faults=w.faults - 1)
+            late = w._replace(overdue=True, faults=w.faults - 1)
             yield Step("the time of the migration is up", late, fault=True)
         yield from conductor(w, decide)
 
 
-def _check_that_all_end(
-    came_from: dict[World, tuple[World, str] | None],
-    before: dict[World, list[World]],
-    endings: list[World],
-) -> None:
+def _check_that_all_end(visited: _Visited, endings: list[int]) -> None:
     """Invariant 5: from every state an end is reached by moves that are not faults."""
     ends = set(endings)
-    queue = deque(endings)
+    queue = list(endings)
     while queue:
-        for world in before.get(queue.popleft(), ()):
-            if world not in ends:
-                ends.add(world)
-                queue.append(world)
-    stuck = [world for world in came_from if world not in ends]
+        for number in visited.before[queue.pop()]:
+            if number not in ends:
+                ends.add(number)
+                queue.append(number)
+    stuck = [number for number in range(len(visited.worlds)) if number not in ends]
     if stuck:
-        raise Violation(f"5: {len(stuck)} states never end, the first:\n{_story(stuck[0], came_from)}")
-
-
-def _story(world: World, came_from: dict[World, tuple[World, str] | None]) -> str:
-    names = []
-    at = came_from[world]
-    while at is not None:
-        names.append(at[1])
-        at = came_from[at[0]]
-    return "\n".join(["  how it came to this:", *(f"    {name}" for name in reversed(names)), f"  {world}"])
+        raise Violation(f"5: {len(stuck)} states never end, the first:\n{visited.story(stuck[0])}")
 
 
 __all__ = ["Explored", "Step", "explore"]

@@ -4,7 +4,6 @@ A `World` is one state of it. What can follow by itself, or by a fault, is in `n
 real `decide()`, in `conducting`; what must hold, in `invariants`; and `explore` visits all of it.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from kedge.core.migration import BindingView, Observation, Outcome, Plugged, Role, Side
@@ -21,9 +20,11 @@ class Violation(AssertionError):
     """An invariant does not hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """One state of the whole. `faults` is how many more things may go wrong."""
+class World(NamedTuple):
+    """One state of the whole. `faults` is how many more things may go wrong.
+
+    A tuple, because hundreds of thousands are made from one another and hashed.
+    """
 
     source: DomainState = D.RUNNING
     destination: DomainState = D.ABSENT
