@@ -12,7 +12,7 @@ import structlog
 
 from kedge.testing import postgres
 
-if find_spec("libvirt") is None or find_spec("pyroute2") is None:
+if find_spec("libvirt") is None:
     # What only a hypervisor host has: `make test` says so where it leaves these out.
     collect_ignore = ["agent", "lab", "moves"]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kedge.agent.vif import rtnetlink
 from kedge.agent.vif.link import Link
 from kedge.agent.vif.links import Links
 
@@ -17,13 +18,13 @@ class Counted:
 
     def __init__(self, links: Links, monkeypatch: pytest.MonkeyPatch) -> None:
         self.links, self.drawn = links, 0
-        get_links = links._ip.get_links
+        dump = rtnetlink.dump
 
-        def counted() -> object:
-            self.drawn += 1
-            return get_links()
+        def counted(kind: int, body: bytes) -> list[bytes]:
+            self.drawn += kind == rtnetlink.GET_LINK
+            return dump(kind, body)
 
-        monkeypatch.setattr(links._ip, "get_links", counted)
+        monkeypatch.setattr(rtnetlink, "dump", counted)
 
     def device(self, name: str) -> Link | None:
         return next((link for link in self.links.all() if link.name == name), None)

@@ -44,6 +44,8 @@ ALL = "ff:ff:ff:ff:ff:ff"
 PEER_MAC = "52:54:00:aa:00:01"
 ETHERTYPE = 0x88B5  # IEEE 802: for local experiments
 QUIET_S = 0.25
+LIMIT_S = 60.0
+"""So long what must come may take on a busy machine."""
 
 _IFF_TAP, _IFF_NO_PI, _TUNSETIFF = 0x0002, 0x1000, 0x400454CA
 _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x4000, 0x0100
@@ -194,19 +196,19 @@ class Wire:
     def send(self, destination: str, label: str, vlan: int | None, source: str = PEER_MAC) -> None:
         self._socket.send(frame(destination, source, label, vlan))
 
-    def raw(self, quiet_s: float = QUIET_S) -> list[tuple[int | None, bytes]]:
-        """(tag, frame without its tag) of what comes in until nothing more does."""
-        heard = []
-        while select.select([self._socket], [], [], quiet_s)[0]:
+    def raw(self, quiet_s: float = QUIET_S, at_least: int = 0) -> list[tuple[int | None, bytes]]:
+        """(tag, frame without its tag) of what comes in until `at_least` so many have come, and nothing more does."""
+        heard: list[tuple[int | None, bytes]] = []
+        while select.select([self._socket], [], [], quiet_s if len(heard) >= at_least else LIMIT_S)[0]:
             data, ((_, _, extra),), _, address = self._socket.recvmsg(2048, socket.CMSG_SPACE(20))
             status, tci = struct.unpack("=I12xH", extra[:18])
             if address[2] != _OUTGOING:
                 heard.append((tci & 0xFFF if status & _VLAN_VALID else None, data))
         return heard
 
-    def heard(self, quiet_s: float = QUIET_S) -> list[tuple[int | None, str]]:
+    def heard(self, quiet_s: float = QUIET_S, at_least: int = 0) -> list[tuple[int | None, str]]:
         """(tag, label), sorted: the first frame of a kind may be overtaken on its way through a switch."""
-        return sorted(((vlan, label_of(data)) for vlan, data in self.raw(quiet_s)), key=str)
+        return sorted(((vlan, label_of(data)) for vlan, data in self.raw(quiet_s, at_least)), key=str)
 
 
 class Vm:
@@ -226,9 +228,10 @@ class Vm:
     def send(self, destination: str, label: str, vlan: int | None = None, ethertype: int = ETHERTYPE) -> None:
         os.write(self._file, bytes(10) + frame(destination, self.mac, label, vlan, ethertype))
 
-    def heard(self, quiet_s: float = QUIET_S) -> list[str]:
-        labels = []
-        while select.select([self._file], [], [], quiet_s)[0]:
+    def heard(self, quiet_s: float = QUIET_S, at_least: int = 0) -> list[str]:
+        """As `Wire.heard`."""
+        labels: list[str] = []
+        while select.select([self._file], [], [], quiet_s if len(labels) >= at_least else LIMIT_S)[0]:
             labels.append(label_of(os.read(self._file, 2048)[10:]))
         return sorted(labels)
 

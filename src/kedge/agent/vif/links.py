@@ -1,29 +1,26 @@
-"""The kernel's network devices, in the network namespace that the agent runs in.
-
-All netlink work happens on one thread with one open socket: pyroute2's handles belong to the thread
-that uses them, and what happens there happens one at a time.
-"""
+"""The kernel's network devices, in the network namespace that the agent runs in."""
 
 import errno
 import fcntl
+import ipaddress
 import os
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 from kedge.model.errors import HostFailure
 
+from . import filters, rtnetlink
 from .link import HALF_MADE, Link, link_of
 from .link_events import drain, link_socket
+from .link_settings import ALTERNATIVE_NAME, IFNAME, link_request
+from .rtnetlink import CREATE, EXCLUSIVE, REPLACE, attribute, by_kind
 
 T = TypeVar("T")
 
@@ -45,7 +42,13 @@ _NUD_PERMANENT = 0x80  # The bridge's own addresses, and those that somebody ent
 _NTF_MASTER = 0x04
 _AF_BRIDGE = 7
 
-_DIRECTIONS = (0xFFFFFFF2, 0xFFFFFFF3)  # The two hooks of a clsact: in and out.
+_NEIGHBOUR = struct.Struct("=B3xiHBB")  # family, index, state, flags, type
+_NEIGHBOUR_MAC, _NEIGHBOUR_MASTER = 2, 9
+_ADDRESS = struct.Struct("=BBBBI")  # family, prefix, flags, scope, index
+_ADDRESS_ITSELF = 1
+
+_LONGEST_NAME = 15
+_WITHOUT_STATISTICS = attribute(29, struct.pack("=I", 1 << 3))
 
 _NO_GROUP = 0
 
@@ -64,17 +67,14 @@ class Links:
     """Looks at the kernel's devices and changes them. Every method raises HostFailure when the kernel refuses."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink")
-        self._ip: Any = self._thread.submit(IPRoute).result()
+        self._drawing = threading.Lock()
         self._changes = link_socket()
         self._picture: list[Link] = []
         self._drawn_at = float("-inf")
         self._look = threading.local()
 
     def close(self) -> None:
-        """Close the sockets and end the threads."""
-        self._thread.submit(self._ip.close).result()
-        self._thread.shutdown()
+        """Close the socket."""
         self._changes.close()
 
     def __enter__(self) -> Self:
@@ -113,11 +113,14 @@ class Links:
         The kernel tells of a change before whoever made it goes on, so a look sees all that was done before it. It
         tells nothing of a further name or a mark (alias) that a device gets while it is down, nor at once of carriers.
         """
-        now = time.monotonic()
-        if drain(self._changes) or now - self._drawn_at > _PICTURE_S:
-            self._picture = [link_of(message) for message in self._ip.get_links()]
-            self._drawn_at = now
-        return self._picture
+        with self._drawing:
+            now = time.monotonic()
+            if drain(self._changes) or now - self._drawn_at > _PICTURE_S:
+                self._drawn_at = float("-inf")  # Should the kernel refuse, what it told of is still not seen.
+                messages = rtnetlink.dump(rtnetlink.GET_LINK, link_request() + _WITHOUT_STATISTICS)
+                self._picture = [link_of(message) for message in messages]
+                self._drawn_at = now
+            return self._picture
 
     def find(self, name: str) -> Link | None:
         """The device of this name, if there is one."""
@@ -126,10 +129,13 @@ class Links:
             return next((link for link in seen if name == link.name or name in link.altnames), None)
 
         def look() -> Link | None:
+            named = attribute(IFNAME if len(name) <= _LONGEST_NAME else ALTERNATIVE_NAME, name.encode())
             try:
-                return link_of(self._ip.link("get", ifname=name)[0])
-            except NetlinkError as error:
-                if error.code == errno.ENODEV:
+                return link_of(
+                    rtnetlink.get(rtnetlink.GET_LINK, link_request() + named + _WITHOUT_STATISTICS)
+                )
+            except OSError as error:
+                if error.errno == errno.ENODEV:
                     return None
                 raise
 
@@ -145,10 +151,10 @@ class Links:
         return link
 
     def add(self, name: str, kind: str, alias: str, **settings: Any) -> Link:
-        """Make a device, marked and silent, and down; `settings` are those of pyroute2's `link("add")`."""
+        """Make a device, marked and silent, and down; for `settings` see `link_request`."""
 
         def make() -> None:
-            self._ip.link("add", ifname=name, kind=kind, group=HALF_MADE, **settings)
+            _add(ifname=name, kind=kind, group=HALF_MADE, **settings)
             self._mark(name, alias)
 
         self._change(f"make {kind} {name}", make)
@@ -159,7 +165,7 @@ class Links:
 
         def make() -> None:
             ends = {"group": HALF_MADE, "peer": {"ifname": peer, "group": HALF_MADE}}
-            self._ip.link("add", ifname=name, kind="veth", **ends)
+            _add(ifname=name, kind="veth", **ends)
             self._mark(name, alias)
             self._mark(peer, alias)
 
@@ -183,9 +189,10 @@ class Links:
         return self.get(name)
 
     def set(self, link: Link, **settings: Any) -> None:
-        """Change a device; `settings` are those of pyroute2's `link("set")` (`master`, `mtu`, `state` …)."""
+        """Change a device; for `settings` (`master`, `mtu`, `state` …) see `link_request`."""
         self._change(
-            f"set {settings} on {link.name}", lambda: self._ip.link("set", index=link.index, **settings)
+            f"set {settings} on {link.name}",
+            lambda: rtnetlink.change(rtnetlink.NEW_LINK, link_request(index=link.index, **settings)),
         )
 
     def receive_all_multicast(self, link: Link) -> None:
@@ -198,9 +205,9 @@ class Links:
         def remove() -> None:
             for link in links:
                 try:
-                    self._ip.link("del", index=link.index)
-                except NetlinkError as error:
-                    if error.code != errno.ENODEV:
+                    rtnetlink.change(rtnetlink.DELETE_LINK, link_request(index=link.index))
+                except OSError as error:
+                    if error.errno != errno.ENODEV:
                         raise
 
         self._change("delete devices", remove)
@@ -211,85 +218,73 @@ class Links:
 
     def learn(self, port: Link, mac: str) -> None:
         """Enter in the bridge that `port` is in that `mac` is behind this port, as if a frame had come from it."""
+        entry = _NEIGHBOUR.pack(_AF_BRIDGE, port.index, _NUD_REACHABLE, _NTF_MASTER, 0)
+        entry += attribute(_NEIGHBOUR_MAC, bytes.fromhex(mac.replace(":", "")))
         self._do(
             f"enter {mac} at {port.name}",
-            lambda: self._ip.neigh(
-                "replace",
-                family=_AF_BRIDGE,
-                ifindex=port.index,
-                lladdr=mac,
-                state=_NUD_REACHABLE,
-                flags=_NTF_MASTER,
-            ),
+            lambda: rtnetlink.change(rtnetlink.NEW_NEIGHBOUR, entry, CREATE | REPLACE),
         )
 
     def heard(self, port: Link) -> frozenset[str]:
         """The MACs that the bridge which `port` is in has learned behind it."""
 
         def look() -> frozenset[str]:
-            return frozenset(
-                entry.get_attr("NDA_LLADDR")
-                for entry in self._ip.get_neighbours(family=_AF_BRIDGE)
-                if entry["ifindex"] == port.index
-                and entry.get_attr("NDA_MASTER") == port.master
-                and not entry["state"] & _NUD_PERMANENT
-            )
+            found = set()
+            for message in rtnetlink.dump(rtnetlink.GET_NEIGHBOUR, _NEIGHBOUR.pack(_AF_BRIDGE, 0, 0, 0, 0)):
+                _, index, state, _, _ = _NEIGHBOUR.unpack_from(message)
+                entry = by_kind(message, _NEIGHBOUR.size)
+                bridge = int.from_bytes(entry.get(_NEIGHBOUR_MASTER, b""), sys.byteorder) or None
+                if index == port.index and bridge == port.master and not state & _NUD_PERMANENT:
+                    found.add(entry[_NEIGHBOUR_MAC].hex(":"))
+            return frozenset(found)
 
         return self._do(f"look at what is behind {port.name}", look)
 
     def attach(self, link: Link, program: int, name: str) -> None:
         """Run a loaded eBPF program on each frame that comes in on a device or goes out of it, before all else."""
 
-        def attach() -> None:
-            self._ip.tc("replace", "clsact", index=link.index)
-            for parent in _DIRECTIONS:
-                self._ip.tc(
-                    "replace-filter", "bpf", index=link.index, parent=parent, prio=1, handle=1,
-                    fd=program, name=name, classid=1, direct_action=True,
-                )  # fmt: skip
-
-        self._do(f"filter the frames of {link.name}", attach)
+        self._do(f"filter the frames of {link.name}", lambda: filters.attach(link.index, program, name))
 
     def is_attached(self, link: Link, name: str) -> bool:
         """Whether the program of this name runs on a device in both directions."""
-
-        def runs(parent: int) -> bool:
-            options = (
-                message.get_attr("TCA_OPTIONS") for message in self._ip.get_filters(link.index, parent=parent)
-            )
-            return any(each.get_attr("TCA_BPF_NAME") == name for each in options if each)
-
-        return self._do(f"look at the filters of {link.name}", lambda: all(map(runs, _DIRECTIONS)))
+        return self._do(f"look at the filters of {link.name}", lambda: filters.is_attached(link.index, name))
 
     def addresses(self, link: Link) -> list[str]:
         """The IP addresses of a device, but for IPv6 link-local ones."""
-        return self._do(
-            f"list the addresses of {link.name}",
-            lambda: [
-                message.get_attr("IFA_ADDRESS")
-                for message in self._ip.get_addr(index=link.index)
-                if not message.get_attr("IFA_ADDRESS").startswith("fe80:")
-            ],
-        )
+
+        def look() -> list[str]:
+            found = []
+            for message in rtnetlink.dump(rtnetlink.GET_ADDRESS, bytes(_ADDRESS.size)):
+                *_, index = _ADDRESS.unpack_from(message)
+                address = by_kind(message, _ADDRESS.size).get(_ADDRESS_ITSELF)
+                if index == link.index and address:
+                    found.append(ipaddress.ip_address(address))
+            return [str(each) for each in found if each.version == 4 or not each.is_link_local]
+
+        return self._do(f"list the addresses of {link.name}", look)
 
     def _mark(self, name: str, alias: str) -> None:
         _silence(name)
-        self._ip.link("set", index=self._ip.link_lookup(ifname=name)[0], ifalias=alias, group=_NO_GROUP)
+        rtnetlink.change(rtnetlink.NEW_LINK, link_request(ifname=name, ifalias=alias, group=_NO_GROUP))
 
     def _change(self, what: str, work: Callable[[], object]) -> None:
         """Do what the kernel may not tell of."""
 
-        def change() -> None:
-            self._drawn_at = float("-inf")
-            work()
-
-        self._do(what, change)
+        try:
+            self._do(what, work)
+        finally:
+            with self._drawing:
+                self._drawn_at = float("-inf")
 
     def _do(self, what: str, work: Callable[[], T]) -> T:
         try:
-            return self._thread.submit(work).result()
-        except (NetlinkError, OSError, RuntimeError) as error:
+            return work()
+        except (OSError, struct.error) as error:
             raise HostFailure(f"the kernel refused to {what}: {error}") from error
+
+
+def _add(**settings: Any) -> None:
+    rtnetlink.change(rtnetlink.NEW_LINK, link_request(**settings), CREATE | EXCLUSIVE)
 
 
 def _silent_settings(name: str) -> list[tuple[Path, str]]:
