@@ -14,13 +14,13 @@ from sqlalchemy import Engine, func, select
 from kedge.core.unneeded_domain import LEFT_STATES, is_unneeded
 from kedge.model.domain import DomainState, HostView
 from kedge.model.errors import KedgeError
-from kedge.model.host import Host
 from kedge.network.service import HostRegistry
 from kedge.store import reading
 from kedge.store.tables import MigrationRow, ServerRow
 from kedge.wire.messages import DiscardOrder, HostDuties, HostReport, ObserveRequest
 
 from .agents import Agents
+from .hosts_around import HostsAround
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +37,11 @@ class _Known:
     epoch: int
 
 
-class HostsWithDiscards:
+class HostsWithDiscards(HostsAround):
     """A `HostRegistry` whose duties also say which domains nobody needs."""
 
     def __init__(self, hosts: HostRegistry, engine: Engine, agents: Agents) -> None:
-        self._hosts = hosts
+        super().__init__(hosts)
         self._engine = engine
         self._agents = agents
         self._reports: dict[str, HostReport] = {}
@@ -49,24 +49,12 @@ class HostsWithDiscards:
 
     def record_host(self, report: HostReport) -> None:
         """Keep what an agent says of its host."""
-        self._hosts.record_host(report)
+        super().record_host(report)
         self._reports[report.host] = report
-
-    def hosts(self) -> list[Host]:
-        """All hosts by name, dead ones too."""
-        return self._hosts.hosts()
-
-    def host(self, name: str) -> Host:
-        """The host of this name. Raises NotFound."""
-        return self._hosts.host(name)
-
-    def force_down(self, name: str, forced_down: bool) -> Host:
-        """Note that a host is off, or take that back. Raises NotFound."""
-        return self._hosts.force_down(name, forced_down)
 
     def duties(self, host: str) -> HostDuties:
         """What a host's agent is to keep plugged, and which domains of its last report it may remove."""
-        duties = self._hosts.duties(host)
+        duties = super().duties(host)
         report = self._reports.get(host)
         if report is None or not duties.known:
             return duties

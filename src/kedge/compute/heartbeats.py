@@ -20,12 +20,12 @@ import structlog
 from sqlalchemy import Connection, Engine, bindparam, text, update
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kedge.model.host import Host
 from kedge.store import in_words, now, statements
 from kedge.store.tables import HostRow
 from kedge.wire.messages import HostDuties, HostReport
 
 from .discard_duties import HostsWithDiscards
+from .hosts_around import HostsAround
 
 log = structlog.get_logger(__name__)
 
@@ -40,11 +40,9 @@ _ROWS = tuple(
         """SELECT h.url, h.libvirt_uri, h.migrate_uri, h.libvirt_version, h.running, h.forced_down, a.id, a.backend
         FROM hosts h LEFT JOIN agents a ON a.host = h.name WHERE h.name = :host ORDER BY a.position""",
         """SELECT b.port_id, b.vif_type, b.vif_details, b.vif_state, p.mac_address,
-        n.id, n.network_type, n.physical_network, n.segmentation_id, n.mtu
+        n.id, n.network_type, n.physical_network, n.segmentation_id, n.mtu, a.ip_address
         FROM bindings b JOIN ports p ON p.id = b.port_id JOIN networks n ON n.id = p.network_id
-        WHERE b.host = :host ORDER BY p.number""",
-        """SELECT a.port_id, a.ip_address FROM addresses a JOIN bindings b ON b.port_id = a.port_id
-        WHERE b.host = :host ORDER BY a.number""",
+        LEFT JOIN addresses a ON a.port_id = b.port_id WHERE b.host = :host ORDER BY p.number, a.number""",
     )
 )
 """All that a report changes and that duties are made of, as the database gives it."""
@@ -60,14 +58,15 @@ class _Taken:
     rows: _Rows
 
 
-class HostsWithHeartbeats:
+class HostsWithHeartbeats(HostsAround):
     """A `HostRegistry` that also takes heartbeats of the reports that it answered itself."""
 
     def __init__(
         self, hosts: HostsWithDiscards, engine: Engine, *, clock: Callable[[], datetime] | None = None
     ) -> None:
         """`clock` gives the present time; the database's own, unless tests put another in."""
-        self._hosts = hosts
+        super().__init__(hosts)
+        self._discards = hosts
         self._clock = clock or partial(now, engine)
         self._engine = engine
         self._taken: dict[str, _Taken] = {}
@@ -76,26 +75,14 @@ class HostsWithHeartbeats:
     def record_host(self, report: HostReport) -> None:
         """Keep what an agent says of its host."""
         self._answered.pop(report.host, None)
-        self._hosts.record_host(report)
+        super().record_host(report)
         with statements(self._engine, read_only=True) as connection:
             self._taken[report.host] = _Taken(report, _rows(connection, report.host))
-
-    def hosts(self) -> list[Host]:
-        """All hosts by name, dead ones too."""
-        return self._hosts.hosts()
-
-    def host(self, name: str) -> Host:
-        """The host of this name. Raises NotFound."""
-        return self._hosts.host(name)
-
-    def force_down(self, name: str, forced_down: bool) -> Host:
-        """Note that a host is off, or take that back. Raises NotFound."""
-        return self._hosts.force_down(name, forced_down)
 
     def duties(self, host: str) -> HostDuties:
         """What a host's agent is to keep plugged; from now on heartbeats do, if its report has an id."""
         taken = self._taken.pop(host, None)
-        duties = self._hosts.duties(host)
+        duties = super().duties(host)
         if taken is None or not taken.report.id or not duties.known or duties.discard:
             return duties
         self._answered[host] = taken
@@ -104,7 +91,11 @@ class HostsWithHeartbeats:
     def beat(self, host: str, report_id: str) -> bool:
         """Note that a host's agent lives; whether its report with this id, and the duties it had, still hold."""
         answered = self._answered.get(host)
-        if answered is None or answered.report.id != report_id or self._hosts.discard_orders(answered.report):
+        if (
+            answered is None
+            or answered.report.id != report_id
+            or self._discards.discard_orders(answered.report)
+        ):
             return False
         with statements(self._engine) as connection:
             connection.execute(_SEEN, {"host": host, "at": self._clock()})

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import selectinload
 
 from kedge.model.errors import BadRequest
@@ -16,7 +16,7 @@ from .work import Work, new_id
 
 _RUNNING = (ServerStatus.ACTIVE, ServerStatus.PAUSED, ServerStatus.MIGRATING)
 
-# Built once and asked as a plain statement, for every binding asks it.
+# Built once, and executed without the ORM: every binding asks the first, and every report the others.
 _ONE = (
     select(
         HostRow.url,
@@ -34,6 +34,17 @@ _ONE = (
     .where(HostRow.name == bindparam("name"))
     .order_by(AgentRow.position)
 )
+_SAID = (
+    update(HostRow)
+    .where(HostRow.name == bindparam("host"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("url", "libvirt_uri", "migrate_uri", "libvirt_version", "running", "last_seen")
+        }
+    )
+)
+_BACKENDS = select(AgentRow.backend).where(AgentRow.host == bindparam("host")).order_by(AgentRow.position)
 
 
 def record(work: Work, report: HostReport) -> None:
@@ -43,17 +54,23 @@ def record(work: Work, report: HostReport) -> None:
         raise BadRequest(
             f"Host {report.host} reports two backends of one driver ({', '.join(drivers)}); merge them."
         )
-    row = work.session.get(HostRow, report.host)
-    if row is None:
-        row = HostRow(name=report.host, created_at=work.now, agents=[])
+    said = {
+        "url": report.url,
+        "libvirt_uri": report.libvirt_uri,
+        "migrate_uri": report.migrate_uri,
+        "libvirt_version": report.libvirt_version,
+        "running": list(report.running),
+        "last_seen": work.now,
+    }
+    connection = work.session.connection()
+    if connection.execute(_SAID, {"host": report.host, **said}).rowcount == 0:
+        row = HostRow(name=report.host, created_at=work.now, agents=[], **said)
         work.session.add(row)
-    row.url = report.url
-    row.libvirt_uri = report.libvirt_uri
-    row.migrate_uri = report.migrate_uri
-    row.libvirt_version = report.libvirt_version
-    row.running = list(report.running)
-    row.last_seen = work.now
-    _record_backends(work, row, report)
+        _record_backends(work, row, report)
+        return
+    known = connection.execute(_BACKENDS, {"host": report.host})
+    if [each.backend for each in known] != [asdict(backend) for backend in report.backends]:
+        _record_backends(work, work.session.get_one(HostRow, report.host), report)
 
 
 def _record_backends(work: Work, row: HostRow, report: HostReport) -> None:

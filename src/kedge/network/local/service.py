@@ -16,10 +16,19 @@ from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
 from kedge.model.network_rules import NetworkRules
 from kedge.model.vlan_range import VlanRange
-from kedge.store import is_retryable, locks_rows, look, now, reading, single_statement, transaction
+from kedge.store import (
+    is_retryable,
+    locks_rows,
+    look,
+    now,
+    reading,
+    single_statement,
+    statements,
+    transaction,
+)
 from kedge.wire.messages import HostDuties, HostReport
 
-from . import bindings, hosts, networks, ports, views, vifs
+from . import bindings, hosts, networks, plain_reads, ports, views, vifs
 from .ports import WantedAddress
 from .work import Clock, Work
 
@@ -139,11 +148,8 @@ class LocalNetworkService:
 
     def bound_ports(self, device_id: str) -> list[tuple[Port, list[Binding]]]:
         """The ports of a server, each with all its bindings, all of one moment."""
-        with self.read() as work:
-            rows = ports.ports(work, {"device_id": [device_id]})
-            return [
-                (views.port(row), [views.binding(each) for each in bindings.in_order(row)]) for row in rows
-            ]
+        with statements(self._engine, read_only=True) as connection:
+            return plain_reads.bound_ports(connection, device_id)
 
     def bindings(self, port_id: str) -> list[Binding]:
         """All bindings of a port, the ACTIVE one first."""
@@ -226,8 +232,8 @@ class LocalNetworkService:
 
     def duties(self, host: str) -> HostDuties:
         """What an agent is to keep plugged: the VIF of every binding on its host, ACTIVE or INACTIVE."""
-        with self.read() as work:
-            return HostDuties(vifs.duties(work, host), self._report_every_s)
+        with statements(self._engine, read_only=True) as connection:
+            return HostDuties(plain_reads.vifs_on(connection, host), self._report_every_s)
 
     def hosts(self) -> list[Host]:
         """All hosts by name, dead ones too."""

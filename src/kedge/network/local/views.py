@@ -13,7 +13,9 @@ from kedge.model.network import (
 )
 from kedge.store.tables import BindingRow, NetworkRow, PortRow
 
-_UNBOUND = (VifType.UNBOUND, VifType.BINDING_FAILED)
+UNBOUND = (VifType.UNBOUND, VifType.BINDING_FAILED)
+"""The types of bindings of which no mechanism driver has said how the port is attached."""
+
 _STATUS = {VifState.UP: PortStatus.ACTIVE, VifState.BUILD: PortStatus.BUILD, VifState.ABSENT: PortStatus.DOWN}
 
 
@@ -64,7 +66,7 @@ def on_host(row: PortRow, host: str) -> BindingRow | None:
 
 def is_bound(row: BindingRow) -> bool:
     """Whether a mechanism driver has said how the port is attached."""
-    return row.vif_type not in _UNBOUND
+    return row.vif_type not in UNBOUND
 
 
 def status(row: PortRow) -> PortStatus:
@@ -75,4 +77,9 @@ def status(row: PortRow) -> PortStatus:
 
 def vif_status(row: BindingRow) -> PortStatus:
     """The state of a binding's device on its host."""
-    return _STATUS[VifState(row.vif_state)]
+    return status_of(row.vif_state)
+
+
+def status_of(vif_state: str) -> PortStatus:
+    """What a device's state is for a port."""
+    return _STATUS[VifState(vif_state)]

@@ -1,16 +1,17 @@
-"""What is to be plugged on a host, and what its agent says is."""
+"""What a host's agent says is plugged there."""
 
 from collections.abc import Mapping
 
-from sqlalchemy import select
-from sqlalchemy.orm import contains_eager, joinedload, selectinload
+from sqlalchemy import bindparam, select
 
 from kedge.model.domain import VifState
-from kedge.model.network import BindingStatus, Vif, vif_of
-from kedge.store.tables import BindingRow, PortRow
+from kedge.model.network import BindingStatus
+from kedge.store.tables import BindingRow
 
 from . import events, ports, views
 from .work import Work
+
+_STATES = select(BindingRow.port_id, BindingRow.vif_state).where(BindingRow.host == bindparam("host"))
 
 
 def record(work: Work, host: str, states: Mapping[str, VifState]) -> None:
@@ -18,9 +19,7 @@ def record(work: Work, host: str, states: Mapping[str, VifState]) -> None:
 
     One that is not named stays as it was: its binding is so new that the agent has not been told of it.
     """
-    known = work.session.execute(
-        select(BindingRow.port_id, BindingRow.vif_state).where(BindingRow.host == host)
-    )
+    known = work.session.connection().execute(_STATES, {"host": host})
     changed = [port_id for port_id, state in known if state != states.get(port_id, state)]
     # Most reports bring nothing new, and lock nothing.
     for port in ports.ports(work, {"id": changed}, lock=True) if changed else ():
@@ -32,23 +31,3 @@ def record(work: Work, host: str, states: Mapping[str, VifState]) -> None:
         if binding.status == BindingStatus.ACTIVE:
             port.revision_number += 1
             port.updated_at = work.now
-
-
-def duties(work: Work, host: str) -> tuple[Vif, ...]:
-    """The VIFs of all bindings on a host, ACTIVE or not, in the order in which their ports were made."""
-    rows = work.session.scalars(
-        select(BindingRow)
-        .join(BindingRow.port)
-        .options(
-            contains_eager(BindingRow.port).options(
-                joinedload(PortRow.network), selectinload(PortRow.addresses), selectinload(PortRow.bindings)
-            )
-        )
-        .where(BindingRow.host == host)
-        .order_by(PortRow.number)
-    )
-    return tuple(
-        vif_of(views.port(row.port), views.network(row.port.network), views.binding(row))
-        for row in rows
-        if views.is_bound(row)
-    )
