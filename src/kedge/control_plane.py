@@ -24,6 +24,7 @@ from kedge.compute.conductor import Conductor
 from kedge.compute.discard_duties import HostsWithDiscards
 from kedge.compute.doctor_api import doctor_router
 from kedge.compute.heartbeats import HostsWithHeartbeats, TakesHeartbeats
+from kedge.compute.host_settings import HostSettingsRecords
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.retention import Retention
@@ -106,8 +107,9 @@ def control_plane(
     network = networking(config.network, engine)
     agents = Agents(network.hosts, lambda host, url: cast(Agent, AgentClient(url, to_agents, host=host)))
     records = ServerRecords(engine)
-    planner = Planner(network.service, agents, Rooms(engine))
-    tools = Tools(records, MigrationRecords(engine), network.service, agents, planner)
+    rooms, settings = Rooms(engine), HostSettingsRecords(engine)
+    planner = Planner(network.service, agents, rooms)
+    tools = Tools(records, MigrationRecords(engine), network.service, agents, planner, settings, rooms)
     claims = claims_in(engine)
     retention = Retention(engine, config.keep_migrations_days)
     conductor = Conductor(tools, claims, tidy=retention.prune_now_and_then)
@@ -117,7 +119,7 @@ def control_plane(
     app = build_app(
         network.own,
         conductor,
-        Servers(records, network.service, agents),
+        Servers(records, network.service, agents, settings),
         lambda app: Audited(guarded(app, strategy), trail),
         hosts=_hosts(network, engine, agents),
         cloud=network.cloud,

@@ -22,6 +22,7 @@ from kedge.compute.actor import Tools
 from kedge.compute.agents import Agents
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
+from kedge.compute.host_settings import HostSettingsRecords
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.rooms import Rooms
@@ -129,10 +130,13 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
         network.record_host(report_of(host))
     agents = Agents(network, lambda _, url: fleet.agent(url.removeprefix("fake://")))
     records = ServerRecords(engine)
-    tools = Tools(records, MigrationRecords(engine), network, agents, Planner(network, agents, Rooms(engine)))
+    rooms, settings = Rooms(engine), HostSettingsRecords(engine)
+    tools = Tools(
+        records, MigrationRecords(engine), network, agents, Planner(network, agents, rooms), settings, rooms
+    )
     conductor = Conductor(tools, claims_in(engine), poll_s=0.05)
     conductor.start()
-    api = build_app(network, conductor, Servers(records, network, agents))
+    api = build_app(network, conductor, Servers(records, network, agents, settings))
     socket = directory / "k.sock"
     try:
         # The conductor's log would be printed between what commands say.

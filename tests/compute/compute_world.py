@@ -17,6 +17,7 @@ from kedge.compute.actor import Tools
 from kedge.compute.agents import Agent, Agents
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor, Drive
+from kedge.compute.host_settings import HostSettingsRecords
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.rooms import Rooms
@@ -133,7 +134,9 @@ class ComputeWorld:
         self.fabric.reporting = False
         self.network = self.service(self.engine)
         self.agents = Agents(self.network, lambda _, url: cast(Agent, self.fabric.connect(url)))
-        self.servers = Servers(ServerRecords(self.engine), self.network, self.agents)
+        self.servers = Servers(
+            ServerRecords(self.engine), self.network, self.agents, HostSettingsRecords(self.engine)
+        )
         self.tools = self.new_tools()
 
     def close(self) -> None:
@@ -160,6 +163,8 @@ class ComputeWorld:
             network=network,
             agents=agents,
             planner=Planner(network, agents, Rooms(self.engine)),
+            settings=HostSettingsRecords(self.engine),
+            rooms=Rooms(self.engine),
         )
 
     def __getitem__(self, host: str) -> SimulatedHost:

@@ -309,6 +309,10 @@ NOT_MADE_HERE = {
     *(
         "forced-down",
         "agent-dead",
+        "host-disabled",
+        "anti-affinity",
+        "memory-committed",
+        "vcpus-short",
         "nic-not-bound",
         "nic-cannot-bind",
         "nic-guest-macs",

@@ -69,6 +69,10 @@ class ControlPlane:
         """PUT."""
         return self._call("PUT", path, body=body)
 
+    def patch(self, path: str, body: Any) -> Any:
+        """PATCH."""
+        return self._call("PATCH", path, body=body)
+
     def delete(self, path: str, *, wait_s: float = ANSWER_S) -> Any:
         """DELETE."""
         return self._call("DELETE", path, wait_s=wait_s)

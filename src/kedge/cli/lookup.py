@@ -29,6 +29,17 @@ def server(api: ControlPlane, wanted: str) -> Json:
     return found
 
 
+def host(api: ControlPlane, wanted: str) -> Json:
+    """The host of this name. Raises NotFound."""
+    hosts: list[Json] = api.get(f"{KEDGE_API}/hosts")
+    found = [each for each in hosts if each["name"] == wanted]
+    if not found:
+        known = ", ".join(each["name"] for each in hosts[:_SHOWN]) or "none"
+        more = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
+        raise NotFound(f"There is no host {wanted!r}. Known hosts: {known}{more}.")
+    return found[0]
+
+
 def networks(api: ControlPlane) -> list[Json]:
     """All networks."""
     found: list[Json] = api.get(f"{NETWORK_API}/networks")["networks"]

@@ -1,5 +1,6 @@
 """`kedge plan` and `kedge migrate`."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -19,7 +20,7 @@ def plan(context: typer.Context, server: ServerName, *, to: To = None, as_json: 
     """Show what a migration would do.
 
     That is each port's binding on both hosts, what is plugged, and the domain XML. Nothing is stored or plugged.
-    Without a host, it shows which hosts could take the server, and what is in the way of the others.
+    Without a host, it shows which hosts could take the server, the best first, and what is in the way of the others.
     """
     if to is None:
         _plan_all(context, server, as_json)
@@ -97,14 +98,21 @@ def _plan_all(context: typer.Context, server: str, as_json: bool) -> None:
     else:
         from rich.text import Text  # noqa: PLC0415 - `kedge migrate` needs none
 
-        made = table("Host", "Can take it", "In the way")
+        made = table("Host", "Can take it", "Weight", "In the way")
         for each in found:
             answer = Text("yes", "green") if each["possible"] else Text("no", "red")
-            row(made, each["host"], answer, "\n".join(each["obstacles"]))
+            row(made, each["host"], answer, _weight(each["weights"]), "\n".join(each["obstacles"]))
         show(made, none="There is no other host.")
         say("Nothing was stored or plugged.")
     if not any(each["possible"] for each in found):
         raise typer.Exit(Exit.REFUSED)
+
+
+def _weight(weights: Mapping[str, float]) -> str | None:
+    if not weights:
+        return None
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
+    return f"{sum(weights.values()):.2f} ({parts})"
 
 
 def _show(found: Json) -> None:

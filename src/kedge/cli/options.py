@@ -14,6 +14,9 @@ PortName = Annotated[
 HostName = Annotated[str, typer.Argument(metavar="HOST", help="A host's name, as `kedge hosts` shows it.")]
 MigrationId = Annotated[str, typer.Argument(metavar="ID", help="A migration's id, or the beginning of it.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)]
+Labels = Annotated[
+    list[str], typer.Argument(metavar="KEY=VALUE…", help="Labels to set, and `KEY-` for one to take off.")
+]
 OfServer = Annotated[str | None, typer.Option("--server", metavar="SERVER", help="Only this server's.")]
 To = Annotated[
     str | None,
@@ -24,6 +27,6 @@ ToAny = Annotated[
     typer.Option(
         "--to",
         metavar="HOST,…",
-        help="The host to move to, or several to be tried in turn; without, any that can take it, emptiest first.",
+        help="The host to move to, or several to be tried in turn; without, any that can take it, the best first.",
     ),
 ]

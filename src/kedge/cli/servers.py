@@ -7,12 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from kedge.model.errors import BadRequest
+from kedge.model.placement import MIB
 
 from . import lookup
 from .client import START_S, ControlPlane, Json, connect, segment
+from .labels import in_words as labels_in_words
+from .labels import parse_labels
 from .lookup import KEDGE_API
 from .nics import SYNTAX, parse_nic
-from .options import AsJson, HostName, ServerName
+from .options import AsJson, HostName, Labels, ServerName
 from .render import binding as in_words
 from .render import facts, listed, print_json, row, say, short, show, status, table
 
@@ -113,6 +116,21 @@ def adopt_server(
         _show(api, lookup.server(api, adopted["server"]["id"]), as_json)
 
 
+@app.command("label")
+def label_server(context: typer.Context, server: ServerName, labels: Labels, as_json: AsJson = False) -> None:
+    """Set labels of a server, or take them off.
+
+    `anti-affinity=X` keeps it from hosts that have another one; `affinity` and `soft-anti-affinity` are wishes.
+    """
+    with connect(context) as api:
+        body = {"labels": parse_labels(labels)}
+        found: Json = api.patch(f"{KEDGE_API}/servers/{segment(server)}/labels", body)
+    if as_json:
+        print_json(found)
+    else:
+        say(labels_in_words(found["labels"]) or f"{found['name']} has no label.")
+
+
 @app.command("delete")
 def delete_server(context: typer.Context, server: ServerName, as_json: AsJson = False) -> None:
     """Destroy a server, and delete its ports."""
@@ -154,6 +172,8 @@ def _show(api: ControlPlane, server: Json, as_json: bool) -> None:
             "name": server["name"],
             "host": server["host"],
             "status": status(server["status"]),
+            "labels": ", ".join(f"{key}={value}" for key, value in sorted(server["labels"].items())),
+            "takes": f"{server['demand']['memory'] // MIB} MiB, {server['demand']['vcpus']} CPUs",
         }
     )
     networks = {each["id"]: each["name"] for each in lookup.networks(api)}

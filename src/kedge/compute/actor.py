@@ -16,9 +16,11 @@ from kedge.network.service import NetworkService
 from kedge.wire.messages import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
 
 from .agents import Agents, unplug_all
+from .host_settings import HostSettingsRecords
 from .looker import Looker
 from .planner import Planner
 from .records import MigrationRecords
+from .rooms import Rooms
 from .server_records import ServerRecords
 
 T = TypeVar("T")
@@ -33,6 +35,8 @@ class Tools:
     network: NetworkService
     agents: Agents
     planner: Planner
+    settings: HostSettingsRecords
+    rooms: Rooms
 
 
 _ENDS: Mapping[Outcome, MigrationStatus] = {

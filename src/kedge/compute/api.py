@@ -1,18 +1,19 @@
 """REST under /kedge/v1: hosts, servers, plans and migrations."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
-from kedge.model.host import Host
 from kedge.model.network import Binding, Port
 from kedge.model.obstacle import Obstacle
 from kedge.model.server import UNKNOWN_REFUSED, Migration, MigrationOptions, Plan, Server
 from kedge.serving.strict_request import StrictRoute
 
 from .conductor import Conductor
+from .host_api import add_host_routes
 from .servers import ServerRequest, Servers
 from .waits import Waits
 
@@ -33,15 +34,6 @@ class Adopted:
 
     server: Server
     ports: tuple[Port, ...]
-
-
-@dataclass(frozen=True)
-class ForcedDown:
-    """Whether a host is said to be off."""
-
-    __pydantic_config__ = UNKNOWN_REFUSED
-
-    forced_down: bool
 
 
 @dataclass(frozen=True)
@@ -69,13 +61,17 @@ class MoveRequest:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A host that a server may move to, or what stands in the way; the emptiest hosts come first."""
+    """A host that a server may move to, or what stands in the way; the best hosts come first.
+
+    `weights` are what its place is due to, by the weighers' names; there are none for a host that was left out.
+    """
 
     host: str
     possible: bool
     obstacles: tuple[str, ...]
     obstacle_details: tuple[Obstacle, ...] = ()
     notes: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,19 +126,7 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     waits = Waits(tools.migrations)
     router = APIRouter(prefix="/kedge/v1", route_class=StrictRoute, responses=ERRORS)
 
-    @router.get("/hosts", tags=["hosts"])
-    def list_hosts() -> list[Host]:
-        """All hosts that ever reported, dead ones too."""
-        return tools.agents.hosts()
-
-    @router.put("/hosts/{host}/forced-down", tags=["hosts"])
-    def force_down(host: str, body: ForcedDown) -> Host:
-        """Say that a host is off, so that nothing waits for it any more, or that it is back.
-
-        Whoever says so answers for it: a VM that ran on there would be taken for lost. A host whose agent answers
-        is not off, and refuses (409).
-        """
-        return tools.agents.force_down(host, body.forced_down)
+    add_host_routes(router, tools)
 
     @router.get("/servers", tags=["servers"])
     def list_servers() -> list[Server]:
@@ -189,10 +173,16 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     @router.get("/servers/{server}/candidates", tags=["migrations"])
     def list_candidates(server: str) -> list[Candidate]:
         """The other hosts, and whether the server could move there."""
-        plans = conductor.plans(tools.servers.find(server), ())
         return [
-            Candidate(each.destination, each.possible, each.obstacles, each.obstacle_details, each.notes)
-            for each in plans
+            Candidate(
+                each.plan.destination,
+                each.plan.possible,
+                each.plan.obstacles,
+                each.plan.obstacle_details,
+                each.plan.notes,
+                each.weights,
+            )
+            for each in conductor.choices(tools.servers.find(server))
         ]
 
     @router.get("/migrations", tags=["migrations"])

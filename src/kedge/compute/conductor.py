@@ -6,15 +6,14 @@ again, so a conductor may die at any instant and another, or the same one after 
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import structlog
 
 from kedge.core.migration import Act, Action, Observation, Role, decide
 from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low_mark, next_limit_ms
-from kedge.core.placement import candidates, emptiest_first, reasons
+from kedge.core.placement import candidates, left_out, reasons
 from kedge.model.domain import DomainState, JobProgress
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server, TimeoutAction
@@ -24,6 +23,7 @@ from kedge.wire.messages import TransferTuning
 from .actor import Actor, Tools
 from .claims import Claims
 from .looker import Looker
+from .places import Places
 from .rooms import Room
 
 log = structlog.get_logger()
@@ -39,6 +39,19 @@ POLL_S = 1.0
 
 LONGEST_PAUSE_S = 2.0
 """Between two tries of something that fails, or two looks at a host that does not answer."""
+
+
+TRIED = 8
+"""So many hosts are looked for when nobody has chosen: one to go to, and those that are tried if it fails."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A host for a server: the plan of going there, the room that it saw, and what the host's place is due to."""
+
+    plan: Plan
+    room: Room
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 class Conductor:
@@ -60,6 +73,7 @@ class Conductor:
         tidy: Callable[[], None] = lambda: None,
     ) -> None:
         self.tools = tools
+        self.places = Places(tools.network, tools.agents, tools.rooms)
         self._tidy = tidy
         self._claims = claims
         self._poll_s = poll_s
@@ -88,8 +102,8 @@ class Conductor:
         The others are tried in turn when it fails. Raises CannotMigrate with everything that is in its way,
         before anything is made.
         """
-        thoughts = self._think(server, hosts)
-        plans = [plan for plan, _ in thoughts]
+        choices = self.choices(server, hosts, most=TRIED)
+        plans = [each.plan for each in choices]
         destinations = candidates(plans)
         if not destinations:
             where = " or ".join(plan.destination for plan in plans) or "another host: there is none"
@@ -97,21 +111,27 @@ class Conductor:
                 f"Server {server.name} can't move from {server.host} to {where}", reasons(plans)
             )
         first, *others = destinations
-        rooms = {plan.destination: room for plan, room in thoughts if plan.possible}
+        rooms = {each.plan.destination: each.room for each in choices if each.plan.possible}
         migration = self.tools.migrations.add(server, first, options, others, rooms)
         self._asked.set()
         return migration
 
-    def plans(self, server: Server, hosts: Sequence[str]) -> list[Plan]:
-        """What would happen for each of these hosts in turn; without any, for all others, the emptiest first."""
-        return [plan for plan, _ in self._think(server, hosts)]
+    def choices(self, server: Server, hosts: Sequence[str] = (), *, most: int | None = None) -> list[Choice]:
+        """What would happen for each of these hosts in turn; without any, for all others.
 
-    def _think(self, server: Server, hosts: Sequence[str]) -> list[tuple[Plan, Room]]:
-        if not hosts:
-            count = Counter(each.host for each in self.tools.servers.all())
-            others = [host.name for host in self.tools.agents.hosts() if host.name != server.host]
-            hosts = emptiest_first(others, count)
-        return [self.tools.planner.think(server, host) for host in dict.fromkeys(hosts)]
+        Then placement orders them, the best first. Those that it leaves out come last, each with the reasons; the
+        others are planned, until `most` have been found to which the server can go.
+        """
+        if hosts:
+            return [Choice(*self.tools.planner.think(server, host)) for host in dict.fromkeys(hosts)]
+        placement = self.places.place(server)
+        found: list[Choice] = []
+        for ranked in placement.ranked:
+            if most is not None and sum(each.plan.possible for each in found) >= most:
+                break
+            plan, room = self.tools.planner.think(server, ranked.host)
+            found.append(Choice(plan, room, ranked.weight.parts))
+        return found + [Choice(left_out(server, each), Room()) for each in placement.left_out]
 
     def _watch(self) -> None:
         while not self._stopping.is_set():

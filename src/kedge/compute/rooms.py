@@ -5,15 +5,16 @@ begins it counts again all that was promised since (`refusals`), one such transa
 memory is never promised twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import Engine, Row, or_, select
 from sqlalchemy.orm import Session
 
-from kedge.core.placement import Fleet, HostState, PlacedServer, Promise, stands_against
+from kedge.core.placement import Fleet, HostState, Nics, PlacedServer, Promise, stands_against
 from kedge.core.placement.filters import RECORDED, enabled, groups
 from kedge.model.host import Host
 from kedge.model.host_facts import MemoryFacts
@@ -23,6 +24,13 @@ from kedge.store import lock_name, now, reading
 from kedge.store.tables import HostSettingsRow, MigrationRow, ServerRow, ServerStatus
 
 _TAKES_NOTHING = (ServerStatus.SHUTOFF.value, ServerStatus.ERROR.value)
+_SERVERS = select(
+    ServerRow.id, ServerRow.name, ServerRow.host, ServerRow.status, ServerRow.labels, ServerRow.demand
+)
+_PROMISED = select(
+    MigrationRow.id, MigrationRow.server_id, MigrationRow.destination, MigrationRow.demand, ServerRow.labels
+).join(ServerRow, ServerRow.id == MigrationRow.server_id)
+_USUAL, _UNKNOWN = HostSettings(), MemoryFacts()
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,7 +83,7 @@ class Records:
 
 
 class Rooms:
-    """What records say of hosts, for plans."""
+    """What records say of hosts, for plans and for placement."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -87,12 +95,37 @@ class Rooms:
             arriving = select(MigrationRow.id, MigrationRow.progress).where(
                 MigrationRow.destination == host, MigrationRow.finished_at.is_(None)
             )
-            copying = tuple(
-                row.id
-                for row in session.execute(arriving)
-                if row.progress and row.progress.get("memory_processed")
-            )
+            copying = tuple(row.id for row in session.execute(arriving) if _arrives(row.progress))
             return _records(session, server_id, host, Room(at=at, copying=copying))
+
+    def copying(self) -> frozenset[str]:
+        """The migrations whose memory has begun to arrive: what hosts say that are asked after this counts it."""
+        query = select(MigrationRow.id, MigrationRow.progress).where(MigrationRow.finished_at.is_(None))
+        with reading(self._engine) as session:
+            return frozenset(row.id for row in session.execute(query) if _arrives(row.progress))
+
+    def fleet(
+        self,
+        hosts: Sequence[Host],
+        memory: Mapping[str, MemoryFacts] = MappingProxyType({}),
+        nics: Mapping[str, Nics] = MappingProxyType({}),
+        copying: Collection[str] = (),
+    ) -> Fleet:
+        """These hosts with all servers and migrations under way.
+
+        `memory` is what hosts said, by name; `copying` the migrations that were, before they said it. `nics` has the
+        NICs of those servers that are to be placed, by id.
+        """
+        with reading(self._engine) as session:
+            settings = {row.host: settings_of(row) for row in session.scalars(select(HostSettingsRow))}
+            servers = [_placed(row, nics.get(row.id, ())) for row in session.execute(_SERVERS)]
+            migrations = session.execute(_PROMISED.where(MigrationRow.finished_at.is_(None)))
+            promised = [_promise(row, row.id in copying) for row in migrations]
+        states = [
+            HostState(host, settings.get(host.name, _USUAL), memory.get(host.name, _UNKNOWN))
+            for host in hosts
+        ]
+        return Fleet(states, servers, promised)
 
 
 def lock_promises(session: Session) -> None:
@@ -119,21 +152,8 @@ def settings_of(row: HostSettingsRow | None) -> HostSettings:
 
 
 def _records(session: Session, server_id: str, host: str, room: Room) -> Records:
-    rows = session.execute(
-        select(
-            ServerRow.id, ServerRow.name, ServerRow.host, ServerRow.status, ServerRow.labels, ServerRow.demand
-        ).where(or_(ServerRow.host == host, ServerRow.id == server_id))
-    ).all()
-    servers = {
-        row.id: PlacedServer(
-            row.id,
-            row.name,
-            row.host,
-            Demand() if row.status in _TAKES_NOTHING else Demand(**row.demand),
-            row.labels,
-        )
-        for row in rows
-    }
+    rows = session.execute(_SERVERS.where(or_(ServerRow.host == host, ServerRow.id == server_id)))
+    servers = {row.id: _placed(row) for row in rows}
     server = servers.get(server_id) or PlacedServer(server_id, server_id, "")
     if room.demand is not None:
         server = replace(server, demand=room.demand)
@@ -146,15 +166,23 @@ def _promises(session: Session, server_id: str, host: str, room: Room) -> list[P
     """To others than this server, as of now: what is under way, and what has arrived since the host was asked."""
     arrived_since = (MigrationRow.finished_at >= room.at) & (ServerRow.host == host)
     rows = session.execute(
-        select(MigrationRow.id, MigrationRow.server_id, MigrationRow.demand, ServerRow.labels)
-        .join(ServerRow, ServerRow.id == MigrationRow.server_id)
-        .where(
+        _PROMISED.where(
             MigrationRow.destination == host,
             MigrationRow.server_id != server_id,
             or_(MigrationRow.finished_at.is_(None), arrived_since),
         )
     )
-    return [
-        Promise(row.server_id, host, Demand(**row.demand), row.labels, in_facts=row.id in room.copying)
-        for row in rows
-    ]
+    return [_promise(row, row.id in room.copying) for row in rows]
+
+
+def _placed(row: Row[Any], nics: Nics = ()) -> PlacedServer:
+    demand = Demand() if row.status in _TAKES_NOTHING else Demand(**row.demand)
+    return PlacedServer(row.id, row.name, row.host, demand, row.labels, nics)
+
+
+def _promise(row: Row[Any], in_facts: bool) -> Promise:
+    return Promise(row.server_id, row.destination, Demand(**row.demand), row.labels, in_facts)
+
+
+def _arrives(progress: Mapping[str, Any] | None) -> bool:
+    return bool(progress and progress.get("memory_processed"))

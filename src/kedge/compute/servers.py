@@ -17,6 +17,7 @@ from kedge.core.domain_xml import (
     parse,
     rewrite,
 )
+from kedge.core.placement.filters import disabled
 from kedge.model.domain import DomainState, DomainSummary
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.network import Network, Port, Segment, Vif, vif_of
@@ -25,6 +26,7 @@ from kedge.network.service import NetworkService
 from kedge.wire.messages import MOST_VIFS, PlugOrder
 
 from .agents import Agents, unplug_all
+from .host_settings import HostSettingsRecords
 from .server_records import ServerRecords
 
 
@@ -66,10 +68,13 @@ class ServerRequest:
 class Servers:
     """Makes, adopts and deletes servers."""
 
-    def __init__(self, records: ServerRecords, network: NetworkService, agents: Agents) -> None:
+    def __init__(
+        self, records: ServerRecords, network: NetworkService, agents: Agents, settings: HostSettingsRecords
+    ) -> None:
         self._records = records
         self._network = network
         self._agents = agents
+        self._settings = settings
 
     def create(self, request: ServerRequest) -> Server:
         """Make a server and start it. What was made before a step that fails is unmade."""
@@ -80,6 +85,9 @@ class Servers:
                 f"Server {request.name!r} has {len(request.nics)} NICs; at most {MOST_VIFS} can be."
             )
         host = self._agents.host(request.host)
+        against = disabled(host.name, self._settings.of(host.name))
+        if against is not None:
+            raise Conflict(f"Server {request.name} can't be made there: {against}.")
         agent = self._agents.agent(host.name)
         server_id = _uuid_of(request.xml) if request.xml else str(uuid.uuid4())
         _refuse_taken(agent.domains(), server_id, host.name)

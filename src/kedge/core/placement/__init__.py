@@ -12,8 +12,8 @@ together, and `plans` what is made of plans that were thought through to the end
 from .capacity import memory_left, shortages
 from .choose import LeftOut, Placement, Ranked, place, stands_against
 from .demand import demand_of
-from .fleet import Fleet, HostState, Load, PlacedServer, Promise
-from .plans import candidates, emptiest_first, reasons
+from .fleet import Fleet, HostState, Load, Nics, PlacedServer, Promise
+from .plans import candidates, left_out, reasons
 from .weights import Weight
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "HostState",
     "LeftOut",
     "Load",
+    "Nics",
     "PlacedServer",
     "Placement",
     "Promise",
@@ -28,7 +29,7 @@ __all__ = [
     "Weight",
     "candidates",
     "demand_of",
-    "emptiest_first",
+    "left_out",
     "memory_left",
     "place",
     "reasons",

@@ -12,6 +12,8 @@ from kedge.model.host_facts import MemoryFacts
 from kedge.model.network import Network, Port
 from kedge.model.placement import Demand, HostSettings
 
+Nics = tuple[tuple[Port, Network], ...]
+
 
 @dataclass(frozen=True)
 class PlacedServer:
@@ -22,7 +24,7 @@ class PlacedServer:
     host: str
     demand: Demand = field(default_factory=Demand)
     labels: Mapping[str, str] = field(default_factory=dict)
-    nics: tuple[tuple[Port, Network], ...] = ()
+    nics: Nics = ()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """What comes of plans that were thought through for several hosts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from kedge.model.server import Plan
+from kedge.model.server import Plan, Server
+
+from .choose import LeftOut
 
 
 def candidates(plans: Sequence[Plan]) -> list[str]:
@@ -17,6 +19,13 @@ def reasons(plans: Sequence[Plan]) -> list[str]:
     return [f"{plan.destination}: {obstacle}" for plan in plans for obstacle in plan.obstacles]
 
 
-def emptiest_first(hosts: Sequence[str], servers: Mapping[str, int]) -> list[str]:
-    """The hosts by the number of their servers, so that nobody's choice fills no host before the others."""
-    return sorted(hosts, key=lambda host: (servers.get(host, 0), host))
+def left_out(server: Server, host: LeftOut) -> Plan:
+    """A plan that goes no further than to say why placement left the host out."""
+    return Plan(
+        server=server,
+        source=server.host,
+        destination=host.host,
+        ports=(),
+        obstacles=tuple(str(each) for each in host.obstacles),
+        obstacle_details=host.obstacles,
+    )
