@@ -1,0 +1,31 @@
+"""Operations, that move many servers: pure, over the fleet as somebody else has seen it.
+
+    decision = decide(seen)         # what to start, slow down and end next, or how it ended
+    prediction = simulate(seen)     # the same decisions over a model of transfers, in virtual time
+
+`seen` is what both look at, `decide` the rules, `transfer` how long copying memory takes, and `simulate` the loop.
+"""
+
+from .decide import decide
+from .seen import Decision, Move, Outlook, Running, Seen, Start, State, Tried, Tune
+from .simulate import Leg, Prediction, simulate
+from .transfer import Forecast, TransferModel, forecast
+
+__all__ = [
+    "Decision",
+    "Forecast",
+    "Leg",
+    "Move",
+    "Outlook",
+    "Prediction",
+    "Running",
+    "Seen",
+    "Start",
+    "State",
+    "TransferModel",
+    "Tried",
+    "Tune",
+    "decide",
+    "forecast",
+    "simulate",
+]

@@ -1,0 +1,188 @@
+"""What an operation would do, and when: its own decisions over a model of transfers, in virtual time."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from kedge.core.placement import Fleet
+from kedge.model.operation import Outcome
+from kedge.model.placement import MIB
+
+from .decide import decide
+from .seen import Move, Running, Seen, State, Tried
+from .transfer import Forecast, TransferModel, forecast
+
+_NO_END = "its memory would change faster than it is copied: {dirty:g} MiB/s at {rate:g} MiB/s"
+_REMEDY = "; give it more bandwidth or fewer rivals, or let it auto-converge or end in post-copy"
+_NEARLY_DONE = 1e-9
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One migration, with its times in s since the operation's begin; `failed` says why it would not end.
+
+    `ours` is false for a migration that was under way before, and is not the operation's.
+    """
+
+    server_id: str
+    source: str
+    destination: str
+    start_s: float
+    end_s: float
+    downtime_ms: float | None = None
+    failed: str | None = None
+    ours: bool = True
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Who goes where in which order, and who can't.
+
+    Attributes:
+        legs: in the order of their starts.
+        unmoved: why each server that has not arrived in the end has not, by its id.
+        outcome: None if the operation waits for a person: it is paused.
+    """
+
+    legs: tuple[Leg, ...]
+    unmoved: Mapping[str, tuple[str, ...]]
+    total_s: float
+    outcome: Outcome | None
+
+
+@dataclass
+class _Transfer:
+    running: Running
+    start_s: float
+    fixed_s: float
+    stall_s: float
+    left: float = 1.0
+    """The share of the copying that remains; how long it takes depends on the rate of the moment."""
+    rate: float = 0.0
+    forecast: Forecast | None = None
+
+    def next_s(self) -> float:
+        """For how long the rate may stay until something happens."""
+        if self.fixed_s > 0:
+            return self.fixed_s
+        return self.stall_s if self.forecast is None else self.left * self.forecast.copy_s
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        if self.fixed_s > 0:
+            self.fixed_s = 0.0 if self.fixed_s - seconds < _NEARLY_DONE else self.fixed_s - seconds
+        elif self.forecast is None:
+            self.stall_s -= seconds
+        else:
+            self.left -= seconds / self.forecast.copy_s if self.forecast.copy_s else 1.0
+
+    @property
+    def is_over(self) -> bool:
+        """It has ended, well or not."""
+        return self.left <= _NEARLY_DONE or self.stall_s <= _NEARLY_DONE
+
+
+@dataclass
+class _Simulation:
+    seen: Seen
+    model: TransferModel
+    fleet: Fleet
+    moves: tuple[Move, ...]
+    transfers: list[_Transfer] = field(default_factory=list)
+    legs: list[Leg] = field(default_factory=list)
+    now_s: float = 0.0
+
+    def run(self) -> Prediction:
+        """Decide, let time pass until the next migration ends, and again."""
+        for each in self.seen.running:
+            self._begin(each)
+        while True:
+            decision = decide(self._as_seen())
+            shares = {each.server_id: each.bandwidth_mib for each in decision.tune}
+            for transfer in self.transfers:
+                share = shares.get(transfer.running.server_id, transfer.running.bandwidth_mib)
+                ending = transfer.running.ending or transfer.running.server_id in decision.end
+                transfer.running = replace(transfer.running, bandwidth_mib=share, ending=ending)
+            for start in decision.start:
+                source = self.fleet.servers[start.server_id].host
+                self._begin(
+                    Running(start.server_id, source, start.destination, bandwidth_mib=start.bandwidth_mib)
+                )
+            if decision.outcome is not None or not self.transfers:
+                unmoved = {
+                    server_id: each.why
+                    for server_id, each in decision.outlooks.items()
+                    if each.state not in {State.ARRIVED, State.GONE}
+                }
+                legs = tuple(sorted(self.legs, key=lambda each: (each.start_s, each.end_s, each.server_id)))
+                return Prediction(legs, unmoved, self.now_s, decision.outcome)
+            self._pass_time()
+
+    def _begin(self, running: Running) -> None:
+        self.transfers.append(_Transfer(running, self.now_s, self.model.fixed_s, self.model.stall_s))
+
+    def _as_seen(self) -> Seen:
+        fleet = self.fleet
+        for each in self.transfers:
+            if each.running.server_id in fleet.servers:
+                fleet = fleet.promising(each.running.server_id, each.running.destination)
+        running = tuple(each.running for each in self.transfers)
+        return replace(self.seen, fleet=fleet, moves=self.moves, running=running)
+
+    def _pass_time(self) -> None:
+        copying = [each for each in self.transfers if each.fixed_s <= 0]
+        sending = Counter(each.running.source for each in copying)
+        receiving = Counter(each.running.destination for each in copying)
+        for each in copying:
+            busiest = max(sending[each.running.source], receiving[each.running.destination])
+            limits = [self.model.link_mib / busiest, float(each.running.bandwidth_mib or "inf")]
+            each.rate = min(limits)
+            server = self.fleet.servers.get(each.running.server_id)
+            memory = server.demand.memory / MIB if server else 0.0
+            each.forecast = forecast(memory, self.model.dirty(each.running.server_id), each.rate)
+        step = min(each.next_s() for each in self.transfers)
+        self.now_s += step
+        for each in self.transfers:
+            each.advance(step)
+        over = [each for each in self.transfers if each.is_over or each.running.ending]
+        self.transfers = [each for each in self.transfers if each not in over]
+        for each in over:
+            self._end(each)
+
+    def _end(self, transfer: _Transfer) -> None:
+        running = transfer.running
+        failed = None
+        if running.ending:
+            failed = "aborted"
+        elif transfer.left > _NEARLY_DONE:
+            dirty = self.model.dirty(running.server_id)
+            failed = _NO_END.format(dirty=dirty, rate=transfer.rate) + _REMEDY
+        elif running.server_id in self.fleet.servers:
+            self.fleet = self.fleet.moved(running.server_id, running.destination)
+        if failed and running.ours:
+            tried = Tried(running.destination, failed)
+            self.moves = tuple(
+                replace(each, tried=(*each.tried, tried)) if each.server_id == running.server_id else each
+                for each in self.moves
+            )
+        downtime = transfer.forecast.downtime_ms if transfer.forecast and not failed else None
+        self.legs.append(
+            Leg(
+                running.server_id,
+                running.source,
+                running.destination,
+                transfer.start_s,
+                self.now_s,
+                downtime,
+                failed,
+                running.ours,
+            )
+        )
+
+
+def simulate(seen: Seen, model: TransferModel | None = None) -> Prediction:
+    """What the operation would do from now on.
+
+    `seen.fleet` is taken without promises to the migrations in `seen.running`; they are made here.
+    """
+    return _Simulation(seen, model or TransferModel(), seen.fleet, seen.moves).run()

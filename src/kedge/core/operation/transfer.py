@@ -1,0 +1,67 @@
+"""How long it takes to copy a running VM's memory, and how long the VM stands still at the end: a model of pre-copy.
+
+In each round what the guest wrote during the round before is sent, the whole memory in the first. QEMU pauses the VM
+once the rest can be sent within the downtime limit, and Kedge lifts that limit round by round (`core.migration.pace`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kedge.core.migration.pace import HIGHEST_MS, LOWEST_MS, PATIENCE
+
+_MOST_ROUNDS = 40
+"""By then the downtime limit has long been the highest, and what remains changes no more."""
+
+
+@dataclass(frozen=True)
+class TransferModel:
+    """What is assumed of transfers. Rates are in MiB/s.
+
+    Attributes:
+        link_mib: what one host can send, and receive, for all its migrations.
+        dirty_mib: how fast a guest writes to its memory, by the server's id.
+        assumed_dirty_mib: the same for servers of which it is not known.
+        fixed_s: what a migration takes beside copying memory.
+        stall_s: a migration that can't end is given up after this time.
+    """
+
+    link_mib: float = 1000.0
+    dirty_mib: Mapping[str, float] = field(default_factory=dict)
+    assumed_dirty_mib: float = 10.0
+    fixed_s: float = 2.0
+    stall_s: float = 240.0
+
+    def __post_init__(self) -> None:
+        for name in ("link_mib", "stall_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name):g}; give a number above 0")
+        rates = [("assumed_dirty_mib", self.assumed_dirty_mib), ("fixed_s", self.fixed_s)]
+        rates += [(f"dirty_mib of {server}", rate) for server, rate in self.dirty_mib.items()]
+        for name, value in rates:
+            if not value >= 0:
+                raise ValueError(f"{name} is {value:g}; give a number that is not below 0")
+
+    def dirty(self, server_id: str) -> float:
+        """How fast this guest writes to its memory."""
+        return self.dirty_mib.get(server_id, self.assumed_dirty_mib)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How long copying takes in s, with the pause, and the pause in ms."""
+
+    copy_s: float
+    downtime_ms: float
+
+
+def forecast(memory_mib: float, dirty_mib: float, rate_mib: float) -> Forecast | None:
+    """What copying this much memory at this rate comes to; None if it would never end."""
+    remaining, spent = memory_mib, 0.0
+    for done in range(_MOST_ROUNDS):
+        to_send_ms = remaining / rate_mib * 1000
+        limit_ms = min(LOWEST_MS << min(done // PATIENCE, 10), HIGHEST_MS)
+        if done and to_send_ms <= limit_ms:
+            return Forecast(spent + to_send_ms / 1000, to_send_ms)
+        spent += to_send_ms / 1000
+        remaining = min(memory_mib, dirty_mib * to_send_ms / 1000)
+    return None

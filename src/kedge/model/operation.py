@@ -1,0 +1,70 @@
+"""Operations: what is wanted of many servers at once, and how much of it at a time."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .server import UNKNOWN_REFUSED
+
+
+class Order(StrEnum):
+    """Which servers go first: by the memory that has to be copied."""
+
+    QUICK_FIRST = "quick-first"
+    BIGGEST_FIRST = "biggest-first"
+
+
+class Abort(StrEnum):
+    """What an abort does with the migrations that are under way."""
+
+    FINISH_RUNNING = "finish-running"
+    ABORT_RUNNING = "abort-running"
+
+
+class Outcome(StrEnum):
+    """How an operation ended. It failed if a server that was to move is still where it was."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+_LIMITS = {
+    "per_source": (1, 1000),
+    "per_destination": (1, 1000),
+    "in_all": (1, 10_000),
+    "bandwidth_mib": (0, 1 << 20),
+    "max_failures": (0, 100_000),
+    "attempts": (1, 100),
+}
+
+
+@dataclass(frozen=True)
+class OperationLimits:
+    """How much an operation does at once, and how much trouble it takes before it stops.
+
+    Attributes:
+        per_source: migrations that may leave one host at once, those of others among them.
+        per_destination: migrations that may arrive at one host at once, those of others among them.
+        in_all: migrations of this operation at once.
+        bandwidth_mib: in MiB/s, shared by the migrations of this operation in equal parts; 0 for no limit.
+        max_failures: nothing more is begun once more migrations than that have failed.
+        attempts: how many destinations are tried for one server.
+        order: which servers go first.
+    """
+
+    __pydantic_config__ = UNKNOWN_REFUSED
+
+    per_source: int = 2
+    per_destination: int = 2
+    in_all: int = 8
+    bandwidth_mib: int = 0
+    max_failures: int = 3
+    attempts: int = 2
+    order: Order = Order.QUICK_FIRST
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", Order(self.order))
+        for name, (lowest, highest) in _LIMITS.items():
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name} is {value}; give a number from {lowest} to {highest}")

@@ -1,0 +1,133 @@
+"""Visits every state that a small drain can reach, with faults, and checks what must hold in each.
+
+1. Nothing is begun while the operation, as it is seen, is paused or aborted, or after too many failures.
+2. Only a server that is on the drained host, with no migration under way, is moved: nothing is moved twice.
+3. It goes to a living host that is neither drained nor was tried.
+4. The limits hold for what is begun.
+5. An operation that completed left nothing on the host; one that ended has no migration under way.
+6. Once faults stop, the end is reached.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+
+from kedge.core.operation import Decision, Seen, decide
+from kedge.model.operation import Outcome
+
+from .explore import Explored
+from .operation_world import DRAINED, VM, Fleetlet, Step, acts, as_seen, faults, nature
+from .world import Violation
+
+Decide = Callable[[Seen], Decision]
+
+
+def explore_operation(
+    start: Fleetlet | None = None, decide: Decide = decide, *, most: int = 500_000
+) -> Explored:
+    """Visit everything. Raises Violation, with the shortest way to it, or when there are more than `most` states."""
+    first = start or Fleetlet((VM(), VM()))
+    came_from: dict[Fleetlet, tuple[Fleetlet, str] | None] = {first: None}
+    before: dict[Fleetlet, list[Fleetlet]] = {}
+    decided: dict[Fleetlet, Decision] = {}
+    queue, endings, moves = deque([first]), [], 0
+    while queue:
+        world = queue.popleft()
+        if world.finished is not None:
+            endings.append(world)
+            continue
+        try:
+            following = list(_steps(world, decide, decided))
+        except Violation as broken:
+            raise Violation(f"{broken}\n{_story(world, came_from)}") from None
+        for step in following:
+            moves += 1
+            if not step.fault:
+                before.setdefault(step.after, []).append(world)
+            if step.after not in came_from:
+                came_from[step.after] = (world, step.name)
+                queue.append(step.after)
+        if len(came_from) > most:
+            raise Violation(f"there are more than {most} states")
+    _check_that_all_end(came_from, before, endings)
+    return Explored(len(came_from), moves, len(endings))
+
+
+def _steps(w: Fleetlet, decide: Decide, decided: dict[Fleetlet, Decision]) -> Iterator[Step]:
+    yield from nature(w)
+    yield from faults(w)
+    if w.seen is None:
+        yield Step("look", _looked(w))
+        return
+    decision = decided.get(w.seen)
+    if decision is None:
+        seen = as_seen(w.seen)
+        decision = decided[w.seen] = decide(seen)
+        check(seen, decision)
+    yield from acts(w, w.seen, decision)
+
+
+def _looked(w: Fleetlet) -> Fleetlet:
+    """What is seen does not include how much may go wrong, so that equal views are equal."""
+    return w._replace(seen=w._replace(faults=0))
+
+
+def check(seen: Seen, decision: Decision) -> None:
+    """Raises Violation if this may not be decided from what was seen."""
+    failures = sum(tried.failed for move in seen.moves for tried in move.tried)
+    if decision.start and (seen.paused or seen.abort or failures > seen.limits.max_failures):
+        raise Violation(f"1: {decision.start} although it is paused, aborted or has failed")
+    under_way = {each.server_id for each in seen.running}
+    moves = {each.server_id: each for each in seen.moves}
+    for start in decision.start:
+        server = seen.fleet.servers.get(start.server_id)
+        if server is None or server.host != DRAINED or server.id in under_way or moves[server.id].left:
+            raise Violation(f"2: {start} of what is not to be moved")
+        tried = {each.host for each in moves[server.id].tried}
+        host = seen.fleet.hosts[start.destination].host
+        if host.name == DRAINED or not host.alive or host.name in tried:
+            raise Violation(f"3: {start} to where it can't go")
+    _check_limits(seen, decision)
+    ours = any(each.ours for each in seen.running)
+    if decision.outcome is not None and (ours or decision.start):
+        raise Violation("5: it ends with migrations under way")
+    if decision.outcome is Outcome.COMPLETED and seen.fleet.on(DRAINED):
+        raise Violation("5: it completes with servers left on the host")
+
+
+def _check_limits(seen: Seen, decision: Decision) -> None:
+    started = Counter(start.server_id for start in decision.start)
+    if any(count > 1 for count in started.values()):
+        raise Violation("2: one server is started twice")
+    arriving = Counter(each.destination for each in seen.running)
+    for start in decision.start:
+        arriving[start.destination] += 1
+        if arriving[start.destination] > seen.limits.per_destination:
+            raise Violation(f"4: too many arrive at {start.destination}")
+    running = sum(each.ours for each in seen.running) + len(decision.start)
+    if decision.start and running > seen.limits.in_all:
+        raise Violation("4: too many run in all")
+
+
+def _check_that_all_end(
+    came_from: dict[Fleetlet, tuple[Fleetlet, str] | None],
+    before: dict[Fleetlet, list[Fleetlet]],
+    endings: list[Fleetlet],
+) -> None:
+    ends, queue = set(endings), deque(endings)
+    while queue:
+        for world in before.get(queue.popleft(), ()):
+            if world not in ends:
+                ends.add(world)
+                queue.append(world)
+    stuck = [world for world in came_from if world not in ends]
+    if stuck:
+        raise Violation(f"6: {len(stuck)} states never end, the first:\n{_story(stuck[0], came_from)}")
+
+
+def _story(world: Fleetlet, came_from: dict[Fleetlet, tuple[Fleetlet, str] | None]) -> str:
+    names = []
+    at = came_from[world]
+    while at is not None:
+        names.append(at[1])
+        at = came_from[at[0]]
+    return "\n".join(["  how it came to this:", *(f"    {name}" for name in reversed(names)), f"  {world}"])
