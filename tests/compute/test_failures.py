@@ -70,6 +70,23 @@ def test_a_plug_is_half_done_and_its_answer_lost(world: ComputeWorld, skip: int)
     assert world["h3"].agent.calls.count("plug") == 2
 
 
+def test_what_an_agent_does_not_see_yet_is_unplugged_all_the_same(
+    world: ComputeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its picture may be older than the order that plugged, and with the bindings gone nobody would ask again."""
+    server, h3 = world.server("h1"), world["h3"]
+    migration = world.begin(server, "h3")
+    monkeypatch.setattr(h3, "vif_state", lambda _vif: VifState.ABSENT)
+    h3.agent.faults.on("plug", world.abort(migration), after=True)
+    unplugged: list[dict[str, object]] = []
+    h3.agent.faults.on("unplug", lambda: unplugged.append(dict(h3.plugged)))
+    migration = world.drive(migration)
+    assert migration.status is MigrationStatus.CANCELLED
+    assert [len(plugged) for plugged in unplugged] == [2]
+    monkeypatch.undo()
+    world.check(server, "h1")
+
+
 @pytest.mark.parametrize("skip", [0, 1], ids=["none done", "one done"])
 @pytest.mark.parametrize(
     "error", [Unreachable("the answer got lost"), HostFailure("no")], ids=["lost", "fails"]

@@ -249,6 +249,8 @@ class Actor:
         unplug_all(agent, [vif.port_id for vif in self._vifs(action)], self._epoch)
 
     def _unbind(self, action: Action) -> None:
+        if action.unplug:
+            self._unplug(action)
         for port in self._tools.network.ports_of(self._migration.server_id):
             self._tools.network.unbind(port.id, self._host(action))
 

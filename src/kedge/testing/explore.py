@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kedge.core.migration import decide
 
-from .conducting import Decide, conductor
+from .conducting import Decide, conductor, wholly_lagging
 from .invariants import check_state
 from .nature import faults, nature
 from .world import Step, Violation, World
@@ -81,6 +81,8 @@ def steps(w: World, decide: Decide, *, postcopy: bool) -> Iterator[Step]:
     if w.faults:
         spent = w._replace(faults=w.faults - 1)
         yield from (Step(name, world, fault=True) for name, world in faults(spent))
+        if w.may_lag_whole:
+            yield from (Step(name, world, fault=True) for name, world in wholly_lagging(spent))
     if w.finished is None:
         if not w.abort:
             yield Step("a person asks to abort", w._replace(abort=True), fault=True)

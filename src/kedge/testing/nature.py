@@ -10,6 +10,8 @@ from .world import B, D, P, Step, T, World, ended
 
 def nature(w: World, postcopy: bool) -> Iterator[Step]:
     """What happens by itself; that an agent counts as dead is a fault."""
+    if w.lag is not None:
+        yield Step(f"the {w.lag[0]}'s agent sees its host as it is", w._replace(lag=None))
     if w.burnt is not None and not w.gone:
         yield Step("an operator says that the host is gone", w._replace(gone=True))
     if not w.source_up:

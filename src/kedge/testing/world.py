@@ -47,6 +47,8 @@ class World(NamedTuple):
     overdue: bool = False
     failure: bool = False
     orders: int = 0
+    may_lag_whole: bool = False  # whether an agent may show its domain as it was, too, and not the VIFs alone
+    lag: tuple[Role, Plugged | Side] | None = None  # what a side's agent still shows, which is how it was
     announced: bool = False
     unwired: bool = False  # the source could not wire the VM that stays there, and that is written down
     portless: bool = False  # somebody deleted the server's ports
@@ -65,6 +67,13 @@ class Step(NamedTuple):
     name: str
     world: World
     fault: bool = False
+
+
+def shown(w: World, role: Role) -> Plugged:
+    """What a side's agent shows of its VIFs."""
+    if w.lag is not None and w.lag[0] is role and isinstance(w.lag[1], Plugged):
+        return w.lag[1]
+    return w.source_plug if role is Role.SOURCE else w.destination_plug
 
 
 def ended(w: World, state: TransferState) -> TransferState:

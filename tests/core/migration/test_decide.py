@@ -249,6 +249,37 @@ OF_GONE_HOSTS: dict[str, Decide] = {
 }
 
 
+OF_ORDERS_AND_PICTURES: dict[str, Decide] = {
+    "unbinds the destination because no VIF is seen there": lambda seen: replace(decide(seen), unplug=False),
+    "takes half of the destination's VIFs for all": blind(
+        lambda seen: (
+            replace(seen, destination=replace(seen.destination, plugged=Plugged.ALL))
+            if seen.destination.plugged is Plugged.SOME
+            else seen
+        )
+    ),
+    "takes half of the source's VIFs for none": blind(
+        lambda seen: (
+            replace(seen, source=replace(seen.source, plugged=Plugged.NONE))
+            if seen.source.plugged is Plugged.SOME
+            else seen
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_ORDERS_AND_PICTURES)
+def test_the_exploration_notices_what_half_orders_and_old_pictures_come_to(name: str) -> None:
+    with pytest.raises(Violation):
+        explore(World(faults=1), OF_ORDERS_AND_PICTURES[name])
+
+
+def test_an_agent_has_to_ask_libvirt_anew() -> None:
+    explore(World(faults=1), postcopy=False)
+    with pytest.raises(Violation, match=r"while its domain is running|discarded while it is incoming"):
+        explore(World(faults=1, may_lag_whole=True), postcopy=False)
+
+
 @pytest.mark.parametrize("name", OF_GONE_HOSTS)
 def test_the_exploration_notices_what_is_wrong_with_hosts_that_are_gone(name: str) -> None:
     with pytest.raises(Violation):

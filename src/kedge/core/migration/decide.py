@@ -240,7 +240,9 @@ def _clear_destination(seen: Observation, why: str) -> Action | None:
     elif not destination.dead:
         return _wait("the destination must be cleaned and does not answer")
     if not destination.unbound:
-        return Action(Act.UNBIND, Role.DESTINATION, why)
+        # What was plugged a moment ago may not be seen yet, and an order whose answer was lost may still be worked
+        # off. The agent, which does one at a time, knows.
+        return Action(Act.UNBIND, Role.DESTINATION, why, unplug=destination.reachable)
     return None
 
 

@@ -165,7 +165,8 @@ class Action:
     """The next thing to do, and why, in words for the timeline.
 
     `only_in` guards DISCARD: the agent refuses unless the domain is still in one of these states. The `role` of a
-    FINISH of a lost VM is where the server is recorded from then on.
+    FINISH of a lost VM is where the server is recorded from then on. `unplug` of an UNBIND orders the side's agent to
+    unplug first, whatever it was seen to have: once nothing is bound there, nobody asks for its VIFs any more.
     """
 
     act: Act
@@ -173,3 +174,4 @@ class Action:
     why: str = ""
     outcome: Outcome | None = None
     only_in: tuple[DomainState, ...] = ()
+    unplug: bool = False
