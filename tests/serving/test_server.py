@@ -175,9 +175,13 @@ def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signal
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
-        time.sleep(0.5)
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(60)
+            asking.connect(str(path))
+            asking.sendall(b"GET / HTTP/1.1\r\nHost: kedge\r\nConnection: close\r\n\r\n")
+            assert asking.recv(1), "it serves, so it heeds signals"
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=10)
+        rest, _ = process.communicate(timeout=60)
     assert (rest, process.returncode) == ("stopping\nover\n", 0)
     assert not path.exists()
 

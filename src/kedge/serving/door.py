@@ -71,6 +71,7 @@ class Door:
         self._taken = 0
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._checking = False
         times = (limits.head_s, limits.body_s, limits.idle_s, limits.answer_s)
         self._tick_s = min(1.0, max(0.02, min(times) / 4))
 
@@ -78,7 +79,6 @@ class Door:
         """Begin to accept."""
         self._server.setblocking(False)
         self._listen()
-        self._check_times()
 
     def close(self) -> None:
         """Accept no more, and end those that have not said who they are yet."""
@@ -126,6 +126,7 @@ class Door:
         place = _Place(peer)
         self._places.setdefault(peer, {})[place] = None
         self._taken += 1
+        self._check_later()
         place.opening = self._loop.create_task(self._open(connection, place))
         place.opening.add_done_callback(lambda opening: self._opened(opening, connection, place))
         return not full
@@ -197,11 +198,16 @@ class Door:
     def _all(self) -> list[_Place]:
         return [place for places in self._places.values() for place in places]
 
+    def _check_later(self) -> None:
+        # As long as there are connections, after the end too: an answer that nobody takes is not to keep the process.
+        if self._places and not self._checking:
+            self._checking = True
+            self._loop.call_later(self._tick_s, self._check_times)
+
     def _check_times(self) -> None:
         now = self._loop.time()
         for place in self._all():
             if place.protocol is not None and place.protocol.transport is not None:
                 place.protocol.check_time(now)
-        # After the end too: an answer that nobody takes is not to keep the process.
-        if not self._closed or self._places:
-            self._loop.call_later(self._tick_s, self._check_times)
+        self._checking = False
+        self._check_later()
