@@ -17,7 +17,7 @@ from .cloud import ChaosCloud
 from .gone import lose_hosts
 from .invariants import Guest
 from .storm import make_guests, storm
-from .trial import Result, run
+from .trial import TOO_LATE, Result, run
 from .victims import STEPS, VICTIMS, Victim
 
 WAY = ("h3", "h1", "h5", "h2", "h4")
@@ -26,6 +26,9 @@ TRIES = 3
 
 SHORT_STEPS = ("plugged and wired", "copying", "paused", "switched")
 """The steps of a short run: all is ready, memory is on its way, the VM stands still, the bindings have changed."""
+
+MOST_SHORTFALLS, LAST_LETTERS = 6, 300
+"""How many lines at the end say what fell short, and how much of each log is shown above them."""
 
 SHORT_STORM, LONG_STORM = (5, 1.0), (20, 5.0)
 """VMs and minutes."""
@@ -48,8 +51,7 @@ def main() -> None:
     good = True
     try:
         if not arguments.storm:
-            results, good = _trials(console, arguments)
-            good = _matrix(console, results) and good
+            good = _trials(console, arguments)
         if good and not (arguments.victim or arguments.step):
             good = _storm(console, arguments)
     except KeyboardInterrupt:
@@ -101,11 +103,15 @@ def _storm(console: Console, arguments: argparse.Namespace) -> bool:
     return not seen.wrong
 
 
-def _trials(console: Console, arguments: argparse.Namespace) -> tuple[list[Result], bool]:
-    """The trials, and whether hosts that are lost for good, after them, leave all as it must be."""
+def _trials(console: Console, arguments: argparse.Namespace) -> bool:
+    """The trials, and the loss of hosts for good after them; whether all was as it must be.
+
+    What fell short is said at the very end, below the matrix, as often only the end of an output is kept.
+    """
     say = _saying(console)
     results: list[Result] = []
     wrong: list[str] = []
+    words = ""
     with ChaosCloud.made(say) as cloud:
         say("a VM with two NICs boots on h1")
         server = tour.make_vm(cloud, "vm1")
@@ -121,13 +127,34 @@ def _trials(console: Console, arguments: argparse.Namespace) -> tuple[list[Resul
             results.append(result)
             if not result.good:
                 console.print(cloud.last_words(), markup=False)
+                words = cloud.last_words(LAST_LETTERS, result.way.split("->"))
                 break
         if not (arguments.victim or arguments.step) and all(result.good for result in results):
             wrong = lose_hosts(cloud, guest, say)
         say("removing the lab")
-    for each in wrong:
-        console.print(f"[red]{each}[/]")
-    return results, not wrong
+    report(console, results, wrong, words)
+    return bool(results) and all(result.good for result in results) and not wrong
+
+
+def report(console: Console, results: list[Result], wrong: list[str], words: str) -> None:
+    """The matrix, the last words of the processes, and below them what fell short."""
+    _matrix(console, results)
+    if words:
+        console.print(words, markup=False)
+    for line in [*shortfalls(results), *wrong][:MOST_SHORTFALLS]:
+        console.print(line, style="red", markup=False)
+
+
+def shortfalls(results: list[Result]) -> list[str]:
+    """What was wrong with each trial that was not good: the victim, the step, the hosts, and why."""
+    found = []
+    for result in results:
+        trial = f"{result.victim} at {result.step}, {result.way}"
+        if result.ended_well and not result.in_time:
+            found.append(f"{trial}: too late, {TRIES} migrations ended before they could be struck")
+        elif not result.good:
+            found += [f"{trial}: {each}" for each in result.wrong]
+    return found
 
 
 def _tell(console: Console, result: Result) -> None:
@@ -141,7 +168,7 @@ def _tell(console: Console, result: Result) -> None:
         console.print(f"    [red]{wrong}[/]")
 
 
-def _matrix(console: Console, results: list[Result]) -> bool:
+def _matrix(console: Console, results: list[Result]) -> None:
     steps = [step for step in STEPS if any(result.step == step for result in results)]
     table = Table("victim", *steps, title="outcome, and seconds until all was whole again")
     for victim in dict.fromkeys(result.victim for result in results):
@@ -155,12 +182,13 @@ def _matrix(console: Console, results: list[Result]) -> bool:
     console.print(
         f"{good} of {len(results)} trials ended with one running VM, one ACTIVE binding and nothing left."
     )
-    return bool(results) and good == len(results)
 
 
 def _cell(result: Result) -> str:
-    if not result.good:
+    if not result.ended_well:
         return "[red]broken[/]"
+    if not result.in_time:
+        return f"[red]{TOO_LATE}[/]"
     return f"{result.outcome} {result.seconds:.1f}"
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,11 +163,15 @@ class ChaosCloud(Cloud):
             if process is not None:
                 process.wait(timeout=20)
 
-    def last_words(self) -> str:
-        """The end of each log of Kedge's processes."""
+    def last_words(self, letters: int = 3000, hosts: Collection[str] | None = None) -> str:
+        """The end of the log of each control plane, and of the agents of all hosts or of these."""
         logs = [ROOT / f"control-{number}.log" for number in range(CONTROLS)]
-        logs += [host.directory / "log/agent.log" for host in self.lab.hosts.values()]
-        return "\n".join(f"--- {log}\n{log.read_text()[-3000:]}" for log in logs if log.exists())
+        logs += [
+            host.directory / "log/agent.log"
+            for name, host in self.lab.hosts.items()
+            if hosts is None or name in hosts
+        ]
+        return "\n".join(f"--- {log}\n{log.read_text()[-letters:]}" for log in logs if log.exists())
 
     # The API is whichever control plane answers.
 
