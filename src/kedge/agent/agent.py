@@ -7,6 +7,7 @@ from kedge.agent.domains.libvirt_connection import Connection
 from kedge.agent.domains.libvirt_events import Events
 from kedge.agent.domains.transfers import Transfers
 from kedge.agent.frames.announce import Announcer
+from kedge.agent.frames.asking import Askers
 from kedge.agent.frames.migration_watches import FrameWatches
 from kedge.agent.host.facts import FactsOfHost
 from kedge.agent.on_disk.half_made import HalfMade
@@ -46,7 +47,8 @@ class Agent:
         self.vifs = VifOrders(pluggers, self.epochs, self._changed)
         self.frames = FrameWatches(pluggers)
         self.announcer = Announcer(pluggers)
-        self.observer = Observer(self.hypervisor, self.transfers, pluggers, self.frames, self.events)
+        self.askers = Askers(pluggers, self.frames, self.transfers.ends_soon, self.events)
+        self.observer = Observer(self.hypervisor, self.transfers, pluggers, self.askers, self.events)
         self.reports = Reports(config, self.hypervisor, self.transfers, self.vifs)
         self.places = Places(pluggers, self.hypervisor, self.transfers, self.events)
         self.guest_macs = GuestMacs(pluggers, self.hypervisor, self.connection, self.events)
@@ -81,6 +83,7 @@ class Agent:
         self.reconciler.close()
         self._control.close()
         self.announcer.close()
+        self.askers.close()
         self.frames.close()
         self.guest_macs.close()
         self.connection.close()

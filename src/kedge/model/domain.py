@@ -81,7 +81,8 @@ class HostView:
     """One look at a host, about one server.
 
     `vifs` has an entry for each port asked about, and so has `macs`, if they were asked for: the MACs that the
-    guest was heard to send as on its NIC. `now_ns` is the host's real-time clock when it looked.
+    guest was heard to send as on its NIC. `frames` has what the VM sent of itself, `answers` what it answered when the
+    agent asked it for its addresses. `now_ns` is the host's real-time clock when it looked.
     """
 
     domain: DomainState = DomainState.ABSENT
@@ -96,6 +97,7 @@ class HostView:
     vifs: Mapping[str, VifState] = field(default_factory=dict)
     macs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     frames: Mapping[str, FrameTimes] = field(default_factory=dict)
+    answers: Mapping[str, FrameTimes] = field(default_factory=dict)
     now_ns: int = 0
 
 

@@ -117,7 +117,8 @@ class ObserveRequest:
     `check_vifs` says whether the VIFs are looked at too: that takes a while on a switch, and nothing depends
     on it while memory is copied. `macs` asks for the MACs that the guest sends as. `seen` is a
     `HostView.domain`/`job`/`transfer` triple as the caller last saw it. `watch` starts the watching of the VM's
-    frames on these VIFs' devices, which the view's `frames` report.
+    frames on these VIFs' devices, which the view's `frames` report. Around the pause the agent then asks the VM for
+    its addresses, too, and the view's `answers` report when it answered.
     """
 
     vifs: tuple[Vif, ...] = ()

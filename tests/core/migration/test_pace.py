@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kedge.core.migration.pace import HIGHEST_MS, LOWEST_MS, PATIENCE, first_limit_ms, next_limit_ms
+from kedge.core.migration.pace import (
+    HIGHEST_MS,
+    LOWEST_MS,
+    PATIENCE,
+    ends_within,
+    first_limit_ms,
+    next_limit_ms,
+)
 from kedge.model.domain import JobProgress
 
 MIB = 1024 * 1024
@@ -60,3 +67,21 @@ def test_it_is_no_more_than_what_remains_takes_twice(current: int, progress: Job
     limit = next_limit_ms(current, progress)
     if limit > current:
         assert limit * progress.memory_bps <= 2000 * progress.memory_remaining
+
+
+@pytest.mark.parametrize(
+    ("remaining", "elapsed_ms", "iteration", "ends"),
+    [
+        (900, 200, 1, False),  # 100 in 200 ms: 1800 ms more
+        (300, 200, 1, True),  # 700 in 200 ms
+        (1000, 200, 1, False),
+        (0, 200, 1, True),
+        (999, 200, 2, True),  # it goes around the dirty memory, and may pause at the end of each round
+    ],
+)
+def test_when_the_end_of_the_copying_is_near(
+    remaining: int, elapsed_ms: int, iteration: int, ends: bool
+) -> None:
+    before = JobProgress(memory_remaining=1000)
+    now = JobProgress(memory_remaining=remaining, elapsed_ms=elapsed_ms, iteration=iteration)
+    assert ends_within(before, now, ms=1000) is ends

@@ -15,7 +15,7 @@ import libvirt
 _REMEMBERED = 4096
 
 PAUSED_TO_SWITCH = (libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY)
-_ARRIVED = (libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY)
+ARRIVED = (libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def after_event(before: Moments, event: int, detail: int, now_ns: int) -> Moment
     if event == libvirt.VIR_DOMAIN_EVENT_SUSPENDED and detail in PAUSED_TO_SWITCH:
         # In post-copy, a second pause event follows the one at which the VM really stopped.
         return before if before.paused_at_ns is not None else replace(before, paused_at_ns=now_ns)
-    if event == libvirt.VIR_DOMAIN_EVENT_RESUMED and detail in _ARRIVED:
+    if event == libvirt.VIR_DOMAIN_EVENT_RESUMED and detail in ARRIVED:
         return before if before.resumed_at_ns is not None else replace(before, resumed_at_ns=now_ns)
     if event == libvirt.VIR_DOMAIN_EVENT_RESUMED:
         # The switchover was given up: the VM runs on where it was.

@@ -22,6 +22,7 @@ from kedge.agent.domains.hypervisor import Hypervisor, Look
 from kedge.agent.domains.libvirt_connection import Connection
 from kedge.agent.on_disk.highest_epochs import Epochs
 from kedge.agent.on_disk.json_file import read_object, write_atomically
+from kedge.core.migration.pace import ends_within
 from kedge.core.migration_uris import check_libvirt_uri, check_migrate_uri
 from kedge.model.domain import DomainState, JobProgress, TransferOrder, TransferState
 from kedge.model.errors import Conflict, HostFailure, KedgeError, NotFound
@@ -37,6 +38,7 @@ _FLAGS = (
 )
 # How often a running transfer's progress is read.
 _PROGRESS_S = 0.2
+_SOON_MS = 3000
 # A transfer that was ordered an instant ago has no job yet; an abort waits so long for it to appear.
 _JOB_APPEARS_S = 3.0
 _REMEMBERED = 1000
@@ -74,6 +76,7 @@ class Transfers:
         # Domains whose migration this process waits for in libvirt, by UUID, and their progress so far.
         self._under_way: dict[str, Any] = {}
         self._progress: dict[str, JobProgress] = {}
+        self._ends_soon: dict[str, bool] = {}
         # Those whose end this process did not, or may not, get told: it is found out by looking.
         self._inherited: dict[str, Transfer] = {}
         for migration_id, stored in read_object(path).items():
@@ -104,6 +107,11 @@ class Transfers:
             if server_id in self._under_way:
                 return self._progress.get(server_id)
         return progress_of(look.statistics) if look.job is Job.OUTGOING else None
+
+    def ends_soon(self, server_id: str) -> bool:
+        """Whether a server's transfer from here is under way, and its VM may pause within some seconds."""
+        with self._lock:
+            return server_id in self._under_way and self._ends_soon.get(server_id, True)
 
     def state(self, migration_id: str, domain: DomainState, job: Job) -> tuple[TransferState, str | None]:
         """State and error of a migration's transfer, given what libvirt shows of its domain now."""
@@ -256,6 +264,7 @@ class Transfers:
         with self._lock:
             self._under_way.pop(order.server_id, None)
             self._progress.pop(order.server_id, None)
+            self._ends_soon.pop(order.server_id, None)
             if state is TransferState.RUNNING:
                 self._inherited[order.migration_id] = self._known.pop(order.migration_id)
         if state is not TransferState.RUNNING:
@@ -270,7 +279,10 @@ class Transfers:
                 continue  # the thread that migrates says what is wrong
             with self._lock:
                 if look.job is Job.OUTGOING and server_id in self._under_way:
-                    self._progress[server_id] = progress_of(look.statistics)
+                    now = progress_of(look.statistics)
+                    before = self._progress.get(server_id, JobProgress(memory_remaining=now.memory_total))
+                    self._progress[server_id] = now
+                    self._ends_soon[server_id] = ends_within(before, now, _SOON_MS)
 
     def _migrate(self, order: TransferOrder) -> None:
         with self._connection.speaking(f"migrate {order.server_id} to {order.libvirt_uri}"):

@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Sequence
 
+from kedge.agent.frames.packets import ARP, ARP_REQUEST, IPV6, RARP, arp, ethernet, neighbour_discovery
 from kedge.agent.vif import Pluggers
 from kedge.model.errors import KedgeError
 from kedge.model.network import Vif
@@ -17,14 +18,12 @@ from kedge.model.network import Vif
 log = logging.getLogger(__name__)
 
 _BROADCAST = b"\xff" * 6
-_ARP, _RARP, _IPV6 = 0x0806, 0x8035, 0x86DD
-_ARP_REQUEST, _RARP_REQUEST = 1, 3
-_ICMPV6, _NEIGHBOUR_ADVERTISEMENT = 58, 136
+_RARP_REQUEST = 3
+_NEIGHBOUR_ADVERTISEMENT = 136
 _OVERRIDE = 0x20000000
 _TARGET_LINK_LAYER_ADDRESS = 2
 _ALL_NODES_MAC = bytes.fromhex("333300000001")
 _ALL_NODES = ipaddress.IPv6Address("ff02::1").packed
-_SHORTEST_FRAME = 60  # Ethernet's 64 bytes without the checksum.
 
 
 def frames(mac: str, ips: Sequence[str]) -> list[bytes]:
@@ -90,40 +89,12 @@ class Announcer:
 
 
 def _rarp(mac: bytes) -> bytes:
-    return _ethernet(_BROADCAST, mac, _RARP, _arp(_RARP_REQUEST, mac, bytes(4), mac, bytes(4)))
+    return ethernet(_BROADCAST, mac, RARP, arp(_RARP_REQUEST, mac, bytes(4), mac, bytes(4)))
 
 
 def _announcement(mac: bytes, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bytes:
     if isinstance(ip, ipaddress.IPv4Address):
-        return _ethernet(_BROADCAST, mac, _ARP, _arp(_ARP_REQUEST, mac, ip.packed, bytes(6), ip.packed))
+        return ethernet(_BROADCAST, mac, ARP, arp(ARP_REQUEST, mac, ip.packed, bytes(6), ip.packed))
     body = struct.pack("!I", _OVERRIDE) + ip.packed + bytes((_TARGET_LINK_LAYER_ADDRESS, 1)) + mac
-    return _ethernet(
-        _ALL_NODES_MAC, mac, _IPV6, _ipv6(ip.packed, _ALL_NODES, _icmpv6(ip.packed, _ALL_NODES, body))
-    )
-
-
-def _arp(operation: int, sender_mac: bytes, sender_ip: bytes, target_mac: bytes, target_ip: bytes) -> bytes:
-    return struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + sender_mac + sender_ip + target_mac + target_ip
-
-
-def _ethernet(destination: bytes, source: bytes, protocol: int, payload: bytes) -> bytes:
-    return (destination + source + struct.pack("!H", protocol) + payload).ljust(_SHORTEST_FRAME, b"\0")
-
-
-def _ipv6(source: bytes, destination: bytes, payload: bytes) -> bytes:
-    return struct.pack("!IHBB", 0x60000000, len(payload), _ICMPV6, 255) + source + destination + payload
-
-
-def _icmpv6(source: bytes, destination: bytes, body: bytes) -> bytes:
-    header = struct.pack("!BB", _NEIGHBOUR_ADVERTISEMENT, 0)
-    length = len(header) + 2 + len(body)
-    covered = source + destination + struct.pack("!II", length, _ICMPV6) + header + bytes(2) + body
-    return header + struct.pack("!H", _checksum(covered)) + body
-
-
-def _checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071) of an even number of bytes."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    packet = neighbour_discovery(_NEIGHBOUR_ADVERTISEMENT, ip.packed, _ALL_NODES, body)
+    return ethernet(_ALL_NODES_MAC, mac, IPV6, packet)

@@ -17,6 +17,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from kedge.agent.vif.link_events import drain, link_socket
 from kedge.model.domain import FrameTimes
@@ -30,6 +31,7 @@ _SO_ATTACH_FILTER, _SO_TIMESTAMPNS = 26, 35
 _SIOCETHTOOL, _ETHTOOL_GDRVINFO = 0x8946, 3
 
 _BLOCK_SIZE, _BLOCKS, _FRAME_SIZE = 1 << 17, 16, 2048
+_BLOCK_SIZE_FOR_ANSWERS = 1 << 12  # A VM gives few.
 _RETIRE_MS = 10  # A block is handed over this long after it was begun, even if it is not full.
 _KEPT_BYTES = 64  # Of each frame; nothing but its time is read.
 _STATUS, _BLOCK_HEADER, _FRAME_TIME = 8, struct.Struct("=8xIII12xII"), struct.Struct("=4xII")
@@ -53,13 +55,16 @@ class FrameWatch:
     Times are known some 10 ms after the event, but are those of the event itself.
     """
 
-    def __init__(self, device: str | Callable[[], str | None], mac: str) -> None:
+    def __init__(self, device: str | Callable[[], str | None], mac: str, *, answers: bool = False) -> None:
         """`device` is a name, or what finds it (`None` as long as there is none); the device may come and go.
 
+        What the VM sends to itself answers a question (`questions`). With `answers`, these are watched for, and
+        without it all else.
         Returns once the device is watched, if it is there. Raises OSError if there are no packet sockets.
         """
         self._find = device if callable(device) else lambda: device
-        self._mac = bytes.fromhex(mac.replace(":", ""))
+        self._filter_for = partial(_filter, bytes.fromhex(mac.replace(":", "")), answers=answers)
+        self._block_size = _BLOCK_SIZE_FOR_ANSWERS if answers else _BLOCK_SIZE
         self._times = FrameTimes()
         self._wake, self._stopped = socket.socketpair()
         self._links = link_socket()
@@ -117,7 +122,7 @@ class FrameWatch:
     def _watch(self, index: int) -> bool:
         """Read the ring until the device is gone (False), or the watch is stopped (True)."""
         name = socket.if_indextoname(index)
-        with _ring(name, self._mac) as (raw, memory):
+        with _ring(name, self._block_size, self._filter_for) as (raw, memory):
             self._attached.set()
             poll = select.poll()
             poll.register(self._stopped, select.POLLIN)
@@ -138,7 +143,7 @@ class FrameWatch:
     def _read(self, memory: mmap.mmap, block: int) -> int:
         """Take the blocks that were handed over, from `block` on; answers the next to come."""
         for _ in range(_BLOCKS):
-            at = block * _BLOCK_SIZE
+            at = block * self._block_size
             status, count, first_at, *_ = _BLOCK_HEADER.unpack_from(memory, at)
             if not status & _HANDED_OVER:
                 return block
@@ -157,34 +162,42 @@ class FrameWatch:
 
 
 @contextlib.contextmanager
-def _ring(device: str, mac: bytes) -> Iterator[tuple[socket.socket, mmap.mmap]]:
+def _ring(
+    device: str, block_size: int, filter_for: Callable[..., list[tuple[int, int, int, int]]]
+) -> Iterator[tuple[socket.socket, mmap.mmap]]:
     """A packet socket on `device` that hears only the VM's frames, with its ring."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
-        _attach_filter(raw, _filter(mac, outgoing=_is_macvtap(raw, device)))
+        _attach_filter(raw, filter_for(outgoing=is_macvtap(raw, device)))
         raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         raw.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
-        frames = _BLOCK_SIZE * _BLOCKS // _FRAME_SIZE
-        request = struct.pack("=7I", _BLOCK_SIZE, _BLOCKS, _FRAME_SIZE, frames, _RETIRE_MS, 0, 0)
+        frames = block_size * _BLOCKS // _FRAME_SIZE
+        request = struct.pack("=7I", block_size, _BLOCKS, _FRAME_SIZE, frames, _RETIRE_MS, 0, 0)
         raw.setsockopt(_SOL_PACKET, _PACKET_RX_RING, request)
-        with mmap.mmap(raw.fileno(), _BLOCK_SIZE * _BLOCKS) as memory:
+        with mmap.mmap(raw.fileno(), block_size * _BLOCKS) as memory:
             raw.bind((device, _ETH_P_ALL))
             yield raw, memory
 
 
-def _filter(mac: bytes, *, outgoing: bool) -> list[tuple[int, int, int, int]]:
+def _filter(mac: bytes, *, outgoing: bool, answers: bool) -> list[tuple[int, int, int, int]]:
     high, low = struct.unpack("!HI", mac)
-    wrong_way = (_JUMP_IF_EQUAL, 0, 7, _OUTGOING) if outgoing else (_JUMP_IF_EQUAL, 7, 0, _OUTGOING)
+    wrong_way = (_JUMP_IF_EQUAL, 0, 10, _OUTGOING) if outgoing else (_JUMP_IF_EQUAL, 10, 0, _OUTGOING)
+    taken, other = (_KEPT_BYTES, 0) if answers else (0, _KEPT_BYTES)
     return [
         (_LOAD_WORD, 0, 0, _PACKET_TYPE),
         wrong_way,
         (_LOAD_WORD, 0, 0, 8),
-        (_JUMP_IF_EQUAL, 0, 5, low),
+        (_JUMP_IF_EQUAL, 0, 8, low),
         (_LOAD_HALF, 0, 0, 6),
-        (_JUMP_IF_EQUAL, 0, 3, high),
+        (_JUMP_IF_EQUAL, 0, 6, high),
         (_LOAD_HALF, 0, 0, 12),
-        (_JUMP_IF_EQUAL, 1, 0, _RARP),
-        (_RETURN, 0, 0, _KEPT_BYTES),
+        (_JUMP_IF_EQUAL, 4, 0, _RARP),
+        (_LOAD_WORD, 0, 0, 2),
+        (_JUMP_IF_EQUAL, 0, 4, low),
+        (_LOAD_HALF, 0, 0, 0),
+        (_JUMP_IF_EQUAL, 1, 2, high),
         (_RETURN, 0, 0, 0),
+        (_RETURN, 0, 0, taken),
+        (_RETURN, 0, 0, other),
     ]
 
 
@@ -195,7 +208,7 @@ def _attach_filter(raw: socket.socket, code: list[tuple[int, int, int, int]]) ->
     )
 
 
-def _is_macvtap(raw: socket.socket, device: str) -> bool:
+def is_macvtap(raw: socket.socket, device: str) -> bool:
     """Whether the device's driver is macvlan's, as the kernel itself names it."""
     info = array.array("B", struct.pack("=I", _ETHTOOL_GDRVINFO).ljust(196, b"\0"))
     request = struct.pack("16sP", device.encode(), info.buffer_info()[0]).ljust(40, b"\0")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -19,15 +20,31 @@ log = structlog.get_logger(__name__)
 _FORGOTTEN_S = 120.0
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a VM sent of itself on a NIC, and what it answered to questions there."""
+
+    frames: FrameTimes
+    answers: FrameTimes
+
+
 @dataclass
 class _Watch:
     migration_id: str | None
-    watch: Future[FrameWatch]
+    frames: Future[FrameWatch]
+    answers: Future[FrameWatch] | None
     asked_at: float
+
+    def heard(self) -> Heard:
+        """What was heard so far."""
+        return Heard(_times(self.frames), _times(self.answers))
 
 
 class FrameWatches:
-    """One `FrameWatch` per port, begun anew for each migration. Its times stay when the device is gone."""
+    """Watches a port anew for each migration. The times stay when the device is gone.
+
+    There is a `FrameWatch` for the VM's own frames and, if it has addresses that can be asked for, one for its answers.
+    """
 
     def __init__(self, vifs: Pluggers) -> None:
         self._vifs = vifs
@@ -51,17 +68,22 @@ class FrameWatches:
                 if self._of(vif, migration_id) is None:
                     self._start(vif, migration_id, targets.get(vif.mac_address))
 
-    def times(self, vifs: Sequence[Vif], migration_id: str | None) -> Mapping[str, FrameTimes]:
-        """When frames were seen, by port, of those that are watched for this migration."""
-        found: dict[str, FrameTimes] = {}
+    def times(self, vifs: Sequence[Vif], migration_id: str | None) -> Mapping[str, Heard]:
+        """What was heard, by port, of those that are watched for this migration."""
+        found: dict[str, Heard] = {}
         with self._lock:
             for vif in vifs:
                 entry = self._of(vif, migration_id)
                 if entry is not None:
                     entry.asked_at = time.monotonic()
-                    if entry.watch.done() and entry.watch.exception() is None:
-                        found[vif.port_id] = entry.watch.result().times()
+                    found[vif.port_id] = entry.heard()
         return found
+
+    def heard(self, vif: Vif, migration_id: str | None) -> Heard | None:
+        """What was heard of one port; None if it is not, or no more, watched for this migration."""
+        with self._lock:
+            entry = self._of(vif, migration_id)
+            return None if entry is None else entry.heard()
 
     def expire(self) -> None:
         """End the watches that nobody asks about any more."""
@@ -85,12 +107,25 @@ class FrameWatches:
         before = self._watches.pop(vif.port_id, None)
         if before is not None:
             _stop(before)
-        watch = self._starter.submit(FrameWatch, lambda: self._vifs.device(vif, target), vif.mac_address)
-        self._watches[vif.port_id] = _Watch(migration_id, watch, time.monotonic())
+
+        def watch(*, answers: bool) -> Future[FrameWatch]:
+            find = partial(self._vifs.device, vif, target)
+            return self._starter.submit(FrameWatch, find, vif.mac_address, answers=answers)
+
+        answers = watch(answers=True) if vif.fixed_ips else None
+        self._watches[vif.port_id] = _Watch(migration_id, watch(answers=False), answers, time.monotonic())
+
+
+def _times(watch: Future[FrameWatch] | None) -> FrameTimes:
+    if watch is None or not watch.done() or watch.exception() is not None:
+        return FrameTimes()
+    return watch.result().times()
 
 
 def _stop(entry: _Watch) -> None:
-    entry.watch.add_done_callback(_stopped)
+    entry.frames.add_done_callback(_stopped)
+    if entry.answers is not None:
+        entry.answers.add_done_callback(_stopped)
 
 
 def _stopped(watch: Future[FrameWatch]) -> None:

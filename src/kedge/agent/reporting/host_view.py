@@ -8,7 +8,7 @@ from kedge.agent.domains.hypervisor import Hypervisor, Look
 from kedge.agent.domains.interface_devices import devices_by_mac
 from kedge.agent.domains.libvirt_events import Events
 from kedge.agent.domains.transfers import Transfers
-from kedge.agent.frames.migration_watches import FrameWatches
+from kedge.agent.frames.asking import Askers
 from kedge.agent.vif import Pluggers
 from kedge.model.domain import DomainState, HostView, VifState
 from kedge.model.errors import NotFound
@@ -29,13 +29,14 @@ class Observer:
         hypervisor: Hypervisor,
         transfers: Transfers,
         vifs: Pluggers,
-        frames: FrameWatches,
+        askers: Askers,
         events: Events,
     ) -> None:
         self._hypervisor = hypervisor
         self._transfers = transfers
         self._vifs = vifs
-        self._frames = frames
+        self._askers = askers
+        self._frames = askers.watches
         self._events = events
 
     def observe(self, uuid: str, request: ObserveRequest) -> HostView:
@@ -45,7 +46,8 @@ class Observer:
             count = self._events.count(uuid)
             look = self._transfers.look(uuid)
             if request.watch and self._frames.missing(request.vifs, request.migration_id):
-                self._frames.ensure(request.vifs, request.migration_id, self._targets(uuid, look))
+                targets = self._targets(uuid, look)
+                self._askers.ensure(uuid, request.vifs, request.migration_id, targets)
             left = deadline - time.monotonic()
             if left <= 0 or self._events.closed or seen(self._brief(look, request)) != request.seen:
                 return self._view(uuid, look, request)
@@ -60,6 +62,7 @@ class Observer:
         moments = self._events.moments(uuid)
         arrived = look.state is DomainState.RUNNING and request.migration_id is not None
         completed = self._hypervisor.completed(uuid) if arrived else None
+        heard = self._frames.times(request.vifs, request.migration_id)
         return HostView(
             domain=look.state,
             persistent=look.persistent,
@@ -72,7 +75,8 @@ class Observer:
             resumed_at_ns=moments.resumed_at_ns,
             vifs=self._vif_states(uuid, look, request.vifs) if request.check_vifs else {},
             macs=self._macs(uuid, look, request.vifs) if request.macs else {},
-            frames=self._frames.times(request.vifs, request.migration_id),
+            frames={port_id: each.frames for port_id, each in heard.items()},
+            answers={port_id: each.answers for port_id, each in heard.items()},
             now_ns=time.time_ns(),
         )
 

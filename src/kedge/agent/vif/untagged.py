@@ -6,24 +6,16 @@ A small eBPF program on the device drops them in both directions; a priority tag
 Open vSwitch needs none of this: its access ports do the same.
 """
 
-import ctypes
 import os
-import platform
 import socket
-import struct
 
-from kedge.model.errors import HostFailure
-
+from .ebpf import load
 from .link import Link
 from .links import Links
 
 NAME = "kedge-untagged"
 
-_BPF_SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
-_BPF_PROG_LOAD = 5
-_BPF_PROG_TYPE_SCHED_CLS = 3
-
-# eBPF: opcode, destination register | source register << 4, offset, immediate.
+# See `ebpf.load`.
 _LOAD_WORD, _LOAD_FRAME_HALF, _MOVE, _COPY, _AND, _EXIT = 0x61, 0x28, 0xB7, 0xBF, 0x57, 0x95
 _IF_EQUAL, _IF_NOT_EQUAL = 0x15, 0x55
 _PROTOCOL, _VLAN_PRESENT, _VLAN_TCI = (
@@ -66,7 +58,7 @@ def only_untagged(links: Links, device: Link) -> None:
     """Drop tagged frames on `device` from now on. Raises HostFailure where the kernel can't."""
     if passes_only_untagged(links, device):
         return
-    program = _load()
+    program = load(_PROGRAM)
     try:
         links.attach(device, program, NAME)
     finally:
@@ -76,27 +68,3 @@ def only_untagged(links: Links, device: Link) -> None:
 def passes_only_untagged(links: Links, device: Link) -> bool:
     """Whether tagged frames are dropped on `device`."""
     return links.is_attached(device, NAME)
-
-
-def _load() -> int:
-    number = _BPF_SYSCALL.get(platform.machine())
-    if number is None:
-        raise HostFailure(f"Kedge does not know how to load an eBPF program on {platform.machine()}")
-    # struct bpf_insn has its registers in two halves of a byte, in the order of the machine's bytes.
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=BBhi", *each) for each in _PROGRAM))
-    licence = ctypes.create_string_buffer(b"MIT")
-    attributes = struct.pack(
-        "=IIQQIIQ",
-        _BPF_PROG_TYPE_SCHED_CLS,
-        len(_PROGRAM),
-        ctypes.addressof(code),
-        ctypes.addressof(licence),
-        0,
-        0,
-        0,
-    )
-    libc = ctypes.CDLL(None, use_errno=True)
-    program: int = libc.syscall(number, _BPF_PROG_LOAD, ctypes.c_char_p(attributes), len(attributes))
-    if program < 0:
-        raise HostFailure(f"the kernel refused to load an eBPF program: {os.strerror(ctypes.get_errno())}")
-    return program

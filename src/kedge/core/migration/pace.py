@@ -36,6 +36,16 @@ def next_limit_ms(current_ms: int, progress: JobProgress) -> int:
     return max(current_ms, min(doubled, needed_ms, HIGHEST_MS))
 
 
+def ends_within(before: JobProgress, now: JobProgress, ms: int) -> bool:
+    """Whether the VM may pause within so many ms, by how much less memory remains now than at the look before.
+
+    From the second round on, that is at any moment. (QEMU's own rate says nothing of pages that are empty.)
+    """
+    copied = before.memory_remaining - now.memory_remaining
+    took_ms = now.elapsed_ms - before.elapsed_ms
+    return now.iteration > 1 or now.memory_remaining * took_ms <= ms * copied
+
+
 @dataclass(frozen=True)
 class LowMark:
     """The least memory that ever remained to be copied, in bytes, and when that was reached, in s.
