@@ -82,6 +82,7 @@ class Fleet:
     lasts_s: float = 0.3
     fails: str | None = None
     silent_frames: bool = False
+    answers: bool = False
     refuse_plugs: set[str] = field(default_factory=set)
     missing: dict[str, set[str]] = field(default_factory=dict)
     ignores_aborts: bool = False
@@ -173,11 +174,13 @@ class FakeAgent:
         here = DomainState.RUNNING if uuid in self._domains else DomainState.ABSENT
         if transfer is None:
             return {"domain": here}
-        frames = {} if self._fleet.silent_frames else self._frames(request, transfer)
+        times = self._frames(request, transfer)
+        frames = {} if self._fleet.silent_frames else times
+        heard = {"frames": frames, "answers": times if self._fleet.answers else {}}
         if self._host == transfer.destination:
             coming = DomainState.ABSENT if transfer.ended else DomainState.INCOMING
-            return {"domain": here if here is DomainState.RUNNING else coming, "frames": frames}
-        return {**_source_view(here, transfer), "frames": frames}
+            return {"domain": here if here is DomainState.RUNNING else coming, **heard}
+        return {**_source_view(here, transfer), **heard}
 
     def _frames(self, request: ObserveRequest, transfer: Transfer) -> dict[str, FrameTimes]:
         paused = time.time_ns() - int((transfer.runs_for - transfer.lasts_s) * 1e9)

@@ -106,7 +106,9 @@ def test_a_migration_shows_its_progress_and_its_figures(cli: Kedge) -> None:
     assert "vm1 moved from h1 to h3." in said
     assert re.search(r"total time +[\d.]+ (m?s)", said)
     assert re.search(r"guest downtime +42 ms", said)
-    assert re.search(r"network blackout +at most 1\d\d ms", said)
+    assert re.search(
+        r"network blackout +at most 1\d\d ms, between its last frame on h1 and its first frame on h3", said
+    )
     assert cli.json("server", "show", "vm1")["host"] == "h3"
 
 
@@ -142,6 +144,18 @@ def test_what_was_not_measured_says_so(cli: Kedge) -> None:
     assert re.search(r"network blackout +not measured", cli("migrate", "vm1", "--to", "h3").out)
     assert cli.json("migrations", "list")[0]["network_blackout_ms"] is None
     assert "not measured" in cli("migrations", "list").out
+
+
+def test_a_silent_vm_was_asked_and_it_is_said(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.silent_frames = cli.fleet.answers = True
+    said = cli("migrate", "vm1", "--to", "h3").out
+    between = "between its last answer on h1 and its first answer on h3, asked 200 times a second"
+    assert re.search(rf"network blackout +at most 1\d\d ms, {between}", said)
+    (migration,) = cli.json("migrations", "list")
+    assert migration["network_blackout_between"] == ["answer", "answer"]
+    shown = cli("migrations", "show", migration["id"]).out
+    assert "settled (blackout measured between its last answer and first answer)" in shown
 
 
 def test_a_migration_as_json_keeps_standard_output_clean(cli: Kedge) -> None:

@@ -12,7 +12,7 @@ from kedge.core.migration.pace import LOWEST_MS
 from kedge.model.domain import DomainState, VifState
 from kedge.model.errors import CannotMigrate, Conflict
 from kedge.model.network import BindingStatus, PortStatus
-from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase
+from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Sign
 from kedge.testing.simulated.fabric import Step
 from kedge.wire.messages import TransferTuning
 
@@ -48,6 +48,7 @@ def test_every_pair(fleet: ComputeWorld, source: str, destination: str) -> None:
     assert migration.guest_downtime_ms == fleet.fabric.downtime_ms
     assert migration.network_blackout_ms is not None
     assert 0 <= migration.network_blackout_ms < 60_000
+    assert migration.network_blackout_between == (Sign.FRAME, Sign.FRAME)
     assert migration.total_ms is not None
     assert {port.id for port in fleet.ports(server)} <= set(fleet[destination].announced)
     assert {port.status for port in fleet.ports(server)} == {PortStatus.ACTIVE}
@@ -122,6 +123,28 @@ def test_what_could_not_be_measured_is_not_told(world: ComputeWorld, silent_on: 
     assert completed(migration)
     assert migration.network_blackout_ms is None
     assert migration.guest_downtime_ms == world.fabric.downtime_ms
+
+
+def test_a_silent_vm_is_measured_between_its_answers_and_it_is_said(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    for host in ("h1", "h3"):
+        world[host].silent |= {port.id for port in world.ports(server)}
+        world[host].answering |= {port.id for port in world.ports(server)}
+    migration = world.move(server, "h3")
+    assert migration.network_blackout_ms is not None
+    assert 0 <= migration.network_blackout_ms < 60_000
+    assert migration.network_blackout_between == (Sign.ANSWER, Sign.ANSWER)
+    settled = next(entry for entry in migration.timeline if entry.phase == Phase.SETTLED)
+    assert settled.detail == {"blackout measured between its last": "answer and first answer"}
+
+
+def test_answers_on_one_side_alone_are_no_measure(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    for host in ("h1", "h3"):
+        world[host].silent |= {port.id for port in world.ports(server)}
+    world["h1"].answering |= {port.id for port in world.ports(server)}
+    migration = world.move(server, "h3")
+    assert (migration.network_blackout_ms, migration.network_blackout_between) == (None, None)
 
 
 def test_a_nic_that_was_silent_before_does_not_hide_the_others(world: ComputeWorld) -> None:

@@ -9,13 +9,13 @@ from sqlalchemy.exc import IntegrityError
 from kedge.compute.records import MigrationRecords
 from kedge.compute.server_records import ServerRecords
 from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch
-from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Server
+from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Server, Sign
 
 from .compute_world import ComputeWorld, phases
 
 ONE = Server("5c4f0a52-0a3d-4a8e-9a3e-0e3b7a3f0001", "one", "h1", "ACTIVE")
 TWO = Server("5c4f0a52-0a3d-4a8e-9a3e-0e3b7a3f0002", "two", "h2", "ACTIVE")
-FIGURES = {"guest_downtime_ms": 12.5, "network_blackout_ms": None}
+FIGURES = {"guest_downtime_ms": 12.5, "network_blackout_ms": 8.5, "network_blackout_between": "answer frame"}
 
 
 @pytest.fixture
@@ -228,7 +228,8 @@ def test_the_figures_of_the_end(migrations: MigrationRecords) -> None:
     id_ = add(migrations).id
     migrations.finish(id_, migrations.take_over(id_), MigrationStatus.COMPLETED, FIGURES)
     found = migrations.find(id_)
-    assert (found.guest_downtime_ms, found.network_blackout_ms) == (12.5, None)
+    assert (found.guest_downtime_ms, found.network_blackout_ms) == (12.5, 8.5)
+    assert found.network_blackout_between == (Sign.ANSWER, Sign.FRAME)
     assert found.finished_at is not None
     assert found.created_at is not None
     assert found.total_ms == (found.finished_at - found.created_at).total_seconds() * 1000

@@ -8,6 +8,7 @@ import pytest
 from kedge.lab import tour
 from kedge.lab.cloud import Cloud
 from kedge.lab.connection import run_in_guest
+from kedge.lab.sniff import Sniffer
 
 pytestmark = pytest.mark.lab
 
@@ -94,3 +95,21 @@ def test_a_vrrp_router_stays_where_its_mac_is_received(cloud: Cloud, vm: dict[st
             assert f"NIC {vm['mac']}: the guest was heard to send as {ROUTER_MAC}" in obstacle
     finally:
         cloud.lab.observer.run(["ip", "neigh", "del", ROUTER, "dev", "eth1"])
+
+
+def test_a_vm_that_says_nothing_is_asked_around_the_pause(cloud: Cloud, vm: dict[str, Any]) -> None:
+    """Nobody speaks with it meanwhile. What it is asked and answers is heard by nobody but the agents."""
+    where, signs = "h5", list[str]()
+    for host in ("h1", "h3", "h4"):
+        ports = {each: Sniffer(cloud.lab.fabric, f"{each}-phys1") for each in (where, host)}
+        migration = cloud.migrate(vm["id"], host)
+        heard = [frame for sniffer in ports.values() for frame in sniffer.stop()]
+        assert migration["status"] == "completed", migration["error"]
+        assert 0 < migration["network_blackout_ms"] < migration["total_ms"]
+        signs.extend(migration["network_blackout_between"])
+        assert {frame.source for frame in heard} >= {vm["mac"]}, "not even its announcement was heard"
+        answers = [frame for frame in heard if frame.source == frame.destination == vm["mac"]]
+        # A macvtap sends all to the wire until it is told that the VM runs here.
+        assert answers == [] or host == "h1"
+        where = host
+    assert "answer" in signs

@@ -76,7 +76,7 @@ def summarise(api: ControlPlane, migration: Json, server: str) -> None:
         {
             "total time": ms(migration["total_ms"]),
             "guest downtime": ms(migration["guest_downtime_ms"]),
-            "network blackout": _at_most(migration["network_blackout_ms"]),
+            "network blackout": _blackout(migration),
         }
     )
     if migration["abort_requested"]:
@@ -127,6 +127,11 @@ def _begun(migration: Json) -> datetime:
     return datetime.fromisoformat(migration["created_at"])
 
 
-def _at_most(blackout_ms: float | None) -> str:
-    """Between the VM's own frames: one that sends little was not dark for as long as it was silent."""
-    return ms(None) if blackout_ms is None else f"at most {ms(blackout_ms)}"
+def _blackout(migration: Json) -> str:
+    """At most so long: the VM was not dark for as long as it was silent, or was not asked."""
+    if migration["network_blackout_ms"] is None:
+        return ms(None)
+    last, first = migration["network_blackout_between"]
+    asked = ", asked 200 times a second" if "answer" in (last, first) else ""
+    between = f"its last {last} on {migration['source']} and its first {first} on {migration['destination']}"
+    return f"at most {ms(migration['network_blackout_ms'])}, between {between}{asked}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kedge.core.domain_xml import attachments, nic_of
 from kedge.core.migration import Act, Action, Outcome, Role
@@ -275,9 +275,11 @@ class Actor:
             self._tools.servers.change(self._migration.server_id, status="ERROR", host=self._host(action))
         else:
             self._end_well(completed)
+        blackout = self._looker.blackout() if completed else None
         figures = {
             "guest_downtime_ms": gathered.downtime_ms if completed else None,
-            "network_blackout_ms": self._looker.blackout_ms() if completed else None,
+            "network_blackout_ms": blackout.ms if blackout else None,
+            "network_blackout_between": " ".join(blackout.between) if blackout else None,
         }
         retry = outcome is Outcome.FAILED
         self._tools.migrations.finish(self._migration.id, self._epoch, _ENDS[outcome], figures, retry=retry)
@@ -288,7 +290,13 @@ class Actor:
             self._note(Phase.VERIFIED)
         else:
             self._refuse_late_order()
-        self._note(Phase.SETTLED if completed else Phase.ROLLED_BACK)
+        blackout = self._looker.blackout() if completed else None
+        detail = (
+            {"blackout measured between its last": "{} and first {}".format(*blackout.between)}
+            if blackout
+            else {}
+        )
+        self._note(Phase.SETTLED if completed else Phase.ROLLED_BACK, detail=detail)
         role = Role.DESTINATION if completed else Role.SOURCE
         view = self._looker.gathered.views.get(role)
         status = STATUS_OF_DOMAIN.get(view.domain, "ACTIVE") if view is not None else "ACTIVE"
@@ -308,8 +316,8 @@ class Actor:
     def _vifs(self, action: Action) -> list[Vif]:
         return self._looker.vifs(action.role or Role.DESTINATION)
 
-    def _note(self, phase: Phase, at_ns: int | None = None) -> None:
-        self._tools.migrations.note(self._migration.id, self._epoch, phase, at_ns)
+    def _note(self, phase: Phase, at_ns: int | None = None, detail: Mapping[str, Any] | None = None) -> None:
+        self._tools.migrations.note(self._migration.id, self._epoch, phase, at_ns, detail)
 
     def _note_pause(self) -> None:
         """When libvirt said that the source VM stands still, as soon as that is known."""

@@ -1,14 +1,14 @@
 """Looking at everything that a migration touches, and putting it in the form that decisions are made from."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kedge.core.migration import BindingView, Intent, Observation, Plugged, Role, Side
 from kedge.model.domain import DomainState, FrameTimes, HostView, VifState
 from kedge.model.errors import HostFailure, NotFound, Unreachable
 from kedge.model.network import Binding, BindingStatus, Network, Port, Vif, vif_of
-from kedge.model.server import Migration
+from kedge.model.server import Migration, Sign
 from kedge.network.service import NetworkService
 from kedge.wire.encoding import seen
 from kedge.wire.messages import ObserveRequest
@@ -26,9 +26,18 @@ class Gathered:
     clocks: dict[Role, HostClock] = field(default_factory=lambda: {role: HostClock() for role in Role})
     views: dict[Role, HostView] = field(default_factory=dict)  # the newest of each host that answered
     frames: dict[Role, dict[str, FrameTimes]] = field(default_factory=lambda: {role: {} for role in Role})
+    answers: dict[Role, dict[str, FrameTimes]] = field(default_factory=lambda: {role: {} for role in Role})
     paused_ns: int | None = None  # in our clock
     resumed_ns: int | None = None
     downtime_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Blackout:
+    """A measured blackout: how long, and what the VM was heard by at its beginning and its end."""
+
+    ms: float
+    between: tuple[Sign, Sign]
 
 
 class Looker:
@@ -145,9 +154,11 @@ class Looker:
         if not waited:
             clock.sample(sent_ns, view.now_ns, time.time_ns())
         gathered.views[role] = view
-        for port_id, frames in view.frames.items():
-            if frames.frames:
-                gathered.frames[role][port_id] = frames
+        for heard, seen_there in (
+            (gathered.frames[role], view.frames),
+            (gathered.answers[role], view.answers),
+        ):
+            heard.update((port_id, times) for port_id, times in seen_there.items() if times.frames)
         if role is Role.SOURCE and view.paused_at_ns is not None:
             gathered.paused_ns = clock.ours(view.paused_at_ns)
         if role is Role.DESTINATION and view.resumed_at_ns is not None:
@@ -155,22 +166,32 @@ class Looker:
         if view.completed is not None and view.completed.downtime_ms is not None:
             gathered.downtime_ms = view.completed.downtime_ms
 
-    def blackout_ms(self) -> float | None:
-        """From the VM's last frame on the source to its first on the destination, the longest over its ports.
+    def blackout(self) -> Blackout | None:
+        """From when the VM was heard last on the source to when it was heard first on the destination.
 
-        A port that was silent on the source is left out. None when no other is left, or one was not heard
-        again: then there is nothing to measure between.
+        Heard by a frame of its own or by an answer, whichever is nearer to the pause; the longest over its ports.
+        A port that was silent on the source is left out. None when no other is left, or one was not heard again: then
+        there is nothing to measure between.
         """
-        source, destination = self.gathered.frames[Role.SOURCE], self.gathered.frames[Role.DESTINATION]
-        gaps = []
-        for port_id, before in source.items():
-            after = destination.get(port_id)
-            if after is None or after.first_ns is None or before.last_ns is None:
+        found = []
+        gathered = self.gathered
+        for port_id in gathered.frames[Role.SOURCE].keys() | gathered.answers[Role.SOURCE].keys():
+            left = max(self._heard(Role.SOURCE, port_id, lambda times: times.last_ns), default=None)
+            arrived = min(self._heard(Role.DESTINATION, port_id, lambda times: times.first_ns), default=None)
+            if left is None or arrived is None:
                 return None
-            left = self.gathered.clocks[Role.SOURCE].ours(before.last_ns)
-            arrived = self.gathered.clocks[Role.DESTINATION].ours(after.first_ns)
-            gaps.append((arrived - left) / 1e6)
-        return max(gaps, default=None)
+            found.append(Blackout((arrived[0] - left[0]) / 1e6, (left[1], arrived[1])))
+        return max(found, key=lambda blackout: blackout.ms, default=None)
+
+    def _heard(
+        self, role: Role, port_id: str, which: Callable[[FrameTimes], int | None]
+    ) -> Iterator[tuple[int, Sign]]:
+        """When, in ns of our clock, and by what."""
+        for sign, heard in ((Sign.FRAME, self.gathered.frames), (Sign.ANSWER, self.gathered.answers)):
+            times = heard[role].get(port_id)
+            at_ns = which(times) if times is not None else None
+            if at_ns is not None:
+                yield self.gathered.clocks[role].ours(at_ns), sign
 
 
 def _plugged(view: HostView, vifs: list[Vif], ports: int) -> Plugged:

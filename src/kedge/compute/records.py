@@ -23,6 +23,7 @@ from kedge.model.server import (
     MigrationStatus,
     Phase,
     Server,
+    Sign,
 )
 from kedge.store import now, reading, statements, transaction
 from kedge.store.tables import MigrationRow, ServerRow, ServerStatus
@@ -217,11 +218,11 @@ class MigrationRecords:
         migration_id: str,
         epoch: int,
         status: MigrationStatus,
-        figures: Mapping[str, float | None],
+        figures: Mapping[str, Any],
         *,
         retry: bool = False,
     ) -> None:
-        """End a migration. `figures`: guest_downtime_ms and network_blackout_ms, None if not measured.
+        """End a migration. `figures` are the attributes of `Migration` that were measured, None if they were not.
 
         With `retry`, it is followed by a migration to the next candidate that still has room, if there is one.
         """
@@ -234,6 +235,7 @@ class MigrationRecords:
             row.total_ms = (row.finished_at - row.created_at).total_seconds() * 1000
             row.guest_downtime_ms = figures.get("guest_downtime_ms")
             row.network_blackout_ms = figures.get("network_blackout_ms")
+            row.network_blackout_between = figures.get("network_blackout_between")
             timeline.tell(session, row, "ended")
             if retry and row.candidates:
                 session.flush()  # A server has one unfinished migration at every instant.
@@ -340,8 +342,16 @@ def _migration(row: MigrationRow) -> Migration:
         total_ms=row.total_ms,
         guest_downtime_ms=row.guest_downtime_ms,
         network_blackout_ms=row.network_blackout_ms,
+        network_blackout_between=_signs(row.network_blackout_between),
         progress=row.progress,
         timeline=timeline.entries(row),
         candidates=tuple(row.candidates),
         next_id=row.next_id,
     )
+
+
+def _signs(stored: str | None) -> tuple[Sign, Sign] | None:
+    if stored is None:
+        return None
+    last, first = stored.split()
+    return Sign(last), Sign(first)

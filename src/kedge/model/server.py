@@ -131,14 +131,23 @@ class TimelineEntry:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Sign(StrEnum):
+    """What a VM was heard by: a frame that it sent of itself, or its answer to an agent."""
+
+    FRAME = "frame"
+    ANSWER = "answer"
+
+
 @dataclass(frozen=True)
 class Migration:
     """A migration as it stands. What could not be measured is None, never a configured limit.
 
     Attributes:
         guest_downtime_ms: how long the VM stood still, as QEMU measured it.
-        network_blackout_ms: from the VM's last frame on the source's devices to its first on the
+        network_blackout_ms: from when the VM was heard last on the source's devices to when it was heard first on the
             destination's, the longest over its ports; at most that, as a VM may also have been silent.
+        network_blackout_between: what it was heard by last, and then first. An answer is one to the agents of both
+            hosts, which ask a VM around the pause whether it is there, 200 times a second.
         progress: `JobProgress` as a mapping, while memory is copied.
         candidates: the hosts that are tried next, in this order, should it fail.
         next_id: the migration that tries the first of them, once it has failed.
@@ -157,6 +166,7 @@ class Migration:
     total_ms: float | None = None
     guest_downtime_ms: float | None = None
     network_blackout_ms: float | None = None
+    network_blackout_between: tuple[Sign, Sign] | None = None
     progress: Mapping[str, Any] | None = None
     timeline: tuple[TimelineEntry, ...] = ()
     candidates: tuple[str, ...] = ()

@@ -348,6 +348,7 @@ class MigrationRow(Base):
     total_ms: Mapped[float | None]
     guest_downtime_ms: Mapped[float | None]
     network_blackout_ms: Mapped[float | None]
+    network_blackout_between: Mapped[str | None] = mapped_column(String(16))
     progress: Mapped[dict[str, Any] | None]  # libvirt's job statistics as they were seen last
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

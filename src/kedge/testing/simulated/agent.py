@@ -4,7 +4,7 @@ It keeps to what the real one does: epochs, idempotence, guards, and what it for
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from kedge.model.domain import (
     DomainState,
     DomainSummary,
+    FrameTimes,
     HostView,
     TransferOrder,
     TransferState,
@@ -349,7 +350,6 @@ class SimulatedAgent:
         transfer, error = self._transfer_state(request.migration_id or "")
         running = self._surroundings.running(uuid, host)
         arrived = domain.state is DomainState.RUNNING and request.migration_id is not None
-        frames = {vif.port_id: host.frames.get(vif.port_id) for vif in request.vifs}
         return HostView(
             domain=domain.state,
             persistent=domain.persistent,
@@ -366,7 +366,8 @@ class SimulatedAgent:
                 for vif in request.vifs
                 if request.macs
             },
-            frames={port_id: times for port_id, times in frames.items() if times is not None},
+            frames=_of(host.frames, request.vifs),
+            answers=_of(host.answers, request.vifs),
             now_ns=host.now_ns(),
         )
 
@@ -416,3 +417,7 @@ class SimulatedAgent:
             vifs={port_id: host.vif_state(vif) for port_id, vif in known.items()},
             running=tuple(sorted(each.uuid for each in host.holds.values() if each.live)),
         )
+
+
+def _of(times: Mapping[str, FrameTimes], vifs: Sequence[Vif]) -> dict[str, FrameTimes]:
+    return {vif.port_id: times[vif.port_id] for vif in vifs if vif.port_id in times}

@@ -52,6 +52,7 @@ class SimulatedHypervisor:
         paused_ns, resumed_ns: when a domain was paused for a migration, or came to run after one.
         clock_skew_ns: how far its clock is ahead of the true one.
         silent: ports whose NIC the guest sends nothing on.
+        answering: ports whose NIC the guest answers on when it is asked.
     """
 
     listener: Listener
@@ -73,6 +74,8 @@ class SimulatedHypervisor:
         self.resumed_ns: dict[str, int] = {}
         self.frames: dict[str, FrameTimes] = {}
         self.silent: set[str] = set()
+        self.answers: dict[str, FrameTimes] = {}
+        self.answering: set[str] = set()
         self.clock_skew_ns = 0
         self._watched: dict[str, tuple[str, str | None]] = {}
         self._numbers = count()
@@ -180,15 +183,22 @@ class SimulatedHypervisor:
         for vif in vifs:
             if self._watched.get(vif.port_id) != (uuid, migration_id):
                 self._watched[vif.port_id] = (uuid, migration_id)
-                self.frames[vif.port_id] = FrameTimes()
+                self.frames[vif.port_id] = self.answers[vif.port_id] = FrameTimes()
 
     def emit(self, uuid: str) -> None:
-        """The guest sends a frame on each of its NICs."""
+        """The guest sends a frame on each of its NICs, and answers a question."""
         for port_id, (watched, _) in self._watched.items():
-            if watched == uuid and port_id not in self.silent:
-                now, before = self.now_ns(), self.frames[port_id]
-                first = before.first_ns if before.first_ns is not None else now
-                self.frames[port_id] = FrameTimes(first, now, before.frames + 1)
+            if watched != uuid:
+                continue
+            if port_id not in self.silent:
+                self.frames[port_id] = self._one_more(self.frames[port_id])
+            if port_id in self.answering:
+                self.answers[port_id] = self._one_more(self.answers[port_id])
+
+    def _one_more(self, before: FrameTimes) -> FrameTimes:
+        now = self.now_ns()
+        first = before.first_ns if before.first_ns is not None else now
+        return FrameTimes(first, now, before.frames + 1)
 
     def violated(self, what: str) -> None:
         """Note what must never be."""
