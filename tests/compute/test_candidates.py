@@ -1,8 +1,12 @@
 """Several destinations: the first that can take the server, and the next one when a migration fails."""
 
+from dataclasses import replace
+
 import pytest
 
 from kedge.model.errors import CannotMigrate, HostFailure
+from kedge.model.host_facts import MemoryFacts
+from kedge.model.placement import HostLimits
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Server
 
 from .compute_world import ComputeWorld, completed
@@ -40,6 +44,48 @@ def test_without_a_choice_the_emptiest_is_taken(world: ComputeWorld) -> None:
         world.server(host, name=f"on-{host}")
     migration = begin(world, server)
     assert (migration.destination, migration.candidates) == ("h4", ("h5", "h2", "h3"))
+
+
+def test_free_memory_orders_the_hosts(
+    world: ComputeWorld,
+) -> None:
+    server = world.server("h1", nics=["flat"])
+    for host, gib in (("h2", 3), ("h3", 6), ("h4", 1), ("h5", 8)):
+        facts = replace(world[host].facts, memory=MemoryFacts(8 << 30, gib << 30))
+        world[host].facts = facts
+    world["h5"].agent.faults.fail("facts", HostFailure("libvirtd hangs"), times=1)
+    choices = world.conductor(world.tools).choices(server)
+    assert [each.plan.destination for each in choices] == ["h5", "h3", "h2", "h4"]
+    assert [round(each.weights["memory"], 3) for each in choices] == [1.0, 0.688, 0.312, 0.062]
+    assert all(each.plan.possible for each in choices)
+
+
+def test_those_that_are_left_out_are_told_with_their_reasons_and_not_asked(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    world.tools.settings.disable("h3", "new disks")
+    world.tools.settings.limit("h4", HostLimits(vcpus=1))
+    world.server("h4", name="there")
+    asked = len(world["h3"].agent.calls)
+    choices = world.conductor(world.tools).choices(server, most=1)
+    possible = [each.plan.destination for each in choices if each.plan.possible]
+    codes = {
+        each.plan.destination: [obstacle.code for obstacle in each.plan.obstacle_details]
+        for each in choices
+        if not each.plan.possible
+    }
+    assert (possible, codes) == (["h2"], {"h3": ["host-disabled"], "h4": ["vcpus-short"]})
+    assert world["h3"].agent.calls[asked:] == ["facts"]
+
+
+def test_a_refusal_names_every_host(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    for host in ("h2", "h3", "h4", "h5"):
+        world.tools.settings.disable(host, f"reason {host}")
+    with pytest.raises(CannotMigrate) as refused:
+        begin(world, server)
+    assert [each.split(";")[0] for each in refused.value.reasons] == [
+        f"{host}: destination {host}: is disabled: reason {host}" for host in ("h2", "h3", "h4", "h5")
+    ]
 
 
 def test_the_next_is_tried_when_one_fails(world: ComputeWorld) -> None:

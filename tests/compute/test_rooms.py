@@ -13,6 +13,7 @@ from kedge.compute.host_settings import HostSettingsRecords
 from kedge.compute.records import MigrationRecords
 from kedge.compute.rooms import Room, Rooms
 from kedge.compute.server_records import ServerRecords
+from kedge.core.placement import Promise
 from kedge.model.errors import CannotMigrate
 from kedge.model.host_facts import MemoryFacts
 from kedge.model.placement import Demand, HostLimits
@@ -59,7 +60,7 @@ class Records:
     def begin(self, number: int, room: Room | Mapping[str, Room], *hosts: str) -> Migration:
         first, *others = hosts or ("b",)
         rooms = room if isinstance(room, Mapping) else dict.fromkeys((first, *others), room)
-        return self.migrations.add(self.servers.find(name(number)), first, OPTIONS, others, rooms)
+        return self.migrations.add(self.servers.find(name(number)), first, OPTIONS, others, rooms=rooms)
 
     def end(self, migration: Migration, status: MigrationStatus, *, retry: bool = False) -> Migration:
         epoch = self.migrations.take_over(migration.id)
@@ -219,6 +220,24 @@ def test_a_candidate_is_promised_room_when_its_turn_comes(records: Records) -> N
     with pytest.raises(CannotMigrate):
         records.begin(1, rooms, "c")
     records.begin(1, rooms, "b")
+
+
+def test_what_is_promised_to_planned_moves_counts_for_others(records: Records) -> None:
+    room, planned = (
+        records.room(1.5),
+        [Promise(name(0), "b", Demand(GIB, 2)), Promise(name(1), "c", Demand(GIB))],
+    )
+
+    def begin(number: int) -> Migration:
+        server = records.servers.find(name(number))
+        return records.migrations.add(server, "b", OPTIONS, rooms={"b": room}, promised=planned)
+
+    with pytest.raises(CannotMigrate, match="promised 1024 MiB of the 1536"):
+        begin(2)
+    assert begin(0).destination == "b"
+    hosts = LocalNetworkService(records.engine).hosts()
+    fleet = records.rooms.fleet(hosts, promised=planned)
+    assert [fleet.load(host).memory // GIB for host in HOSTS] == [COUNT, 2, 1]
 
 
 def test_a_room_as_it_is_kept(records: Records) -> None:

@@ -112,7 +112,7 @@ class Conductor:
             )
         first, *others = destinations
         rooms = {each.plan.destination: each.room for each in choices if each.plan.possible}
-        migration = self.tools.migrations.add(server, first, options, others, rooms)
+        migration = self.tools.migrations.add(server, first, options, others, rooms=rooms)
         self._asked.set()
         return migration
 

@@ -110,22 +110,23 @@ class Rooms:
         memory: Mapping[str, MemoryFacts] = MappingProxyType({}),
         nics: Mapping[str, Nics] = MappingProxyType({}),
         copying: Collection[str] = (),
+        promised: Collection[Promise] = (),
     ) -> Fleet:
         """These hosts with all servers and migrations under way.
 
         `memory` is what hosts said, by name; `copying` the migrations that were, before they said it. `nics` has the
-        NICs of those servers that are to be placed, by id.
+        NICs of those servers that are to be placed, by id. `promised` is what is promised besides to planned moves.
         """
         with reading(self._engine) as session:
             settings = {row.host: settings_of(row) for row in session.scalars(select(HostSettingsRow))}
             servers = [_placed(row, nics.get(row.id, ())) for row in session.execute(_SERVERS)]
             migrations = session.execute(_PROMISED.where(MigrationRow.finished_at.is_(None)))
-            promised = [_promise(row, row.id in copying) for row in migrations]
+            under_way = [_promise(row, row.id in copying) for row in migrations]
         states = [
             HostState(host, settings.get(host.name, _USUAL), memory.get(host.name, _UNKNOWN))
             for host in hosts
         ]
-        return Fleet(states, servers, promised)
+        return Fleet(states, servers, [*under_way, *promised])
 
 
 def lock_promises(session: Session) -> None:
@@ -133,9 +134,14 @@ def lock_promises(session: Session) -> None:
     lock_name(session, "kedge: room on hosts")
 
 
-def refusals(session: Session, server_id: str, host: str, room: Room) -> tuple[Obstacle, ...]:
-    """What stands against a promise now; ask it after `lock_promises`, and promise in the same transaction."""
-    records = _records(session, server_id, host, room)
+def refusals(
+    session: Session, server_id: str, host: str, room: Room, promised: Collection[Promise] = ()
+) -> tuple[Obstacle, ...]:
+    """What stands against a promise now; ask it after `lock_promises`, and promise in the same transaction.
+
+    `promised` is what is promised besides, to moves that are planned; those of this server are its own.
+    """
+    records = _records(session, server_id, host, room, promised)
     return stands_against(records.server, records.state, records.fleet, RECORDED)
 
 
@@ -151,7 +157,9 @@ def settings_of(row: HostSettingsRow | None) -> HostSettings:
     return HostSettings() if row is None else HostSettings(row.labels, row.disabled, HostLimits(**row.limits))
 
 
-def _records(session: Session, server_id: str, host: str, room: Room) -> Records:
+def _records(
+    session: Session, server_id: str, host: str, room: Room, promised: Collection[Promise] = ()
+) -> Records:
     rows = session.execute(_SERVERS.where(or_(ServerRow.host == host, ServerRow.id == server_id)))
     servers = {row.id: _placed(row) for row in rows}
     server = servers.get(server_id) or PlacedServer(server_id, server_id, "")
@@ -159,7 +167,9 @@ def _records(session: Session, server_id: str, host: str, room: Room) -> Records
         server = replace(server, demand=room.demand)
     others = [each for each in servers.values() if each.id != server_id and each.host == host]
     state = HostState(Host(host), settings_of(session.get(HostSettingsRow, host)), room.memory)
-    return Records(server, state, Fleet([state], others, _promises(session, server_id, host, room)), room)
+    under_way = _promises(session, server_id, host, room)
+    planned = [each for each in promised if each.host == host and each.server_id != server_id]
+    return Records(server, state, Fleet([state], others, [*under_way, *planned]), room)
 
 
 def _promises(session: Session, server_id: str, host: str, room: Room) -> list[Promise]:
