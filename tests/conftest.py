@@ -9,12 +9,17 @@ from importlib.util import find_spec
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from kedge.testing import postgres
 
 if find_spec("libvirt") is None:
     # What only a hypervisor host has: `make test` says so where it leaves these out.
     collect_ignore = ["agent", "lab", "moves"]
+
+# Hypothesis fails an example that takes 200 ms, which on a busy machine any example may.
+settings.register_profile("kedge", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kedge")
 
 COVERED = "this kernel lacks"
 """The reason of the only skips that are allowed: the part of those tests that depends on the
