@@ -63,7 +63,7 @@ def test_a_refusal_is_told(rundir: Path) -> None:
 @pytest.mark.parametrize("said", [b"", HELLO, HELLO + BARRIER[:5]])
 def test_an_answer_that_breaks_off_is_told(rundir: Path, said: bytes) -> None:
     with answering(rundir, said), pytest.raises(HostFailure, match=r"br0 does not answer \(it hung up"):
-        openflow.remove("br0", Flow(1, 2, b"", b""))
+        openflow.remove("br0", [Flow(1, 2, b"", b"")])
 
 
 def test_what_is_no_openflow_is_told(rundir: Path) -> None:

@@ -56,15 +56,15 @@ def test_only_the_flow_that_is_named_is_removed(host: World) -> None:
         "cookie=0x1,priority=5,in_port=7,dl_dst=01:02:03:04:05:06,actions=drop",
     )
     gone = "priority=2,in_port=7 actions=drop"
-    openflow.remove("br-int", Flow(COOKIE + 1, 2, match(7), DROP))  # somebody else's
-    openflow.remove("br-int", Flow(COOKIE, 2, match(9), DROP))  # not there
+    openflow.remove("br-int", [Flow(COOKIE + 1, 2, match(7), DROP)])  # somebody else's
+    openflow.remove("br-int", [Flow(COOKIE, 2, match(9), DROP)])  # not there
     assert set(WRITTEN) < _shown()
-    openflow.remove("br-int", WRITTEN[gone])
+    openflow.remove("br-int", [WRITTEN[gone]])
     assert _shown() == set(WRITTEN) - {gone} | {
         "cookie=0x1, priority=5,in_port=7,dl_dst=01:02:03:04:05:06 actions=drop"
     }
     (foreign,) = openflow.flows("br-int") - set(WRITTEN.values())
-    openflow.remove("br-int", foreign)
+    openflow.remove("br-int", [foreign])
     assert openflow.flows("br-int") == set(WRITTEN.values()) - {WRITTEN[gone]}
 
 

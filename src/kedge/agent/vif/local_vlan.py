@@ -12,7 +12,7 @@ The fail mode of a physical network's bridge is left as it was found, for it may
 The numbers are kept in the integration bridge's own `external_ids`, so that they outlive the agent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -62,11 +62,8 @@ def ensure(integration: str, physical: str, segment: Segment) -> int:
     if not switch.bridges[integration].secure:
         # This empties the flow table, so what it needs follows at once. It happens once for a bridge.
         ovs.vsctl("set-fail-mode", integration, "secure")
-    patch = _patch(switch, integration, physical)
-    if patch is None:
-        patch = _make_patch(switch, integration, physical, segment.physical_network)
-        switch = ovs.look()
-    local = _ensure_number(switch, integration, segment)
+    local = _number(switch, integration, segment)
+    switch, patch = _ensure_numbered_patch(switch, integration, physical, segment, local)
     # Every patch drops before anything is switched, those of other physical networks too: after a restart of
     # ovs-vswitchd all flows are gone. Then the way out before the way in: no VM hears what it can't answer.
     _ensure_flows(
@@ -110,17 +107,10 @@ def learned_at(switch: ovs.Switch, port: ovs.Port) -> list[tuple[str, str, int]]
 
 
 def release() -> None:
-    """On every bridge, remove the local VLANs that no port has any more, then patch ports that carry none."""
+    """On every bridge, remove the local VLANs that no port has any more, and patch ports that carry none."""
     switch = ovs.look()
     for integration in switch.bridges:
-        numbers = _numbers(switch, integration)
-        used = {port.tag for port in switch.ports.values() if port.bridge == integration}
-        kept = {_segment(key).physical_network for key, local in numbers.items() if local in used}
-        unused = {key: local for key, local in numbers.items() if local not in used}
-        for patch in _own_patches(switch, integration):
-            _release_patch(switch, patch, unused, kept)
-        for key in unused:
-            ovs.vsctl("remove", "Bridge", integration, "external_ids", ovs.quoted(key))
+        _release(switch, integration)
 
 
 def unused(switch: ovs.Switch, integration: str) -> list[str]:
@@ -164,20 +154,39 @@ def patches(switch: ovs.Switch, integration: str) -> dict[str, str]:
     }
 
 
-def _release_patch(switch: ovs.Switch, patch: Patch, unused: Mapping[str, int], kept: set[str]) -> None:
-    physical_network = patch_network(switch, patch.physical)
-    for key, local in unused.items():
-        segment = _segment(key)
-        if segment.physical_network == physical_network:
-            openflow.remove(patch.integration, _incoming(patch, segment, local))
-            openflow.remove(patch.physical, _outgoing(patch, segment, local))
-    if physical_network in kept:
-        return
-    # The ports go before the flows that guard them.
-    ovs.vsctl("--if-exists", "del-port", patch.integration, inner_name(patch.physical),
-              "--", "--if-exists", "del-port", patch.physical, outer_name(patch.physical))  # fmt: skip
-    openflow.remove(patch.integration, _inner_drop(patch))
-    openflow.remove(patch.physical, _outer_drop(patch))
+def _release(switch: ovs.Switch, integration: str) -> None:
+    keys, kept = unused(switch, integration), networks_in_use(switch, integration)
+    changes: list[str] = []
+    guards: list[tuple[str, Flow]] = []
+    for patch in _own_patches(switch, integration):
+        network = patch_network(switch, patch.physical)
+        _remove_flows(switch, patch, [key for key in keys if _segment(key).physical_network == network])
+        if network not in kept:
+            changes += _without_patch(patch)
+            guards += [(integration, _inner_drop(patch)), (patch.physical, _outer_drop(patch))]
+    for key in keys:
+        changes += ["--", "remove", "Bridge", integration, "external_ids", ovs.quoted(key)]
+    if changes:
+        ovs.vsctl(*changes)
+    # The ports went before the flows that guard them.
+    for bridge, guard in guards:
+        openflow.remove(bridge, [guard])
+
+
+def _remove_flows(switch: ovs.Switch, patch: Patch, keys: Sequence[str]) -> None:
+    """Remove the flows of these local VLANs at both ends of a patch."""
+    numbers = _numbers(switch, patch.integration)
+    segments = [(_segment(key), numbers[key]) for key in keys]
+    if segments:
+        openflow.remove(patch.integration, [_incoming(patch, *each) for each in segments])
+        openflow.remove(patch.physical, [_outgoing(patch, *each) for each in segments])
+
+
+def _without_patch(patch: Patch) -> list[str]:
+    return [
+        "--", "--if-exists", "del-port", patch.integration, inner_name(patch.physical),
+        "--", "--if-exists", "del-port", patch.physical, outer_name(patch.physical),
+    ]  # fmt: skip
 
 
 def _require_bridges(switch: ovs.Switch, integration: str, physical: str) -> None:
@@ -205,8 +214,30 @@ def _patch(switch: ovs.Switch, integration: str, physical: str) -> Patch | None:
     return Patch(integration, physical, inner.number, outer.number)
 
 
-def _make_patch(switch: ovs.Switch, integration: str, physical: str, physical_network: str) -> Patch:
-    """Make both patch ports, not yet joined: nothing may pass until the flows are there that drop the rest."""
+def _ensure_numbered_patch(
+    switch: ovs.Switch, integration: str, physical: str, segment: Segment, local: int
+) -> tuple[ovs.Switch, Patch]:
+    """Note the number and make both patch ports, not yet joined: first the flows must be there that drop the rest."""
+    changes: list[str] = []
+    key = _key(segment)
+    if key not in _numbers(switch, integration):
+        noted = f"external_ids:{ovs.quoted(key)}={ovs.quoted(str(local))}"
+        changes += ["--", "set", "Bridge", integration, noted]
+    patch = _patch(switch, integration, physical)
+    if patch is None:
+        changes += _patch_ports(switch, integration, physical, segment.physical_network)
+    if changes:
+        ovs.vsctl(*changes)
+        switch = ovs.look()
+        patch = _patch(switch, integration, physical)
+    if patch is None:
+        raise HostFailure(
+            f"Open vSwitch made no patch between {integration} and {physical}; see ovs-vswitchd's log"
+        )
+    return switch, patch
+
+
+def _patch_ports(switch: ovs.Switch, integration: str, physical: str, physical_network: str) -> list[str]:
     arguments: list[str] = []
     for bridge, name in ((integration, inner_name(physical)), (physical, outer_name(physical))):
         port = switch.ports.get(name)
@@ -217,13 +248,7 @@ def _make_patch(switch: ovs.Switch, integration: str, physical: str, physical_ne
         arguments += ["--", "--may-exist", "add-port", bridge, name]
         arguments += ["--", "set", "Port", name, f"external_ids:{PATCH_MARK}={ovs.quoted(physical_network)}"]
         arguments += ["--", "set", "Interface", name, "type=patch", f"options:peer={_NOT_JOINED}"]
-    ovs.vsctl(*arguments)
-    patch = _patch(ovs.look(), integration, physical)
-    if patch is None:
-        raise HostFailure(
-            f"Open vSwitch made no patch between {integration} and {physical}; see ovs-vswitchd's log"
-        )
-    return patch
+    return arguments
 
 
 def _is_joined(switch: ovs.Switch, physical: str) -> bool:
@@ -240,7 +265,7 @@ def _join(patch: Patch) -> None:
     )  # fmt: skip
 
 
-def _ensure_number(switch: ovs.Switch, integration: str, segment: Segment) -> int:
+def _number(switch: ovs.Switch, integration: str, segment: Segment) -> int:
     """The segment's local VLAN; a new one is none that any port has, Kedge's or not."""
     numbers = _numbers(switch, integration)
     key = _key(segment)
@@ -250,7 +275,6 @@ def _ensure_number(switch: ovs.Switch, integration: str, segment: Segment) -> in
     local = next((vlan for vlan in _LOCAL_VLANS if vlan not in taken), None)
     if local is None:
         raise HostFailure(f"all {len(_LOCAL_VLANS)} local VLANs of {integration} are in use")
-    ovs.vsctl("set", "Bridge", integration, f"external_ids:{ovs.quoted(key)}={ovs.quoted(str(local))}")
     return local
 
 

@@ -87,10 +87,10 @@ def add(bridge: str, wanted: Sequence[Flow]) -> None:
         switch.do((_VENDOR, _flow_mod(_ADD, flow)) for flow in wanted)
 
 
-def remove(bridge: str, flow: Flow) -> None:
-    """Remove exactly this flow, if it is there. Raises HostFailure."""
+def remove(bridge: str, unwanted: Sequence[Flow]) -> None:
+    """Remove exactly these flows, if they are there. Raises HostFailure."""
     with _connection(bridge) as switch:
-        switch.do([(_VENDOR, _flow_mod(_DELETE_STRICT, flow))])
+        switch.do((_VENDOR, _flow_mod(_DELETE_STRICT, flow)) for flow in unwanted)
 
 
 def packet_out(bridge: str, in_port: int, frames: Sequence[bytes]) -> None:

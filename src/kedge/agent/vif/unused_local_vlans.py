@@ -61,7 +61,7 @@ def _flows(switch: ovs.Switch) -> list[Loose]:
         flow for integration in switch.bridges for flow in local_vlan.expected_flows(switch, integration)
     }
     return [
-        Loose(f"flow of {bridge}: {flow}", partial(openflow.remove, bridge, flow))
+        Loose(f"flow of {bridge}: {flow}", partial(openflow.remove, bridge, [flow]))
         for bridge in switch.bridges
         for flow in sorted(ovs.flows(bridge, local_vlan.COOKIE))
         if (bridge, flow) not in expected and flow.priority != _OF_NO_PATCH
