@@ -41,7 +41,7 @@ SEGMENTS = {
 WRITES = {
     "servers": {"add", "change", "delete"},
     "migrations": {"take_over", "request_abort", "give_up", "count_order", "note", "finish"},
-    "network": {"bind", "switch", "unbind"},
+    "network": {"bind", "bind_ahead", "switch", "unbind"},
     "agent": {
         "create_domain",
         "delete_domain",

@@ -135,7 +135,7 @@ def test_a_rival_does_it_all_while_one_is_about_to_write(world: ComputeWorld, sc
             world.drive(migration, interrupter)
         except StaleEpoch:
             stale += 1
-        if interrupter.names[number:] == ["network.bind"] and not completed(world.found(migration)):
+        if interrupter.names[number:] == ["network.bind_ahead"] and not completed(world.found(migration)):
             # The one write that nothing can guard; the next migration there would make that binding anew.
             for port in world.ports(server):
                 world.network.unbind(port.id, migration.destination)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from kedge.model.domain import VifState
 from kedge.model.errors import BadRequest, CannotBind, Conflict, KedgeError, NotFound
 from kedge.model.host import HostBackend
-from kedge.model.network import Binding, BindingStatus, Port, PortStatus, VifType
+from kedge.model.network import Binding, BindingStatus, NetworkType, Port, PortStatus, Segment, VifType
 from kedge.network.local import LocalNetworkService, bindings, ports
 from kedge.network.service import NetworkService
 from kedge.store import transaction
@@ -139,6 +139,17 @@ def test_switching_is_all_or_nothing(world: World, service: LocalNetworkService,
     with pytest.raises(CannotBind, match="dead"):
         service.switch(SERVER, "h3")
     assert where(service, port.id) == {"h1": ACTIVE, "h3": INACTIVE}
+
+
+def test_binding_ahead_is_all_or_nothing(service: LocalNetworkService, port: Port) -> None:
+    elsewhere = service.create_network("elsewhere", Segment(NetworkType.FLAT, "physnet2"))
+    other = service.create_port(elsewhere.id, device_id=SERVER)
+    with pytest.raises(CannotBind, match="'physnet2' is not mapped"):
+        service.bind_ahead(SERVER, "h3", "m1")
+    assert where(service, port.id) == {"h1": ACTIVE}
+    service.delete_port(other.id)
+    (made,) = service.bind_ahead(SERVER, "h3", "m1")
+    assert (made.port_id, made.status, made.migration_id) == (port.id, INACTIVE, "m1")
 
 
 def test_switching_twice_changes_nothing_more(world: World, service: LocalNetworkService, port: Port) -> None:

@@ -212,6 +212,23 @@ def test_what_a_dead_migration_left_is_replaced(service: NetworkService, port: P
     assert where(service, port) == {"h1": ACTIVE, "h3": INACTIVE}
 
 
+def test_all_ports_of_a_server_are_bound_ahead(
+    service: NetworkService, server: str, port: Port, second: Port
+) -> None:
+    for each in (port, second):
+        service.bind(each.id, "h1")
+    mine = service.bind(port.id, "h3", migration_id=MIGRATION)
+    service.bind(second.id, "h3", migration_id=ANOTHER)
+    made = service.bind_ahead(server, "h3", MIGRATION)
+    assert mine in made
+    assert {(each.port_id, each.status, each.migration_id) for each in made} == {
+        (each.id, INACTIVE, MIGRATION) for each in (port, second)
+    }
+    assert {each.status for each in service.bind_ahead(server, "h1", MIGRATION)} == {ACTIVE}
+    assert sorted(service.bind_ahead(server, "h3", MIGRATION), key=str) == sorted(made, key=str)
+    assert where(service, port) == where(service, second) == {"h1": ACTIVE, "h3": INACTIVE}
+
+
 def test_a_host_that_cant_bind_is_refused_with_reasons(service: NetworkService, port: Port) -> None:
     with pytest.raises(CannotBind, match="nohost"):
         service.bind(port.id, "nohost")

@@ -84,12 +84,9 @@ class Actor:
     # Before the transfer: what fails here ends the migration, as nothing has moved yet.
 
     def _bind(self, action: Action) -> None:
-        destination = self._migration.destination
+        migration = self._migration
         try:
-            for port, known in self._tools.network.bound_ports(self._migration.server_id):
-                there = next((binding for binding in known if binding.host == destination), None)
-                if there is None or self._looker.is_foreign(there):
-                    self._tools.network.bind(port.id, destination, migration_id=self._migration.id)
+            self._tools.network.bind_ahead(migration.server_id, migration.destination, migration.id)
         except (Unreachable, StaleEpoch):
             raise
         except KedgeError as error:

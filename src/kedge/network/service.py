@@ -60,6 +60,14 @@ class NetworkService(Protocol):
         """
         ...
 
+    def bind_ahead(self, device_id: str, host: str, migration_id: str) -> list[Binding]:
+        """Bind *all* ports of a server on `host` for a migration, or none of them; its bindings there then.
+
+        What is ACTIVE there, or this migration's already, stays as it is. Raises CannotBind. A foreign Neutron binds
+        port by port: there, those before the one that fails are bound.
+        """
+        ...
+
     def switch(self, device_id: str, host: str) -> list[Binding]:
         """Make the bindings on `host` of *all* ports of a server ACTIVE, and the others INACTIVE, or none of them.
 

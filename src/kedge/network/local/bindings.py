@@ -137,6 +137,14 @@ def bind(
     return row
 
 
+def bind_ahead(work: Work, port: PortRow, host: str, migration_id: str) -> BindingRow:
+    """`bind` for a migration, unless what is there is ACTIVE or this migration's own. Raises PortBindingError."""
+    present = views.on_host(port, host)
+    if present and (present.status == BindingStatus.ACTIVE or present.migration_id == migration_id):
+        return present
+    return bind(work, port, host, migration_id=migration_id)
+
+
 def bind_as_found(work: Work, port: PortRow, host: str, found: Recognised) -> BindingRow:
     """Bind a port that has no ACTIVE binding as its running NIC is attached. Raises PortBindingAlreadyExists."""
     present = views.active(port)

@@ -167,6 +167,12 @@ class LocalNetworkService:
             row = ports.port(work, port_id, lock=True)
             return views.binding(bindings.bind(work, row, host, migration_id=migration_id))
 
+    def bind_ahead(self, device_id: str, host: str, migration_id: str) -> list[Binding]:
+        """Bind all ports of a server on `host` for a migration, in one transaction."""
+        with self.write() as work:
+            rows = ports.ports(work, {"device_id": [device_id]}, lock=True)
+            return [views.binding(bindings.bind_ahead(work, row, host, migration_id)) for row in rows]
+
     def switch(self, device_id: str, host: str) -> list[Binding]:
         """Make the bindings on `host` of all ports of a server ACTIVE, in one transaction."""
         with self.write() as work:

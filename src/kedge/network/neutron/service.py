@@ -121,6 +121,16 @@ class NeutronNetworkService:
         """Bind the port on `host`, ahead of a migration or for the first time."""
         return self._strategy.bind(self._port(port_id), host, migration_id)
 
+    def bind_ahead(self, device_id: str, host: str, migration_id: str) -> list[Binding]:
+        """Bind all ports of a server on `host` for a migration, one by one: Neutron has no request for several."""
+        return [self._bind_ahead(port, host, migration_id) for port in self._ports_of(device_id)]
+
+    def _bind_ahead(self, port: Json, host: str, migration_id: str) -> Binding:
+        present = strategy.on_host(self._strategy.bindings(port), host)
+        if present and (present.status is BindingStatus.ACTIVE or present.migration_id == migration_id):
+            return present
+        return self._strategy.bind(port, host, migration_id)
+
     def switch(self, device_id: str, host: str) -> list[Binding]:
         """Make the bindings on `host` of all ports of a server ACTIVE; if one fails, none is."""
         return self._strategy.switch(self._ports_of(device_id), host)
