@@ -65,12 +65,14 @@ def test_frames_for_a_vm_that_was_elsewhere_reach_it_from_then_on(host: World) -
     with host.vm_plugged() as vm, host.vm_plugged(host.network(host.case.vlan)) as neighbour:
         # Until now the VM ran at the other end of the wire, and this host has learned so.
         host.wire.send(ALL, "I am elsewhere", host.case.vlan, source=vm.mac)
+        # A macvtap takes a frame from another's MAC for one that the other has spread itself.
+        spread = int(host.case.backend.driver != "macvtap")
+        assert neighbour.heard(at_least=spread) == ["I am elsewhere"] * spread
         vm.heard()
-        neighbour.heard()
         Announcer(host.pluggers).announce(vm.vif, repeat=1)
         neighbour.heard()
         host.wire.send(vm.mac, "welcome", host.case.vlan)
-        assert vm.heard() == ["welcome"]
+        assert vm.heard(at_least=1) == ["welcome"]
         assert neighbour.heard() == []
         neighbour.send(PEER_MAC, "not for you")
         assert vm.heard() == []

@@ -35,10 +35,10 @@ def test_a_vm_talks_to_the_wire_in_its_own_network(host: World) -> None:
         assert host.pluggers.state(vm.vif) is VifState.UP
         vm.send(ALL, "to all")
         vm.send(PEER_MAC, "to one")
-        assert host.wire.heard() == [(host.case.vlan, "to all"), (host.case.vlan, "to one")]
+        assert host.wire.heard(at_least=2) == [(host.case.vlan, "to all"), (host.case.vlan, "to one")]
         host.wire.send(ALL, "hello all", host.case.vlan)
         host.wire.send(vm.mac, "hello", host.case.vlan)
-        assert vm.heard() == ["hello", "hello all"]
+        assert vm.heard(at_least=2) == ["hello", "hello all"]
 
 
 @cases(every_kernel=True)
@@ -49,7 +49,7 @@ def test_a_vm_hears_no_other_network(host: World) -> None:
             host.wire.send(vm.mac, f"one of {tag}", tag)
         assert vm.heard() == []
         host.wire.send(ALL, "still there", host.case.vlan)
-        assert vm.heard() == ["still there"]
+        assert vm.heard(at_least=1) == ["still there"]
 
 
 @cases(every_kernel=True)
@@ -60,7 +60,7 @@ def test_a_vm_can_not_send_into_another_network(host: World) -> None:
         outside = [vlan for vlan, _ in host.wire.heard() if vlan != host.case.vlan]
         assert outside == []
         vm.send(ALL, "still there")
-        assert host.wire.heard() == [(host.case.vlan, "still there")]
+        assert host.wire.heard(at_least=1) == [(host.case.vlan, "still there")]
 
 
 @cases()
