@@ -10,8 +10,13 @@ PYTHON ?= $(if $(ROOT),/usr/bin/python3,python3)
 comma  := ,
 EXTRAS := $(if $(ROOT),agent$(comma)dev,dev)
 
+# What is compiled is kept: hundreds of processes start from it, some in an emulated machine.
+export PYTHONDONTWRITEBYTECODE :=
+
 # A file's tests share what they set up, so they stay together. The longest files begin first.
-PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
+# Many of them wait for other processes, so there are three of pytest's for two cores.
+CORES := $(shell nproc 2>/dev/null || echo 2)
+PARALLEL := --numprocesses $(shell expr \( $(CORES) \* 3 + 1 \) / 2) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-neutron chaos lint bench clean setup system
 
