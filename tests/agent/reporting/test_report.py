@@ -92,7 +92,7 @@ def test_a_change_is_told_soon_and_many_at_once(parts: Parts) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert condition()
@@ -143,7 +143,7 @@ def test_an_absent_control_plane_is_tried_less_and_less(parts: Parts) -> None:
     assert parts.control.tries <= 3
     assert parts.duties == []
     parts.control.away = False
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not parts.control.reports and time.monotonic() < deadline:
         time.sleep(0.05)
     assert parts.control.reports

@@ -248,7 +248,7 @@ def _is_forwarding(device: str) -> bool:
 
 
 def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.01)

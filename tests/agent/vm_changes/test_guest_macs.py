@@ -83,7 +83,7 @@ def nic(device: str = "tap1", kind: str = "ethernet", more: str = "") -> str:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
