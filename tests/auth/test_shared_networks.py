@@ -232,7 +232,7 @@ def test_what_serves_a_network_says_its_owner(cloud: Cloud, owner: str) -> None:
         cloud.ask("alice", "PUT", f"ports/{guest['id']}", {"port": wanted}),
     ):
         refused(answer, 403, "PolicyNotAuthorized", "_port:device_owner")
-    for more in ({"device_id": SERVER}, {"device_id": SERVER.upper()}, {"device_owner": "compute:nova"}):
+    for more in ({"device_id": SERVER}, {"device_id": SERVER.upper()}, {"device_owner": "compute:kedge"}):
         refused(_port(cloud, **own | wanted | more), 403, "PolicyNotAuthorized", "rule:create_port:device")
     assert cloud.state() == before
     made = ok(_port(cloud, **own | wanted), 201)["port"]

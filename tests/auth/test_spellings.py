@@ -55,7 +55,7 @@ VALUES: dict[str, Any] = {
     "trusted": True,
     "mac_address": "fa:16:3e:00:00:99",
     "device_id": SERVER,
-    "device_owner": "compute:nova",
+    "device_owner": "compute:kedge",
     "project_id": "other",
     "tenant_id": "other",
 }
@@ -173,7 +173,7 @@ def test_the_generated_cases_hold_every_rule() -> None:
             assert (name, rule.attribute) in cases or rule.attribute in read_only
 
 
-SPELLINGS = [str.lower, str.upper, str.title, "{{{}}}".format, lambda each: each.replace("-", "")]
+SPELLINGS: list[Any] = [str.lower, str.upper, str.title, "{{{}}}".format, lambda each: each.replace("-", "")]
 
 
 @pytest.mark.parametrize("spelt", SPELLINGS)
@@ -220,6 +220,32 @@ def test_a_member_may_label_a_port_that_is_no_servers(cloud: Cloud) -> None:
     port = cloud.things["ports"]["id"]
     ok(cloud.ask("alice", "PUT", f"ports/{port}", {"port": {"device_id": "printer", "device_owner": "mine"}}))
     ok(cloud.ask("alice", "PUT", f"ports/{port}", {"port": {"device_id": "", "device_owner": ""}}))
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_only_who_runs_servers_makes_a_port_count_for_one(cloud: Cloud, user: str, method: str) -> None:
+    role = USERS[user].partition(":")[0]
+    port, network_id = cloud.things["ports"]["id"], cloud.things["networks"]["id"]
+    path = "ports" if method == "POST" else f"ports/{port}"
+    # Those of servers that are made or adopted later are UUIDs too.
+    servers = [*(spelt(SERVER) for spelt in SPELLINGS), f"urn:uuid:{SERVER}", SERVER[::-1].replace("-", "")]
+    owners = ["", "compute:nova", "COMPUTE:x", "compute:kedge", " compute:Kedge"]
+    wrong = []
+    for device_id, owner in product(["", "printer", *servers], owners):
+        wanted = {"device_id": device_id, "device_owner": owner}
+        answer = cloud.ask(
+            user, method, path, {"port": wanted | ({"network_id": network_id} if method == "POST" else {})}
+        )
+        counts = device_id in servers or owner.strip().lower() == "compute:kedge"
+        allowed = role in ("admin", "service") or (role == "member" and not counts)
+        if (answer.status_code in (200, 201)) != allowed or (not allowed and answer.status_code != 403):
+            wrong.append((wanted, answer.status_code, answer.text[:200]))
+        if answer.status_code == 201:
+            ok(cloud.root.delete(f"ports/{answer.json()['port']['id']}"), 204)
+        elif answer.status_code == 200:
+            _put_back(cloud)
+    assert wrong == []
 
 
 @pytest.mark.parametrize("collection", ["networks", "subnets", "ports"])

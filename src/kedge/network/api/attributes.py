@@ -15,6 +15,7 @@ from .bodies import Body, PortChanges
 
 ADMIN = frozenset({Role.ADMIN})
 BIND = frozenset({Role.SERVICE, Role.ADMIN})
+KEDGES_OWN = "compute:kedge"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def judge_device(work: Work, rule: str, network: NetworkRow, port: PortRow | Non
 
     A server's ports are those whose `device_id` is its UUID. One port too many and it can't be migrated, one too few
     and a NIC of it stays behind; so whoever runs the servers says which ports they have: an admin, or a service.
-    And what serves a network says its owner.
+    What serves a network says its owner. Without a server's id a port counts for no server, so any `compute:…` may be
+    its `device_owner`, but not the one by which Kedge knows the ports that it made itself.
     """
     if work.trusted:
         return
@@ -74,7 +76,7 @@ def judge_device(work: Work, rule: str, network: NetworkRow, port: PortRow | Non
     if names_server(was.get("device_id", "")) or names_server(given.get("device_id", "")):
         _refuse(work, rule, "device_id")
     owner = given.get("device_owner", "")
-    if owner.startswith("compute:"):
+    if owner.strip().lower() == KEDGES_OWN:
         _refuse(work, rule, "device_owner")
     if owner.startswith("network:") and not work.shows(network.project_id):
         _refuse(work, rule, "device_owner")
