@@ -110,7 +110,7 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0010.*Install that version again"):
+    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0011.*Install that version again"):
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
@@ -126,7 +126,7 @@ def _go_back_to_0003(engine: Engine) -> None:
         for column in ("servers.labels", "servers.demand", "migrations.demand", "migrations.rooms"):
             table, _, name = column.partition(".")
             connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {name}"))
-        for name in ("ipv6_ra_mode", "ipv6_address_mode"):
+        for name in ("ipv6_ra_mode", "ipv6_address_mode", "subnetpool_id"):
             connection.execute(text(f"ALTER TABLE subnets DROP COLUMN {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
 

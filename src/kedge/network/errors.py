@@ -14,6 +14,16 @@ class NetworkNotFound(NotFound):
         super().__init__(f"Network {network_id} could not be found.")
 
 
+class NetworkSubnetPoolAffinityError(BadRequest):
+    """All subnets of one IP version on a network have their blocks from the same place."""
+
+    def __init__(self, network_id: str, ip_version: int) -> None:
+        super().__init__(
+            f"Subnets of IP version {ip_version} on network {network_id} have their blocks from elsewhere: all must "
+            "be from the same subnet pool, or by prefix delegation, or named."
+        )
+
+
 class SubnetNotFound(NotFound):
     """There is no such subnet."""
 

@@ -92,7 +92,7 @@ class SubnetRow(Base):
     """A block of addresses of a network, from which its ports get theirs.
 
     `allocation_pools` are the ranges that addresses are chosen from, as `{"start": …, "end": …}`; None means all
-    of the block but its gateway.
+    of the block but its gateway. `subnetpool_id` says where the block is from, if its maker did not name it.
     """
 
     __tablename__ = "subnets"
@@ -110,6 +110,7 @@ class SubnetRow(Base):
     enable_dhcp: Mapped[bool] = mapped_column(default=False)
     ipv6_ra_mode: Mapped[str | None] = mapped_column(String(16))
     ipv6_address_mode: Mapped[str | None] = mapped_column(String(16))
+    subnetpool_id: Mapped[str | None] = mapped_column(String(36))
     allocation_pools: Mapped[list[Any] | None]
     host_routes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     dns_nameservers: Mapped[list[str]] = mapped_column(default=list, server_default="[]")

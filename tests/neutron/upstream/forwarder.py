@@ -133,6 +133,10 @@ class Plugin:
         network = self._kedge.ask(caller, "GET", f"networks/{subnet['network_id']}")["network"]
         return {**subnet, "shared": network["shared"]}
 
+    def update_subnet(self, caller, subnet_id, subnet):
+        """Change a subnet."""
+        return self._kedge.ask(caller, "PUT", f"subnets/{subnet_id}", subnet)["subnet"]
+
     def update_port(self, caller, port_id, port):
         """Change a port."""
         return self._kedge.ask(caller, "PUT", f"ports/{port_id}", port)["port"]

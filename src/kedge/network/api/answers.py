@@ -95,7 +95,10 @@ class Subnet(Standard):
 
     network_id: str = Field(examples=[_NETWORK])
     ip_version: Literal[4, 6]
-    subnetpool_id: None
+    subnetpool_id: str | None = Field(
+        description="prefix_delegation if a router is to be told the block; null if the subnet's maker named it.",
+        examples=[None],
+    )
     enable_dhcp: bool = Field(examples=[False])
     ipv6_ra_mode: Ipv6Mode = Field(
         description="What a router advertises that is somebody else's; Kedge advertises nothing.",

@@ -28,6 +28,7 @@ class AttributeRule:
 
 
 _NETWORK = frozenset({"create_network", "update_network"})
+_SUBNET = frozenset({"update_subnet"})
 _PORT = frozenset({"create_port", "update_port"})
 
 ATTRIBUTE_RULES = (
@@ -35,6 +36,7 @@ ATTRIBUTE_RULES = (
     AttributeRule(_NETWORK, "provider:physical_network", ADMIN),
     AttributeRule(_NETWORK, "provider:segmentation_id", ADMIN),
     AttributeRule(_NETWORK, "shared", ADMIN),
+    AttributeRule(_SUBNET, "cidr", ADMIN),
     AttributeRule(_PORT, "binding:host_id", BIND),
     AttributeRule(_PORT, "binding:profile", BIND),
     AttributeRule(_PORT, "trusted", ADMIN),

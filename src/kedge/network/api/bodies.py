@@ -122,11 +122,10 @@ class HostRoute(Body):
 
 
 class SubnetChanges(Changes):
-    """What can be changed of a subnet. `gateway_ip` null means none."""
+    """What can be changed of a subnet. `gateway_ip` null means none; `cidr` is for a delegated prefix."""
 
     read_only = _STANDARD | {
         "network_id",
-        "cidr",
         "ip_version",
         "ipv6_ra_mode",
         "ipv6_address_mode",
@@ -136,6 +135,7 @@ class SubnetChanges(Changes):
     }
     name: Name = ""
     description: Name = ""
+    cidr: Address = ""
     gateway_ip: Address | None = None
     enable_dhcp: bool = False
     allocation_pools: list[AddressRange] | None = Field(None, max_length=ITEMS_MAX)
@@ -151,12 +151,15 @@ class SubnetChanges(Changes):
 
 
 class NewSubnet(SubnetChanges):
-    """A subnet to be made. `gateway_ip` null means none; left out, the first address."""
+    """A subnet to be made. `gateway_ip` null means none; left out, the first address.
+
+    Its block is `cidr`, or with `subnetpool_id` "prefix_delegation" a prefix that is not known yet.
+    """
 
     read_only = _STANDARD | {"tags"}
     refusal = Body.refusal
     network_id: Uuid
-    cidr: Address
+    subnetpool_id: Literal["prefix_delegation"] | None = None
     ip_version: IpVersion = None
     ipv6_ra_mode: Ipv6Mode = None
     ipv6_address_mode: Ipv6Mode = None

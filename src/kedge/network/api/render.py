@@ -57,7 +57,7 @@ def subnet(row: SubnetRow) -> Json:
         "project_id": row.project_id,
         "network_id": row.network_id,
         "ip_version": row.ip_version,
-        "subnetpool_id": None,
+        "subnetpool_id": row.subnetpool_id,
         "enable_dhcp": row.enable_dhcp,
         "ipv6_ra_mode": row.ipv6_ra_mode,
         "ipv6_address_mode": row.ipv6_address_mode,

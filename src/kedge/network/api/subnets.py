@@ -7,10 +7,11 @@ from fastapi import APIRouter, Request, Response
 from kedge.serving.strict_request import StrictRoute
 from kedge.store.tables import SubnetRow
 
-from ..local import LocalNetworkService, quotas, subnets
+from ..local import LocalNetworkService, delegation, quotas, subnets
 from ..local.work import Work
 from . import render
 from .answers import SubnetAnswer, SubnetList
+from .attributes import judge
 from .bodies import NewSubnet, SubnetChanges
 from .documented import answer, chooses_fields, lists, shows
 from .envelopes import NewSubnetBody, SubnetChangesBody
@@ -32,6 +33,7 @@ FILTERS = (
     "enable_dhcp",
     "ipv6_ra_mode",
     "ipv6_address_mode",
+    "subnetpool_id",
     "revision_number",
     *TAG_FILTERS,
 )
@@ -65,11 +67,19 @@ def routes(service: LocalNetworkService) -> APIRouter:
 
     @router.put("/{subnet_id}", **shows(SubnetAnswer))
     def update(subnet_id: str, body: SubnetChangesBody, expected: Expected) -> Response:
-        """Change a subnet. Its pools stay as they are unless they are given."""
+        """Change a subnet. Its pools stay as they are unless they are given.
+
+        `cidr` is for an admin, and for a subnet with prefix delegation: the prefix that its router was told.
+        """
         with service.write() as work:
-            row = subnets.own_subnet(work, subnet_id)
+            is_delegation = "cidr" in body.subnet.model_fields_set
+            row = (delegation.held_subnet if is_delegation else subnets.own_subnet)(work, subnet_id)
+            judge(work, "update_subnet", body.subnet)
             require_revision(row, expected)
-            subnets.update_subnet(work, row, **_given(body.subnet))
+            given = _given(body.subnet)
+            if is_delegation:
+                delegation.set_prefix(work, row, body.subnet.cidr, given)
+            subnets.update_subnet(work, row, **given)
             shown = render.subnet(row)
         return answer({"subnet": shown})
 
@@ -89,7 +99,8 @@ def _made(work: Work, new: NewSubnet) -> SubnetRow:
     return subnets.create_subnet(
         work,
         new.network_id,
-        new.cidr,
+        new.cidr or None,
+        subnetpool_id=new.subnetpool_id,
         ip_version=new.ip_version,
         ipv6_ra_mode=new.ipv6_ra_mode,
         ipv6_address_mode=new.ipv6_address_mode,

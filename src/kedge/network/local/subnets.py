@@ -26,10 +26,11 @@ from ..errors import (
     GatewayIpInUse,
     HostRoutesExhausted,
     InvalidInput,
+    NetworkSubnetPoolAffinityError,
     SubnetInUse,
     SubnetNotFound,
 )
-from . import automatic, bindings, networks
+from . import automatic, bindings, delegation, networks
 from .work import Work, new_id
 
 FIRST_ADDRESS = ""
@@ -71,8 +72,9 @@ def ranges(row: SubnetRow) -> list[Pool]:
 def create_subnet(
     work: Work,
     network_id: str,
-    cidr: str,
+    cidr: str | None,
     *,
+    subnetpool_id: str | None = None,
     ip_version: int | None = None,
     gateway_ip: str | None = FIRST_ADDRESS,
     allocation_pools: Sequence[Pool] | None = None,
@@ -88,21 +90,28 @@ def create_subnet(
     `enable_dhcp` is false unless given, but true with a mode of IPv6, which in Neutron needs it. Where guests make
     their addresses themselves, the ports that are there get theirs.
 
-    Raises NetworkNotFound, Forbidden, InvalidInput and, for pools, what `checked_pools` raises.
+    With a `subnetpool_id`, which is that of prefix delegation, the block is not known yet.
+
+    Raises NetworkNotFound, Forbidden, InvalidInput, BadRequest, NetworkSubnetPoolAffinityError and, for pools, what
+    `checked_pools` raises.
     """
     parent = networks.own_network(work, network_id)
-    block = checked_subnet(cidr)
-    if ip_version not in (None, block.version):
-        raise InvalidInput(f"{cidr} is of IP version {block.version}, not {ip_version}.")
+    if subnetpool_id is None:
+        block = _named_block(cidr, ip_version)
+    else:
+        pools_given = allocation_pools is not None
+        delegation.check(cidr, ip_version, ipv6_ra_mode, ipv6_address_mode, pools_given)
+        block = delegation.PROVISIONAL
     has_mode = (ipv6_ra_mode, ipv6_address_mode) != (None, None)
     dhcp = has_mode if enable_dhcp is None else enable_dhcp
     automatic.check_modes(block, ipv6_ra_mode, ipv6_address_mode, dhcp)
     if dhcp:
         refuse_dhcp(block)
-    for other in parent.subnets:
-        other_block = checked_cidr(other.cidr)
-        if other_block.version == block.version and other_block.overlaps(block):
-            raise InvalidInput(f"{cidr} overlaps with {other.cidr} of subnet {other.id} on the same network.")
+    refuse_overlap(block, parent.subnets)
+    if any(
+        each.ip_version == block.version and each.subnetpool_id != subnetpool_id for each in parent.subnets
+    ):
+        raise NetworkSubnetPoolAffinityError(network_id, block.version)
     if gateway_ip == FIRST_ADDRESS:
         gateway: str | None = default_gateway(block)
     else:
@@ -112,6 +121,7 @@ def create_subnet(
         id=new_id(),
         ip_version=block.version,
         cidr=str(block),
+        subnetpool_id=subnetpool_id,
         gateway_ip=gateway,
         enable_dhcp=dhcp,
         ipv6_ra_mode=ipv6_ra_mode,
@@ -129,6 +139,25 @@ def create_subnet(
     if automatic.is_automatic(row):
         automatic.give_to_ports(work, row)
     return row
+
+
+def refuse_overlap(block: IpNetwork, others: Sequence[SubnetRow]) -> None:
+    """Raise InvalidInput if one of these subnets of the same network has an address of this block."""
+    for other in others:
+        other_block = checked_cidr(other.cidr)
+        if other_block.version == block.version and other_block.overlaps(block):
+            raise InvalidInput(
+                f"{block} overlaps with {other.cidr} of subnet {other.id} on the same network."
+            )
+
+
+def _named_block(cidr: str | None, ip_version: int | None) -> IpNetwork:
+    if cidr is None:
+        raise InvalidInput('A subnet needs a cidr, or the subnetpool_id "prefix_delegation".')
+    block = checked_subnet(cidr)
+    if ip_version not in (None, block.version):
+        raise InvalidInput(f"{cidr} is of IP version {block.version}, not {ip_version}.")
+    return block
 
 
 def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:
