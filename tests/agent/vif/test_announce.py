@@ -86,12 +86,11 @@ def test_it_is_repeated_and_can_be_ended(host: World) -> None:
         begun = time.monotonic()
         announcer.announce(vm.vif, repeat=4, interval_ms=50)
         assert time.monotonic() - begun < 1
-        time.sleep(2)
-        assert [data[12:14] for _, data in host.wire.raw()] == [RARP] * 4
-        announcer.announce(vm.vif, repeat=1000, interval_ms=20)
-        time.sleep(0.5)
+        assert [data[12:14] for _, data in host.wire.raw(at_least=4)] == [RARP] * 4
+        announcer.announce(vm.vif, repeat=100_000, interval_ms=20)
+        assert len(host.wire.raw(0, at_least=2)) >= 2
         announcer.cancel(vm.vif.port_id)
-        assert len(host.wire.raw(0)) in range(2, 27)
+        host.wire.raw()
         assert host.wire.raw() == []
 
 
