@@ -25,6 +25,9 @@ from kedge.compute.discard_duties import HostsWithDiscards
 from kedge.compute.doctor_api import doctor_router
 from kedge.compute.heartbeats import HostsWithHeartbeats, TakesHeartbeats
 from kedge.compute.host_settings import HostSettingsRecords
+from kedge.compute.operation_api import operations_router
+from kedge.compute.operation_conductor import OperationConductor
+from kedge.compute.operation_records import OperationRecords
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.retention import Retention
@@ -125,12 +128,15 @@ def control_plane(
         cloud=network.cloud,
         nova=nova is not None,
     )
+    operations = OperationConductor(conductor, OperationRecords(engine), claims)
     conductor.start()
+    operations.start()
     teller.start()
     try:
         yield app
     finally:
         teller.stop()
+        operations.stop()
         conductor.stop()
         network.close()
         trail.close()
@@ -185,6 +191,7 @@ def clients_app(
     app = FastAPI(title="Kedge", description="Live migration that carries the network with it.")
     app.include_router(elsewhere_router(cloud) if cloud else network_router(network))
     app.include_router(compute_router(conductor, servers))
+    app.include_router(operations_router(conductor))
     app.include_router(doctor_router(conductor.tools, network, hosts or network, nova=nova))
     app.include_router(events_router(network))
     install_error_handlers(app)

@@ -7,6 +7,10 @@ from fastapi import FastAPI
 from schemathesis import GenerationMode
 
 from kedge.compute.api import compute_router
+from kedge.compute.operation_api import operations_router
+from kedge.compute.operation_records import OperationRecords
+from kedge.compute.operations import OperationRequest, Operations
+from kedge.model.operation import OperationKind
 from kedge.network.api import install_error_handlers
 
 from ..schema_checks import try_out
@@ -16,7 +20,9 @@ from .compute_world import ComputeWorld
 @pytest.fixture
 def app(world: ComputeWorld) -> FastAPI:
     app = FastAPI()
-    app.include_router(compute_router(world.conductor(world.tools), world.servers))
+    conductor = world.conductor(world.tools)
+    app.include_router(compute_router(conductor, world.servers))
+    app.include_router(operations_router(conductor))
     install_error_handlers(app)
     return app
 
@@ -25,7 +31,14 @@ def app(world: ComputeWorld) -> FastAPI:
 def there(world: ComputeWorld) -> dict[str, str]:
     server = world.server()
     migration = world.move(server, "h2")
-    return {"server": server.id, "migration_id": migration.id}
+    records = OperationRecords(world.engine)
+    wanted = OperationRequest(OperationKind.SERVERS, servers=(server.id,))
+    operations = Operations(world.tools, records, world.conductor(world.tools).places)
+    return {
+        "server": server.id,
+        "migration_id": migration.id,
+        "operation": operations.begin(wanted).id,
+    }
 
 
 def only_looks(method: str, path: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import structlog
+from sqlalchemy.orm import Session
 
 from kedge.core.migration import Act, Action, Observation, Role, decide
 from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low_mark, next_limit_ms
@@ -115,6 +116,18 @@ class Conductor:
         migration = self.tools.migrations.add(server, first, options, others, rooms=rooms)
         self._asked.set()
         return migration
+
+    def begin(
+        self,
+        server: Server,
+        destination: str,
+        options: MigrationOptions,
+        room: Room,
+        within: Callable[[Session, str], None],
+    ) -> None:
+        """Begin a migration that was planned; `within` is done in the same transaction."""
+        self.tools.migrations.add(server, destination, options, rooms={destination: room}, within=within)
+        self._asked.set()
 
     def choices(self, server: Server, hosts: Sequence[str] = (), *, most: int | None = None) -> list[Choice]:
         """What would happen for each of these hosts in turn; without any, for all others.

@@ -37,8 +37,8 @@ class Places:
         fleet = self.fleet([server])
         return place(fleet.servers[server.id], fleet, among) if server.id in fleet.servers else Placement()
 
-    def fleet(self, to_place: Sequence[Server]) -> Fleet:
-        """The fleet, with the NICs of those servers that are to be placed."""
+    def fleet(self, to_place: Sequence[Server], *, with_migrations: bool = True) -> Fleet:
+        """The fleet, with the NICs of those servers to be placed; perhaps without promises to migrations under way."""
         hosts, copying = self._agents.hosts(), self._rooms.copying()
         memory = self._memory([host for host in hosts if host.alive])
         nics = {
@@ -47,7 +47,7 @@ class Places:
             )
             for server in to_place
         }
-        return self._rooms.fleet(hosts, memory, nics, copying)
+        return self._rooms.fleet(hosts, memory, nics, copying, with_migrations=with_migrations)
 
     def _memory(self, hosts: Sequence[Host]) -> dict[str, MemoryFacts]:
         """Of those hosts that say it; a host that does not answer in time is taken as one of which nothing is known."""

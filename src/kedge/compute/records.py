@@ -54,7 +54,7 @@ class MigrationRecords:
     """The migrations: their intent, who drives them, and what came of them."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = self.engine = engine
         self._listeners: list[Callable[[str], None]] = []
 
     def add(
@@ -66,12 +66,14 @@ class MigrationRecords:
         *,
         rooms: Mapping[str, Room] | None = None,
         promised: Collection[Promise] = (),
+        within: Callable[[Session, str], None] = lambda _session, _id: None,
     ) -> Migration:
         """Store a new migration, and promise it room. Raises Conflict if the server has one under way.
 
         `candidates` are the hosts that are tried after this one, if it fails, or if it has no room left by now. `rooms`
         has what each of them had; of others only the records are known. `promised` is what is promised besides, to
-        moves that are planned. Raises CannotMigrate if no host has room.
+        moves that are planned. `within` is called with its id in the same transaction, and stops everything by raising.
+        Raises CannotMigrate if no host has room.
         """
         row = _new(server.id, server.host, destination, asdict(options), rooms or {})
         try:
@@ -79,6 +81,7 @@ class MigrationRecords:
                 lock_promises(session)
                 refuse_second_migration(session, server.id)
                 reasons = _take_room(session, row, [destination, *candidates], promised)
+                within(session, row.id)
                 if reasons:
                     raise CannotMigrate(f"Server {server.name} can't move from {server.host}", reasons)
                 _begin(session, row)

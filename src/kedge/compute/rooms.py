@@ -111,8 +111,10 @@ class Rooms:
         nics: Mapping[str, Nics] = MappingProxyType({}),
         copying: Collection[str] = (),
         promised: Collection[Promise] = (),
+        *,
+        with_migrations: bool = True,
     ) -> Fleet:
-        """These hosts with all servers and migrations under way.
+        """These hosts with all servers and, if they are asked for, what is promised to migrations under way.
 
         `memory` is what hosts said, by name; `copying` the migrations that were, before they said it. `nics` has the
         NICs of those servers that are to be placed, by id. `promised` is what is promised besides to planned moves.
@@ -121,12 +123,12 @@ class Rooms:
             settings = {row.host: settings_of(row) for row in session.scalars(select(HostSettingsRow))}
             servers = [_placed(row, nics.get(row.id, ())) for row in session.execute(_SERVERS)]
             migrations = session.execute(_PROMISED.where(MigrationRow.finished_at.is_(None)))
-            under_way = [_promise(row, row.id in copying) for row in migrations]
+            migrating = [_promise(row, row.id in copying) for row in migrations] if with_migrations else []
         states = [
             HostState(host, settings.get(host.name, _USUAL), memory.get(host.name, _UNKNOWN))
             for host in hosts
         ]
-        return Fleet(states, servers, [*under_way, *promised])
+        return Fleet(states, servers, [*migrating, *promised])
 
 
 def lock_promises(session: Session) -> None:

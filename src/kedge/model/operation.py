@@ -1,7 +1,10 @@
 """Operations: what is wanted of many servers at once, and how much of it at a time."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from .server import UNKNOWN_REFUSED
 
@@ -18,6 +21,14 @@ class Abort(StrEnum):
 
     FINISH_RUNNING = "finish-running"
     ABORT_RUNNING = "abort-running"
+
+
+class OperationKind(StrEnum):
+    """What an operation is for: to empty a host, to bring back what a drain took away, or to move chosen servers."""
+
+    DRAIN = "drain"
+    RESTORE = "restore"
+    SERVERS = "servers"
 
 
 class Outcome(StrEnum):
@@ -68,3 +79,42 @@ class OperationLimits:
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise ValueError(f"{name} is {value}; give a number from {lowest} to {highest}")
+
+
+@dataclass(frozen=True)
+class OperationItem:
+    """A server of an operation.
+
+    Attributes:
+        source: where it was when it became part of the operation.
+        state: waiting, moving, arrived, gone or stuck; `why` says why it waits or is stuck.
+        tried: the destinations that were tried or refused, each with `host`, `why` and `failed`.
+        migrations: those that the operation began for it, in their order.
+    """
+
+    server_id: str
+    name: str
+    source: str
+    state: str
+    why: tuple[str, ...] = ()
+    tried: tuple[Mapping[str, Any], ...] = ()
+    migrations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation as it stands; `state` is running, paused, aborting, or how it ended.
+
+    `prediction` was made at its begin.
+    """
+
+    id: str
+    kind: OperationKind
+    host: str
+    targets: tuple[str, ...]
+    state: str
+    limits: OperationLimits = field(default_factory=OperationLimits)
+    items: tuple[OperationItem, ...] = ()
+    prediction: Mapping[str, Any] | None = None
+    created_at: datetime | None = None
+    finished_at: datetime | None = None

@@ -49,6 +49,7 @@ class Base(DeclarativeBase):
         list[Any]: JSON,
         list[Any] | None: JSON(none_as_null=True),
         list[str]: JSON,
+        list[dict[str, Any]]: JSON,
     }
 
 

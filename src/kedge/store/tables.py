@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from kedge.model.domain import VifState
 from kedge.model.network import BindingStatus, NetworkType, VifType
+from kedge.model.operation import OperationKind
 
 from .columns import UUID, Base, UtcDateTime, one_of
 
@@ -372,3 +373,61 @@ class MigrationEventRow(Base):
     phase: Mapped[str] = mapped_column(String(64))
     at_ns: Mapped[int] = mapped_column(BigInteger)
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class OperationRow(Base):
+    """An operation: what is wanted of many servers. `host` is the one it drains or restores, "" for a list of servers.
+
+    `targets` are the hosts that servers may go to; without, any. `prediction` is what was simulated at its begin.
+    """
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        one_of("kind", OperationKind),
+        _unique_where("uq_operations_host", "host", where="finished_at IS NULL AND host <> ''"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(UUID, unique=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    host: Mapped[str] = mapped_column(String(255), default="")
+    targets: Mapped[list[str]] = mapped_column(default=list)
+    limits: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    paused: Mapped[bool] = mapped_column(default=False)
+    abort: Mapped[str | None] = mapped_column(String(16))
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    prediction: Mapped[dict[str, Any] | None]
+    epoch: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    items: Mapped[list["OperationItemRow"]] = relationship(
+        order_by="OperationItemRow.server_id", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class OperationItemRow(Base):
+    """A server of an operation. An unfinished operation has its servers for itself: they are `open`.
+
+    It refers to no server, which may be deleted before the operation ends. `migration_id` is the migration that the
+    operation began and has not looked at the end of.
+    """
+
+    __tablename__ = "operation_items"
+    __table_args__ = (_unique_where("uq_operation_items_open", "server_id", where="open"),)
+
+    operation_id: Mapped[str] = mapped_column(
+        ForeignKey("operations.id", ondelete="CASCADE"), primary_key=True
+    )
+    server_id: Mapped[str] = mapped_column(UUID, primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    source: Mapped[str] = mapped_column(String(255))
+    tried: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    left: Mapped[str | None] = mapped_column(Text)
+    migration_id: Mapped[str | None] = mapped_column(UUID)
+    migrations: Mapped[list[str]] = mapped_column(default=list)
+    state: Mapped[str] = mapped_column(String(16), default="waiting")
+    why: Mapped[list[str]] = mapped_column(default=list)
+    open: Mapped[bool] = mapped_column(default=True)

@@ -32,14 +32,16 @@ class TransferModel:
     stall_s: float = 240.0
 
     def __post_init__(self) -> None:
-        for name in ("link_mib", "stall_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name):g}; give a number above 0")
-        rates = [("assumed_dirty_mib", self.assumed_dirty_mib), ("fixed_s", self.fixed_s)]
-        rates += [(f"dirty_mib of {server}", rate) for server, rate in self.dirty_mib.items()]
-        for name, value in rates:
-            if not value >= 0:
-                raise ValueError(f"{name} is {value:g}; give a number that is not below 0")
+        bounds = [
+            ("link_mib", self.link_mib, 1, 1e6),
+            ("stall_s", self.stall_s, 1, 1e6),
+            ("assumed_dirty_mib", self.assumed_dirty_mib, 0, 1e6),
+            ("fixed_s", self.fixed_s, 0, 1e6),
+            *((f"dirty_mib of {server}", rate, 0, 1e6) for server, rate in self.dirty_mib.items()),
+        ]
+        for name, value, lowest, highest in bounds:
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name} is {value:g}; give a number from {lowest} to {highest:.0f}")
 
     def dirty(self, server_id: str) -> float:
         """How fast this guest writes to its memory."""

@@ -1,0 +1,189 @@
+"""Drives operations: look, decide, act, and again. The migrations that it begins are driven like all others.
+
+Nothing is remembered between two rounds, so a conductor may die at any instant and another goes on. A migration becomes
+the operation's in the transaction that begins it, so nothing is begun twice.
+"""
+
+import threading
+from dataclasses import replace
+
+import structlog
+
+from kedge.core.operation import Decision, Move, Seen, Start, Tried, Tune, decide
+from kedge.model.errors import CannotMigrate, Conflict, KedgeError, NotFound, StaleEpoch
+from kedge.model.operation import Operation, OperationKind
+from kedge.model.server import MigrationOptions
+from kedge.store import in_words
+from kedge.wire.messages import TransferTuning
+
+from .claims import Claims
+from .conductor import Conductor
+from .operation_records import OperationRecords
+from .operations import moves_of, reason_of
+
+log = structlog.get_logger()
+
+POLL_S = 1.0
+"""How often an operation is looked at: its migrations take longer than that."""
+
+
+class OperationConductor:
+    """Drives the operations that it can claim, one round each after the other, in one thread."""
+
+    def __init__(
+        self, conductor: Conductor, records: OperationRecords, claims: Claims, *, poll_s: float = POLL_S
+    ) -> None:
+        self._conductor = conductor
+        self._records = records
+        self._claims = claims
+        self._poll_s = poll_s
+        self._epochs: dict[str, int] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._drive, name="operations", daemon=True)
+
+    def start(self) -> None:
+        """Drive every operation that has not ended and that no other conductor drives, from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop driving; what is under way goes on when a conductor is there again."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def _drive(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                for operation_id in self._claims.claim(self._records.unfinished()):
+                    self.round(operation_id)
+            except Exception as error:
+                # Whatever is wrong, with the database or with Kedge, the next round looks at everything anew.
+                log.warning("operations could not be driven, will look again", error=in_words(error))
+            self._stopping.wait(self._poll_s)
+
+    def round(self, operation_id: str) -> None:
+        """Look, decide and act once."""
+        try:
+            epoch = self._epochs.get(operation_id) or self._records.take_over(operation_id)
+            self._epochs[operation_id] = epoch
+            ended = Round(operation_id, epoch, self._conductor, self._records).run()
+        except StaleEpoch as error:
+            log.info("this conductor drives it no longer", operation=operation_id, why=str(error))
+            ended = True
+        except KedgeError as error:
+            log.warning("an operation has to wait", operation=operation_id, error=str(error))
+            ended = False
+        if ended:
+            self._epochs.pop(operation_id, None)
+            self._claims.release(operation_id)
+
+
+class Round:
+    """One look at an operation, and what follows from it."""
+
+    def __init__(
+        self, operation_id: str, epoch: int, conductor: Conductor, records: OperationRecords
+    ) -> None:
+        self._id, self._epoch = operation_id, epoch
+        self._conductor, self._tools, self._records = conductor, conductor.tools, records
+        self._ids: dict[str, tuple[str, int]] = {}
+
+    def run(self) -> bool:
+        """Look, decide, act; says whether it has ended. Raises StaleEpoch when somebody else drives it."""
+        self._records.harvest(self._id, self._epoch)
+        operation = self._records.find(self._id)
+        self._keep_settings(operation)
+        seen = self._look(operation)
+        decision = decide(seen)
+        for tune in decision.tune:
+            self._tune(tune, seen)
+        for server_id in decision.end:
+            self._end(server_id)
+        for start in decision.start:
+            self._begin(start, seen)
+        return self._show(operation, decision)
+
+    def _keep_settings(self, operation: Operation) -> None:
+        """A host that is drained receives no server; one that is restored does."""
+        if operation.state == "aborting" or operation.kind is OperationKind.SERVERS:
+            return
+        disabled = self._tools.settings.of(operation.host).disabled is not None
+        if operation.kind is OperationKind.DRAIN and not disabled:
+            self._tools.settings.disable(operation.host, reason_of(operation))
+        if operation.kind is OperationKind.RESTORE and disabled:
+            self._tools.settings.enable(operation.host)
+
+    def _look(self, operation: Operation) -> Seen:
+        ours = {each for item in operation.items for each in item.migrations}
+        under_way = self._records.under_way()
+        self._ids = {each.server_id: (migration_id, epoch) for each, epoch, migration_id in under_way}
+        moving = set(self._ids)
+        to_place = [
+            each
+            for each in self._tools.servers.all()
+            if each.id in {item.server_id for item in operation.items} - moving
+        ]
+        moves = moves_of(
+            operation.kind,
+            operation.host,
+            operation.targets,
+            [(item.server_id, item.source) for item in operation.items],
+        )
+        intents = self._records.intents(operation.id)
+        return Seen(
+            self._conductor.places.fleet(to_place),
+            tuple(self._with_history(move, operation, intents.left.get(move.server_id)) for move in moves),
+            tuple(replace(each, ours=migration_id in ours) for each, _, migration_id in under_way),
+            operation.limits,
+            frozenset({operation.host} if operation.kind is OperationKind.DRAIN else ()),
+            intents.paused,
+            intents.abort,
+        )
+
+    def _with_history(self, move: Move, operation: Operation, left: str | None) -> Move:
+        item = next(each for each in operation.items if each.server_id == move.server_id)
+        return replace(move, tried=tuple(Tried(**each) for each in item.tried), left=left)
+
+    def _tune(self, tune: Tune, seen: Seen) -> None:
+        migration_id, epoch = self._ids[tune.server_id]
+        source = next(each.source for each in seen.running if each.server_id == tune.server_id)
+        try:
+            self._tools.agents.agent(source).tune_transfer(
+                migration_id, TransferTuning(epoch=epoch, bandwidth_mib=tune.bandwidth_mib)
+            )
+            self._records.share(migration_id, tune.bandwidth_mib)
+        except KedgeError as error:  # it copies nothing yet, or no more
+            log.info("a transfer keeps its bandwidth", migration=migration_id, error=str(error))
+
+    def _end(self, server_id: str) -> None:
+        try:
+            self._tools.migrations.request_abort(self._ids[server_id][0])
+        except (Conflict, NotFound) as error:
+            log.info("a migration ended by itself", error=str(error))
+
+    def _begin(self, start: Start, seen: Seen) -> None:
+        try:
+            server = self._tools.servers.find(start.server_id)
+        except NotFound:
+            return
+        if server.host != seen.fleet.servers[server.id].host:
+            return
+        plan, room = self._tools.planner.think(server, start.destination)
+        if not plan.possible:
+            refused = Tried(start.destination, "; ".join(plan.obstacles), failed=False)
+            self._records.refuse(self._id, self._epoch, server.id, refused)
+            return
+        options = MigrationOptions(bandwidth_mib=start.bandwidth_mib)
+        claim = self._records.claim(self._id, self._epoch, server)
+        try:
+            self._conductor.begin(server, start.destination, options, room, claim)
+        except StaleEpoch:
+            raise
+        except (Conflict, CannotMigrate) as error:  # somebody was quicker; the next round sees what is now
+            log.info("a server is not moved yet", server=server.id, why=str(error))
+
+    def _show(self, operation: Operation, decision: Decision) -> bool:
+        ended = self._records.show(operation, self._epoch, decision.outlooks, decision.outcome)
+        if ended:
+            log.info("an operation has ended", operation=self._id, outcome=decision.outcome)
+        return ended

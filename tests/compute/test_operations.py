@@ -1,0 +1,309 @@
+"""Operations over simulated hosts: drained, restored, taken over by another conductor, and refused."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from kedge.compute.claims import claims_in
+from kedge.compute.conductor import Conductor
+from kedge.compute.operation_api import operations_router
+from kedge.compute.operation_conductor import OperationConductor
+from kedge.compute.operation_records import OperationRecords
+from kedge.compute.operations import OperationRequest, Operations
+from kedge.compute.records import MigrationRecords
+from kedge.core.operation import TransferModel
+from kedge.model.errors import BadRequest, Conflict, NotFound
+from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
+from kedge.model.server import MigrationOptions, Server
+from kedge.network.api import install_error_handlers
+from kedge.store import transaction
+from kedge.store.tables import MigrationRow
+
+from .compute_world import ComputeWorld, Killed, die
+
+DRAIN, RESTORE, SERVERS = OperationKind.DRAIN, OperationKind.RESTORE, OperationKind.SERVERS
+
+
+class Fleet:
+    """A world with operations, whose rounds and migrations are driven by hand."""
+
+    def __init__(self, world: ComputeWorld) -> None:
+        self.world = world
+        self.records = OperationRecords(world.engine)
+        self.conductor = world.conductor(world.tools)
+        self.operations = Operations(world.tools, self.records, self.conductor.places)
+
+    def begin(self, kind: OperationKind = DRAIN, host: str = "h1", **wanted: object) -> Operation:
+        return self.operations.begin(OperationRequest(kind, host, **wanted))  # type: ignore[arg-type]
+
+    def round(self, operation: Operation) -> Operation:
+        """As a conductor that was started just now, which knows nothing."""
+        OperationConductor(self.conductor, self.records, claims_in(self.world.engine)).round(operation.id)
+        return self.records.find(operation.id)
+
+    def drive_migrations(self) -> None:
+        for migration_id in self.world.tools.migrations.unfinished():
+            self.world.drive(self.world.tools.migrations.find(migration_id))
+
+    def to_end(self, operation: Operation) -> Operation:
+        for _ in range(50):
+            operation = self.round(operation)
+            if operation.finished_at is not None:
+                return operation
+            self.drive_migrations()
+        raise AssertionError(f"it does not end: {operation}")
+
+    def migrations(self) -> list[str]:
+        return [each.server_id for each in self.world.tools.migrations.all()]
+
+
+@pytest.fixture
+def fleet(world: ComputeWorld) -> Fleet:
+    return Fleet(world)
+
+
+@pytest.fixture
+def servers(world: ComputeWorld) -> list[Server]:
+    return [world.server(name=f"vm{number}") for number in range(2)]
+
+
+def states(operation: Operation) -> set[str]:
+    return {each.state for each in operation.items}
+
+
+def test_a_drain_empties_its_host_and_a_restore_brings_all_back(fleet: Fleet, servers: list[Server]) -> None:
+    drained = fleet.to_end(fleet.begin())
+
+    assert (drained.state, states(drained)) == ("completed", {"arrived"})
+    assert drained.prediction is not None
+    assert len(drained.prediction["legs"]) == 2
+    assert all(fleet.world.tools.servers.find(each.id).host != "h1" for each in servers)
+    assert "drained by operation" in (fleet.world.tools.settings.of("h1").disabled or "")
+
+    restored = fleet.to_end(fleet.begin(RESTORE))
+
+    assert (restored.state, states(restored)) == ("completed", {"arrived"})
+    assert fleet.world.tools.settings.of("h1").disabled is None
+    for each in servers:
+        fleet.world.check(each, "h1")
+
+
+def test_limits_are_looked_at_in_every_round(fleet: Fleet, servers: list[Server]) -> None:
+    operation = fleet.round(fleet.begin(limits=OperationLimits(in_all=1)))
+    assert len(fleet.migrations()) == 1
+
+    fleet.records.limit(operation.id, OperationLimits(per_source=3, per_destination=3))
+    fleet.round(operation)
+
+    assert len(fleet.migrations()) == len(servers)
+
+
+@pytest.mark.parametrize(
+    ("records", "method"),
+    [(OperationRecords, "harvest"), (MigrationRecords, "add"), (OperationRecords, "show")],
+)
+def test_a_conductor_may_die_anywhere_and_nothing_is_moved_twice(
+    fleet: Fleet, servers: list[Server], records: type, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = fleet.begin(limits=OperationLimits(in_all=2))
+    deaths = iter(range(3))
+    whole: Callable[..., object] = getattr(records, method)
+
+    def dying(*arguments: object, **named: object) -> object:
+        answer = whole(*arguments, **named)
+        if next(deaths, None) is not None:
+            die()
+        return answer
+
+    monkeypatch.setattr(records, method, dying)
+    for _ in range(3):
+        try:
+            fleet.round(operation)
+        except Killed:
+            fleet.drive_migrations()
+
+    assert fleet.to_end(operation).state == "completed"
+    assert sorted(fleet.migrations()) == sorted(each.id for each in servers)
+
+
+def test_a_conductor_that_was_replaced_begins_nothing(fleet: Fleet, servers: list[Server]) -> None:
+    operation = fleet.begin()
+    old = fleet.records.take_over(operation.id)
+    fleet.records.take_over(operation.id)
+
+    with pytest.raises(Conflict, match="another conductor drives it now"):
+        fleet.conductor.tools.migrations.add(
+            servers[0],
+            "h2",
+            MigrationOptions(),
+            within=fleet.records.claim(operation.id, old, servers[0]),
+        )
+
+
+def test_a_pause_begins_nothing(fleet: Fleet, servers: list[Server]) -> None:
+    operation = fleet.begin()
+    fleet.records.pause(operation.id, paused=True)
+    assert fleet.round(operation).state == "paused"
+    assert fleet.migrations() == []
+
+    fleet.records.pause(operation.id, paused=False)
+
+    assert fleet.to_end(operation).state == "completed"
+
+
+@pytest.mark.parametrize("how", list(Abort))
+def test_an_abort_ends_it(fleet: Fleet, servers: list[Server], how: Abort) -> None:
+    operation = fleet.round(fleet.begin(limits=OperationLimits(in_all=1)))
+    fleet.records.abort(operation.id, how)
+
+    ended = fleet.to_end(operation)
+
+    assert ended.state == "aborted"
+    assert len(fleet.migrations()) == 1
+    moved = [each for each in servers if fleet.world.tools.servers.find(each.id).host != "h1"]
+    assert len(moved) == (how is Abort.FINISH_RUNNING)
+
+
+def test_another_destination_is_tried(fleet: Fleet, world: ComputeWorld) -> None:
+    server = world.server()
+    operation = fleet.round(fleet.begin())
+    with transaction(world.engine) as session:
+        row = session.query(MigrationRow).one()
+        first = row.destination
+        row.status, row.error, row.finished_at = "failed", "the link went down", row.created_at
+
+    ended = fleet.to_end(operation)
+
+    (item,) = ended.items
+    assert ended.state == "completed"
+    assert [(each["host"], each["why"]) for each in item.tried] == [(first, "the link went down")]
+    assert world.tools.servers.find(server.id).host not in {"h1", first}
+    assert len(item.migrations) == 2
+
+
+def test_what_a_person_aborts_is_left_alone(fleet: Fleet, world: ComputeWorld) -> None:
+    world.server()
+    operation = fleet.round(fleet.begin())
+    world.tools.migrations.request_abort(world.tools.migrations.unfinished()[0])
+
+    ended = fleet.to_end(operation)
+
+    assert (ended.state, states(ended)) == ("failed", {"stuck"})
+    assert "was aborted" in ended.items[0].why[0]
+
+
+def test_a_server_that_is_deleted_or_moved_by_hand_is_none_of_its_business(
+    fleet: Fleet, servers: list[Server]
+) -> None:
+    operation = fleet.begin()
+    fleet.world.servers.delete(servers[0].id)
+    fleet.world.move(servers[1], "h3")
+
+    ended = fleet.to_end(operation)
+
+    assert ended.state == "completed"
+    assert {each.name: each.state for each in ended.items} == {"vm0": "gone", "vm1": "arrived"}
+    assert fleet.migrations() == [servers[1].id]
+
+
+def test_a_list_of_servers_goes_where_it_may(fleet: Fleet, servers: list[Server]) -> None:
+    ended = fleet.to_end(fleet.begin(SERVERS, "", servers=("vm0", servers[1].id), to=("h4",)))
+
+    assert ended.state == "completed"
+    for each, host in zip(servers, ["h4", "h4"], strict=True):
+        fleet.world.check(each, host)
+
+
+def test_two_operations_never_want_the_same_server(fleet: Fleet, servers: list[Server]) -> None:
+    first = fleet.begin(SERVERS, "", servers=("vm0",), to=("h2",))
+
+    with pytest.raises(Conflict, match=f"Server vm0 belongs to operation {first.id}"):
+        fleet.begin()
+    assert fleet.world.tools.settings.of("h1").disabled is None
+
+
+def test_what_can_not_be_is_refused_before_anything_is_touched(fleet: Fleet, servers: list[Server]) -> None:
+    with pytest.raises(NotFound, match="nowhere"):
+        fleet.begin(DRAIN, "nowhere")
+    with pytest.raises(NotFound, match="nowhere"):
+        fleet.begin(to=("nowhere",))
+    with pytest.raises(BadRequest, match="can't bring servers to h1"):
+        fleet.begin(to=("h1", "h2"))
+    with pytest.raises(BadRequest, match="Say which host"):
+        fleet.begin(DRAIN, "")
+    with pytest.raises(BadRequest, match="Name the servers"):
+        fleet.begin(SERVERS, "")
+    with pytest.raises(NotFound, match="no server 'vm9'"):
+        fleet.begin(SERVERS, "", servers=("vm9",))
+    with pytest.raises(Conflict, match="never drained"):
+        fleet.begin(RESTORE)
+    assert fleet.records.all() == []
+
+    operation = fleet.begin()
+    with pytest.raises(Conflict, match=f"Host h1 has a drain under way, operation {operation.id}"):
+        fleet.begin()
+    with pytest.raises(Conflict, match=f"being drained by operation {operation.id}"):
+        fleet.begin(RESTORE)
+    fleet.to_end(operation)
+    with pytest.raises(Conflict, match="has ended already: completed"):
+        fleet.records.pause(operation.id, paused=True)
+
+
+def test_a_dead_host_can_not_be_drained(fleet: Fleet, world: ComputeWorld) -> None:
+    world["h1"].agent.reachable = False
+    world.pass_time(3600)
+
+    with pytest.raises(Conflict, match="h1 has a dead agent"):
+        fleet.begin()
+
+
+def test_a_simulation_stores_nothing(fleet: Fleet, servers: list[Server]) -> None:
+    prediction = fleet.operations.simulate(OperationRequest(DRAIN, "h1"), TransferModel())
+
+    assert sorted(each.server_id for each in prediction.legs) == sorted(each.id for each in servers)
+    assert fleet.records.all() == []
+    assert fleet.world.tools.settings.of("h1").disabled is None
+
+
+def test_the_api_begins_shows_and_refuses(fleet: Fleet, servers: list[Server]) -> None:
+    app = FastAPI()
+    app.include_router(operations_router(fleet.conductor))
+    install_error_handlers(app)
+    api = TestClient(app)
+    path = "/kedge/v1/operations"
+
+    nonsense = {"operation": {"kind": "drain", "host": "h1"}, "assumptions": {"link_mib": 0}}
+    assert "link_mib is 0; give a number from 1" in api.post(f"{path}/simulate", json=nonsense).text
+    no_limit = api.post(path, json={"kind": "drain", "host": "h1", "limits": {"in_all": 0}})
+    assert (no_limit.status_code, "in_all is 0; give a number" in no_limit.text) == (400, True)
+    assert api.get(path).json() == []
+
+    begun = api.post(path, json={"kind": "drain", "host": "h1"}).json()
+    paused = api.post(f"{path}/{begun['id'][:8]}/pause").json()
+    assert (begun["state"], paused["state"], len(paused["items"])) == ("running", "paused", 2)
+    assert api.post(f"{path}/{begun['id']}/resume").json()["state"] == "running"
+    assert api.put(f"{path}/{begun['id']}/limits", json={"in_all": 1}).json()["limits"]["in_all"] == 1
+    assert api.post(f"{path}/{begun['id']}/abort", json={}).json()["state"] == "aborting"
+    assert api.post(f"{path}/{begun['id']}/resume").status_code == 409
+    assert api.get(f"{path}/nothing").status_code == 404
+
+
+def test_it_is_driven_by_itself(fleet: Fleet, servers: list[Server]) -> None:
+    claims = claims_in(fleet.world.engine)
+    conductor = Conductor(fleet.world.tools, claims, poll_s=0.02)
+    conductor.start()
+    driver = OperationConductor(conductor, fleet.records, claims, poll_s=0.02)
+    operation = fleet.begin()
+    driver.start()
+    try:
+        deadline = time.monotonic() + 60
+        while fleet.records.find(operation.id).finished_at is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        driver.stop()
+        conductor.stop()
+
+    assert fleet.records.find(operation.id).state == "completed"
