@@ -74,7 +74,7 @@ def test_a_migration_is_drawn(cli: Kedge) -> None:
     assert "━" in said
     assert "wired and verified" in said
     assert "\x1b[32mvm1 moved from h1 to h3." in said
-    assert said.rstrip().endswith("ms")
+    assert said.rstrip().endswith("ms, between its last frame on h1 and its first frame on h3")
 
 
 def test_ctrl_c_on_a_terminal(cli: Kedge) -> None:
