@@ -23,6 +23,8 @@ from kedge.compute.agents import Agents
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
 from kedge.compute.host_settings import HostSettingsRecords
+from kedge.compute.operation_conductor import OperationConductor
+from kedge.compute.operation_records import OperationRecords
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.rooms import Rooms
@@ -134,8 +136,11 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
     tools = Tools(
         records, MigrationRecords(engine), network, agents, Planner(network, agents, rooms), settings, rooms
     )
-    conductor = Conductor(tools, claims_in(engine), poll_s=0.05)
+    claims = claims_in(engine)
+    conductor = Conductor(tools, claims, poll_s=0.05)
+    operations = OperationConductor(conductor, OperationRecords(engine), claims, poll_s=0.05)
     conductor.start()
+    operations.start()
     api = build_app(network, conductor, Servers(records, network, agents, settings))
     socket = directory / "k.sock"
     try:
@@ -143,5 +148,6 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
         with capture_logs(), running(api, [Listener.unix(socket)]):
             yield Kedge(f"unix://{socket}", fleet)
     finally:
+        operations.stop()
         conductor.stop()
         engine.dispose()

@@ -1,0 +1,134 @@
+"""Following an operation until it has ended, and what is said of it."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+
+from .client import ControlPlane, Json
+from .exits import Exit, NoControlPlane
+from .lookup import KEDGE_API
+from .progress import PATIENCE_S
+from .render import Cell, console, facts, listed, row, say, short, show, status, table
+
+API = f"{KEDGE_API}/operations"
+KEEP_ON = "`kedge operations watch {}` follows it."
+
+_LOOK_S = 1.0
+
+
+def title(operation: Json) -> str:
+    """What an operation does, in two or three words."""
+    return f"{operation['kind']} {operation['host']}".strip()
+
+
+def describe(operation: Json) -> None:
+    """Print an operation with its servers."""
+    prediction = operation["prediction"] or {}
+    values: dict[str, Cell] = {
+        "id": operation["id"],
+        "operation": title(operation),
+        "state": status(operation["state"]),
+        "to": listed(operation["targets"]) or None,
+        "predicted": f"{prediction['total_s']:.0f} s" if prediction else None,
+        "limits": listed(f"{name} {value}" for name, value in operation["limits"].items()),
+    }
+    facts(values)
+    say()
+    made = table("Server", "Was on", "State", "Why", "Migrations")
+    for item in operation["items"]:
+        migrations = "\n".join(short(each) for each in item["migrations"]) or None
+        row(made, item["name"], item["source"], item["state"], "\n".join(item["why"]) or None, migrations)
+    show(made, none="There was no server to move.")
+
+
+def follow(api: ControlPlane, operation: Json, *, as_json: bool) -> None:
+    """Say what changes until it has ended; exits with 1 if it did not complete. Ctrl-C leaves it running.
+
+    With `as_json`, each change is a line of JSON, and the last one is the whole operation.
+    """
+    try:
+        ended = _follow(api, operation, as_json)
+    except KeyboardInterrupt:
+        left = f"Operation {operation['id']} goes on. {KEEP_ON.format(short(operation['id']))}"
+        console(stderr=True).print(left)
+        sys.exit(Exit.INTERRUPTED)
+    if as_json:
+        _line(ended)
+    else:
+        _sum_up(ended)
+    if ended["state"] != "completed":
+        sys.exit(Exit.FAILED)
+
+
+def _follow(api: ControlPlane, operation: Json, as_json: bool) -> Json:
+    known: dict[str, tuple[str, tuple[str, ...]]] = {}
+    state = ""
+    while True:
+        if operation["state"] != state:
+            state = operation["state"]
+            if as_json:
+                _line({"operation": operation["id"], "state": state})
+            else:
+                say(f"{title(operation)} (operation {short(operation['id'])}): {state}{_expected(operation)}")
+        for item in _changed(operation, known):
+            if as_json:
+                _line({"operation": operation["id"]} | item)
+            else:
+                why = f": {'; '.join(item['why'])}" if item["why"] else ""
+                say(f"  {item['name']} {item['state']}{why}{_of_all(operation)}")
+        if operation["finished_at"] is not None:
+            return operation
+        time.sleep(_LOOK_S)
+        operation = _look(api, operation)
+
+
+def _look(api: ControlPlane, operation: Json) -> Json:
+    """The operation as it is now, from a control plane that may be started anew meanwhile."""
+    ends = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            found: Json = api.get(f"{API}/{operation['id']}")
+            return found
+        except NoControlPlane:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(_LOOK_S)
+
+
+def _changed(operation: Json, known: dict[str, tuple[str, tuple[str, ...]]]) -> Iterator[Json]:
+    for item in operation["items"]:
+        now = (item["state"], tuple(item["why"]))
+        if known.get(item["server_id"]) != now:
+            known[item["server_id"]] = now
+            yield item
+
+
+def _expected(operation: Json) -> str:
+    prediction = operation["prediction"]
+    if operation["finished_at"] is not None or not prediction or not prediction["legs"]:
+        return ""
+    return f", {len(prediction['legs'])} migrations, about {prediction['total_s']:.0f} s"
+
+
+def _of_all(operation: Json) -> str:
+    done = sum(item["state"] in {"arrived", "gone"} for item in operation["items"])
+    return f"  ({done} of {len(operation['items'])} done)"
+
+
+def _sum_up(operation: Json) -> None:
+    stuck = [item for item in operation["items"] if item["state"] not in {"arrived", "gone"}]
+    if operation["state"] == "completed":
+        say(f"{title(operation)} completed: {len(operation['items'])} servers.", "green")
+    else:
+        say(
+            f"{title(operation)} {operation['state']}: {len(stuck)} of {len(operation['items'])} servers stay.",
+            "red",
+        )
+    for item in stuck:
+        say(f"  - {item['name']} on {item['source']}: {'; '.join(item['why']) or item['state']}", "red")
+
+
+def _line(value: Json) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
