@@ -89,7 +89,7 @@ def _refused(user: str, method: str, collection: str, attribute: str) -> bool:
         return role == "member"
     if attribute == "trusted":
         return role in ("member", "service")
-    if attribute in ("mac_address", "cidr"):
+    if attribute == "mac_address":
         return role == "member" and method == "PUT"
     return attribute == "shared" or attribute.startswith("provider:")
 
@@ -310,3 +310,19 @@ def test_how_much_a_project_has_is_its_own_business(cloud: Cloud) -> None:
         for path in ("", "/default", "/details"):
             asked = [cloud.ask(user, "GET", f"quotas/{each}{path}").status_code for each in ("demo", "other")]
             assert asked == [200, others], user
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_only_an_admin_says_which_prefix_was_delegated(cloud: Cloud, user: str) -> None:
+    modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    network_id = cloud.things["networks"]["id"]
+    new = {"network_id": network_id, "ip_version": 6, "subnetpool_id": "prefix_delegation", **modes}
+    project = {"project_id": cloud.things["networks"]["project_id"]}
+    held = ok(cloud.root.post("subnets", json={"subnet": new | project}), 201)["subnet"]
+    told = {"subnet": {"cidr": "2001:db8:0:1::/64"}}
+    answer = cloud.ask(user, "PUT", f"subnets/{held['id']}", told)
+    is_admin = USERS[user].startswith("admin")
+    assert answer.status_code == (200 if is_admin else 403), answer.text
+    shown = ok(cloud.root.get(f"subnets/{held['id']}"))["subnet"]
+    assert shown["cidr"] == ("2001:db8:0:1::/64" if is_admin else "::/64")
+    ok(cloud.root.delete(f"subnets/{held['id']}"), 204)

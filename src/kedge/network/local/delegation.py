@@ -45,6 +45,8 @@ def held_subnet(work: Work, subnet_id: str) -> SubnetRow:
     networks.own_network(work, network_id)
     row = subnets.own_subnet(work, subnet_id)
     work.session.refresh(row)
+    if row.subnetpool_id != POOL:
+        raise BadRequest(f"Cannot update read-only attribute cidr (subnet {row.id} is not one of {POOL})")
     return row
 
 
@@ -54,8 +56,6 @@ def set_prefix(work: Work, row: SubnetRow, cidr: str, others: Mapping[str, Any])
     A router's interface gets the gateway's address, which is the first one unless there is to be none. `others` are
     the other changes. Raises BadRequest, InvalidInput and IpAddressInUse.
     """
-    if row.subnetpool_id != POOL:
-        raise BadRequest(f"Cannot update read-only attribute cidr (subnet {row.id} is not one of {POOL})")
     if others.keys() & {"gateway_ip", "allocation_pools"}:
         raise BadRequest("gateway_ip and allocation_pools follow from the new cidr; change them afterwards.")
     block = checked_subnet(cidr)
