@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
+from kedge.compute.agents import unplug_all
 from kedge.core.binding import bind_port
 from kedge.core.domain_xml import NicChange, rewrite
 from kedge.core.domain_xml.host_side import host_side
@@ -82,7 +83,7 @@ class BareVm:
         for vif in vifs:
             # Without a binding the host's agent would collect what nothing explains.
             self._cloud.post(f"/network/v2.0/ports/{vif.port_id}/bindings", {"binding": {"host": host}})
-            self._agents.call(host, lambda agent, vif=vif: agent.plug(PlugOrder(vif)))  # type: ignore[misc]
+        self._agents.call(host, lambda agent: agent.plug(PlugOrder(tuple(vifs))).complete())
         return vifs
 
     def _start(self, host: str) -> None:
@@ -110,7 +111,7 @@ class BareVm:
         for vif in old:
             self._cloud.put(f"/network/v2.0/ports/{vif.port_id}/bindings/{destination}/activate")
             self._cloud.delete(f"/network/v2.0/ports/{vif.port_id}/bindings/{source}")
-            self._agents.call(source, lambda agent, vif=vif: agent.unplug(vif.port_id))  # type: ignore[misc]
+        self._agents.call(source, lambda agent: unplug_all(agent, [vif.port_id for vif in old]))
         downtime_ms = _downtime(self._cloud.lab.hosts[destination], self.uuid)
         return BareMove(wall_ms, downtime_ms, max(each.blackout_ms for each in seen.values()))
 
