@@ -54,7 +54,8 @@ class OperationConductor:
     def _drive(self) -> None:
         while not self._stopping.is_set():
             try:
-                for operation_id in self._claims.claim(self._records.unfinished()):
+                unfinished = self._records.unfinished()
+                for operation_id in self._claims.claim(unfinished) if unfinished else ():
                     self.round(operation_id)
             except Exception as error:
                 # Whatever is wrong, with the database or with Kedge, the next round looks at everything anew.
