@@ -9,10 +9,10 @@ import typer
 from kedge.model.errors import BadRequest
 from kedge.model.operation import Abort, OperationLimits
 
-from . import following, lookup
+from . import lookup, operation_progress
 from .client import START_S, ControlPlane, Json, connect, segment
 from .exits import Exit
-from .following import API, KEEP_ON
+from .operation_progress import API, KEEP_ON
 from .options import AsJson, HostName
 from .render import print_json, row, say, short, show, status, table
 
@@ -47,7 +47,7 @@ def drain(
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
-    """Empty a host: it receives no server any more, and live-migrates away what is there. Ctrl-C leaves it running."""
+    """Empty a host: let it take no server any more, and live-migrate away what is there. Ctrl-C leaves it running."""
     wanted = {"kind": "drain", "host": host, "to": _names(to), "limits": _limits(limit)}
     _begin(context, wanted, simulate=simulate, detach=detach, as_json=as_json)
 
@@ -84,7 +84,14 @@ def operations(
     for each in found:
         states = [item["state"] for item in each["items"]]
         counts = (states.count(state) for state in ("arrived", "moving", "waiting", "stuck"))
-        row(made, short(each["id"]), following.title(each), status(each["state"]), len(states), *counts)
+        row(
+            made,
+            short(each["id"]),
+            operation_progress.title(each),
+            status(each["state"]),
+            len(states),
+            *counts,
+        )
     show(made, none="There is no operation yet; `kedge drain HOST` begins one.")
 
 
@@ -112,14 +119,14 @@ def show_operation(context: typer.Context, operation: OperationId, as_json: AsJs
     if as_json:
         print_json(found)
     else:
-        following.describe(found)
+        operation_progress.describe(found)
 
 
 @app.command("watch")
 def watch(context: typer.Context, operation: OperationId, as_json: AsJson = False) -> None:
     """Follow an operation until it has ended; exits with 1 if it did not complete. Ctrl-C leaves it running."""
     with connect(context) as api:
-        following.follow(api, _find(api, operation), as_json=as_json)
+        operation_progress.follow(api, _find(api, operation), as_json=as_json)
 
 
 @app.command("pause")
@@ -176,7 +183,7 @@ def _begin(context: typer.Context, wanted: Json, *, simulate: bool, detach: bool
             return
         begun: Json = api.post(API, wanted, wait_s=START_S)
         if not detach:
-            following.follow(api, begun, as_json=as_json)
+            operation_progress.follow(api, begun, as_json=as_json)
         else:
             _answer(begun, f"has begun. {KEEP_ON}", as_json)
 

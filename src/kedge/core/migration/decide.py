@@ -75,7 +75,7 @@ def _settle(seen: Observation) -> Action:
         return Action(
             Act.DISCARD,
             Role.SOURCE,
-            "the VM runs on the destination, and libvirt has let it go on here as well",
+            "libvirt let the VM run on both hosts: it goes on on the destination, and the source's copy is ended",
             only_in=(source.domain,),
         )
     if source.runs and source.domain is not DomainState.PAUSED:

@@ -65,7 +65,7 @@ def _follow(api: ControlPlane, operation: Json, as_json: bool) -> Json:
     known: dict[str, tuple[str, tuple[str, ...]]] = {}
     state = ""
     while True:
-        if operation["state"] != state:
+        if operation["state"] != state and operation["finished_at"] is None:
             state = operation["state"]
             if as_json:
                 _line({"operation": operation["id"], "state": state})
