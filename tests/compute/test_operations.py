@@ -11,6 +11,7 @@ from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
 from kedge.compute.operation_api import operations_router
 from kedge.compute.operation_conductor import OperationConductor
+from kedge.compute.operation_driving import DrivenOperations
 from kedge.compute.operation_records import OperationRecords
 from kedge.compute.operations import OperationRequest, Operations
 from kedge.compute.records import MigrationRecords
@@ -33,6 +34,7 @@ class Fleet:
     def __init__(self, world: ComputeWorld) -> None:
         self.world = world
         self.records = OperationRecords(world.engine)
+        self.driven = DrivenOperations(world.engine)
         self.conductor = world.conductor(world.tools)
         self.operations = Operations(world.tools, self.records, self.conductor.places)
 
@@ -103,7 +105,7 @@ def test_limits_are_looked_at_in_every_round(fleet: Fleet, servers: list[Server]
 
 @pytest.mark.parametrize(
     ("records", "method"),
-    [(OperationRecords, "harvest"), (MigrationRecords, "add"), (OperationRecords, "show")],
+    [(DrivenOperations, "harvest"), (MigrationRecords, "add"), (DrivenOperations, "show")],
 )
 def test_a_conductor_may_die_anywhere_and_nothing_is_moved_twice(
     fleet: Fleet, servers: list[Server], records: type, method: str, monkeypatch: pytest.MonkeyPatch
@@ -131,15 +133,15 @@ def test_a_conductor_may_die_anywhere_and_nothing_is_moved_twice(
 
 def test_a_conductor_that_was_replaced_begins_nothing(fleet: Fleet, servers: list[Server]) -> None:
     operation = fleet.begin()
-    old = fleet.records.take_over(operation.id)
-    fleet.records.take_over(operation.id)
+    old = fleet.driven.take_over(operation.id)
+    fleet.driven.take_over(operation.id)
 
     with pytest.raises(Conflict, match="another conductor drives it now"):
         fleet.conductor.tools.migrations.add(
             servers[0],
             "h2",
             MigrationOptions(),
-            within=fleet.records.claim(operation.id, old, servers[0]),
+            within=fleet.driven.claim(operation.id, old, servers[0]),
         )
 
 

@@ -18,8 +18,10 @@ from kedge.wire.messages import TransferTuning
 
 from .claims import Claims
 from .conductor import Conductor
+from .operation_driving import DrivenOperations
 from .operation_records import OperationRecords
 from .operations import moves_of, reason_of
+from .running_migrations import RunningMigrations
 
 log = structlog.get_logger()
 
@@ -35,6 +37,7 @@ class OperationConductor:
     ) -> None:
         self._conductor = conductor
         self._records = records
+        self._driven = DrivenOperations(records.engine)
         self._claims = claims
         self._poll_s = poll_s
         self._epochs: dict[str, int] = {}
@@ -65,7 +68,7 @@ class OperationConductor:
     def round(self, operation_id: str) -> None:
         """Look, decide and act once."""
         try:
-            epoch = self._epochs.get(operation_id) or self._records.take_over(operation_id)
+            epoch = self._epochs.get(operation_id) or self._driven.take_over(operation_id)
             self._epochs[operation_id] = epoch
             ended = Round(operation_id, epoch, self._conductor, self._records).run()
         except StaleEpoch as error:
@@ -87,11 +90,13 @@ class Round:
     ) -> None:
         self._id, self._epoch = operation_id, epoch
         self._conductor, self._tools, self._records = conductor, conductor.tools, records
+        self._driven = DrivenOperations(records.engine)
+        self._migrations = RunningMigrations(records.engine)
         self._ids: dict[str, tuple[str, int]] = {}
 
     def run(self) -> bool:
         """Look, decide, act; says whether it has ended. Raises StaleEpoch when somebody else drives it."""
-        self._records.harvest(self._id, self._epoch)
+        self._driven.harvest(self._id, self._epoch)
         operation = self._records.find(self._id)
         self._keep_settings(operation)
         seen = self._look(operation)
@@ -116,7 +121,7 @@ class Round:
 
     def _look(self, operation: Operation) -> Seen:
         ours = {each for item in operation.items for each in item.migrations}
-        under_way = self._records.under_way()
+        under_way = self._migrations.all()
         self._ids = {each.server_id: (migration_id, epoch) for each, epoch, migration_id in under_way}
         moving = set(self._ids)
         to_place = [
@@ -130,7 +135,7 @@ class Round:
             operation.targets,
             [(item.server_id, item.source) for item in operation.items],
         )
-        intents = self._records.intents(operation.id)
+        intents = self._driven.intents(operation.id)
         return Seen(
             self._conductor.places.fleet(to_place),
             tuple(self._with_history(move, operation, intents.left.get(move.server_id)) for move in moves),
@@ -152,7 +157,7 @@ class Round:
             self._tools.agents.agent(source).tune_transfer(
                 migration_id, TransferTuning(epoch=epoch, bandwidth_mib=tune.bandwidth_mib)
             )
-            self._records.share(migration_id, tune.bandwidth_mib)
+            self._migrations.share(migration_id, tune.bandwidth_mib)
         except KedgeError as error:  # it copies nothing yet, or no more
             log.info("a transfer keeps its bandwidth", migration=migration_id, error=str(error))
 
@@ -172,10 +177,10 @@ class Round:
         plan, room = self._tools.planner.think(server, start.destination)
         if not plan.possible:
             refused = Tried(start.destination, "; ".join(plan.obstacles), failed=False)
-            self._records.refuse(self._id, self._epoch, server.id, refused)
+            self._driven.refuse(self._id, self._epoch, server.id, refused)
             return
         options = MigrationOptions(bandwidth_mib=start.bandwidth_mib)
-        claim = self._records.claim(self._id, self._epoch, server)
+        claim = self._driven.claim(self._id, self._epoch, server)
         try:
             self._conductor.begin(server, start.destination, options, room, claim)
         except StaleEpoch:
@@ -184,7 +189,7 @@ class Round:
             log.info("a server is not moved yet", server=server.id, why=str(error))
 
     def _show(self, operation: Operation, decision: Decision) -> bool:
-        ended = self._records.show(operation, self._epoch, decision.outlooks, decision.outcome)
+        ended = self._driven.show(operation, self._epoch, decision.outlooks, decision.outcome)
         if ended:
             log.info("an operation has ended", operation=self._id, outcome=decision.outcome)
         return ended

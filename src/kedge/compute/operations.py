@@ -11,6 +11,7 @@ from kedge.model.server import UNKNOWN_REFUSED, Server
 from .actor import Tools
 from .operation_records import OperationRecords
 from .places import Places
+from .running_migrations import RunningMigrations
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ class Operations:
         drained = wanted.request.host if wanted.request.kind is OperationKind.DRAIN else None
         fleet = self._places.fleet(wanted.servers, with_migrations=False)
         emptying = frozenset({drained} if drained else ())
-        others = tuple(replace(each, ours=False) for each, _, _ in self.records.under_way())
+        others = tuple(
+            replace(each, ours=False) for each, _, _ in RunningMigrations(self.records.engine).all()
+        )
         return simulate(Seen(fleet, moves, others, wanted.request.limits, emptying), model)
 
     def _checked(self, request: OperationRequest) -> Wanted:

@@ -1,0 +1,107 @@
+"""What every command that begins an operation has: its limits, its simulation, and following it to its end."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from kedge.model.errors import BadRequest
+from kedge.model.operation import OperationLimits
+
+from . import lookup, operation_progress
+from .client import START_S, ControlPlane, Json, connect
+from .exits import Exit
+from .operation_progress import API, KEEP_ON
+from .options import AsJson
+from .render import print_json, row, say, short, show, table
+
+LIMITS = ", ".join(each.name for each in fields(OperationLimits))
+Limits = Annotated[
+    list[str] | None,
+    typer.Option("--limit", metavar="NAME=VALUE", help=f"A limit of it, again for another one: {LIMITS}."),
+]
+Simulate = Annotated[
+    bool,
+    typer.Option("--simulate", help="Only say who would go where, and when. Nothing is stored or moved."),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Only begin it.")]
+
+
+def begins(wanted: Callable[..., Json]) -> Callable[..., None]:
+    """Makes a command of a function that says which operation is wanted, with the options that all of them have."""
+
+    @wraps(wanted, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
+    def command(
+        context: typer.Context,
+        *,
+        limit: Limits = None,
+        simulate: Simulate = False,
+        detach: Detach = False,
+        as_json: AsJson = False,
+        **its_own: Any,
+    ) -> None:
+        operation = wanted(**its_own) | {"limits": limits_said(limit)}
+        with connect(context) as api:
+            if simulate:
+                _simulate(api, operation, as_json)
+                return
+            begun: Json = api.post(API, operation, wait_s=START_S)
+            if not detach:
+                operation_progress.follow(api, begun, as_json=as_json)
+            else:
+                answer(begun, f"has begun. {KEEP_ON}", as_json)
+
+    context, *common, _ = inspect.signature(command, follow_wrapped=False).parameters.values()
+    own = inspect.signature(wanted).parameters.values()
+    command.__signature__ = inspect.Signature([context, *own, *common])  # type: ignore[attr-defined]
+    return command
+
+
+def answer(found: Json, said: str, as_json: bool) -> None:
+    """Say something of an operation; `{}` in it is how it is named in a command."""
+    if as_json:
+        print_json(found)
+    else:
+        say(f"Operation {found['id']} {said.format(short(found['id']))}")
+
+
+def limits_said(said: Sequence[str] | None) -> Json:
+    """`NAME=VALUE`, as the API takes them; it says what is wrong with a name or a value. Raises BadRequest."""
+    limits: Json = {}
+    for each in said or ():
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise BadRequest(f"{each!r} is no limit; write NAME=VALUE, with one of {LIMITS}.")
+        limits[name] = int(value) if value.lstrip("-").isdecimal() else value
+    return limits
+
+
+def names_said(text: str) -> Sequence[str]:
+    """Names with commas between them."""
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _simulate(api: ControlPlane, wanted: Json, as_json: bool) -> None:
+    found: Json = api.post(f"{API}/simulate", {"operation": wanted}, wait_s=START_S)
+    if as_json:
+        print_json(found)
+    else:
+        _show_prediction(found, lookup.server_names(api))
+    if found["unmoved"]:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
+    made = table("Server", "From", "To", "Begins", "Ends", "Stands still", "Fails")
+    for leg in found["legs"]:
+        still = None if leg["downtime_ms"] is None else f"{leg['downtime_ms']:.0f} ms"
+        name = names.get(leg["server_id"], leg["server_id"])
+        begins, ends = f"{leg['start_s']:.1f} s", f"{leg['end_s']:.1f} s"
+        row(made, name, leg["source"], leg["destination"], begins, ends, still, leg["failed"])
+    show(made, none="Nothing would be moved.")
+    for server_id, reasons in found["unmoved"].items():
+        say(f"{names.get(server_id, server_id)} would not be moved: {'; '.join(reasons)}", "red")
+    say(f"It would take {found['total_s']:.0f} s. Nothing was stored or moved.")

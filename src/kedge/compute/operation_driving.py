@@ -1,0 +1,148 @@
+"""Operations in the database, for whoever drives one.
+
+A row holds what is wanted. Whoever drives an operation has its newest epoch; writes with an older one raise StaleEpoch.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from kedge.core.operation import Outlook, Tried
+from kedge.model.errors import Conflict, StaleEpoch
+from kedge.model.operation import Abort, Operation, OperationKind, Outcome
+from kedge.model.server import MigrationStatus, Server
+from kedge.store import now, reading, transaction
+from kedge.store.tables import MigrationRow, OperationItemRow, OperationRow, ServerRow
+
+from .operation_rows import item_for, row_of, state_of, tell
+
+_MOVED_ON = "somebody moved or paused it meanwhile"
+
+
+@dataclass(frozen=True)
+class Intents:
+    """What people want of an operation; `left` has the servers that are left where they are, and why."""
+
+    paused: bool
+    abort: Abort | None
+    left: Mapping[str, str]
+
+
+class DrivenOperations:
+    """What a conductor writes down of the operations that it drives."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def take_over(self, operation_id: str) -> int:
+        """Begin to drive it: a new epoch. Raises StaleEpoch if it has ended."""
+        with transaction(self._engine) as session:
+            row = row_of(session, operation_id)
+            if row.finished_at is not None:
+                raise StaleEpoch(f"Operation {row.id} has ended already: {row.outcome}.")
+            row.epoch += 1
+            return row.epoch
+
+    def intents(self, operation_id: str) -> Intents:
+        """What is wanted now."""
+        with reading(self._engine) as session:
+            row = row_of(session, operation_id)
+            left = {item.server_id: item.left for item in row.items if item.left is not None}
+            return Intents(row.paused, Abort(row.abort) if row.abort else None, left)
+
+    def harvest(self, operation_id: str, epoch: int) -> None:
+        """Write down what came of the migrations that have ended, and take in what came to a host that is drained."""
+        with transaction(self._engine) as session:
+            row = _owned(session, operation_id, epoch)
+            for item in row.items:
+                if item.migration_id is not None:
+                    _look_at_end(session, item)
+            if row.kind == OperationKind.DRAIN.value:
+                _take_newcomers(session, row)
+
+    def refuse(self, operation_id: str, epoch: int, server_id: str, tried: Tried) -> None:
+        """Write down that a plan refused this destination."""
+        with transaction(self._engine) as session:
+            item = _item_of(_owned(session, operation_id, epoch), server_id)
+            item.tried = [*item.tried, asdict(tried)]
+
+    def claim(self, operation_id: str, epoch: int, server: Server) -> Callable[[Session, str], None]:
+        """Makes a migration the operation's own, in the transaction that begins it, if it is still wanted then."""
+
+        def within(session: Session, migration_id: str) -> None:
+            row = _owned(session, operation_id, epoch)
+            item, now_on = _item_of(row, server.id), session.get(ServerRow, server.id)
+            moved = now_on is None or now_on.host != server.host
+            if row.paused or row.abort or item.migration_id or moved:
+                raise Conflict(f"Server {server.name} is not moved: {_MOVED_ON}.")
+            item.migration_id, item.migrations = migration_id, [*item.migrations, migration_id]
+
+        return within
+
+    def show(
+        self, seen: Operation, epoch: int, outlooks: Mapping[str, Outlook], outcome: Outcome | None
+    ) -> bool:
+        """Let people see how the servers stand; with an outcome, end the operation. Says whether it has ended.
+
+        It does not end if something else is wanted than when it was `seen`.
+        """
+        with transaction(self._engine) as session:
+            row = _owned(session, seen.id, epoch)
+            for item in row.items:
+                outlook = outlooks.get(item.server_id)
+                if outlook and (item.state, item.why) != (outlook.state.value, list(outlook.why)):
+                    item.state, item.why = outlook.state.value, list(outlook.why)
+                    row.updated_at = now(self._engine)
+            if outcome is None or state_of(row) != seen.state or asdict(seen.limits) != row.limits:
+                return False
+            row.outcome, row.finished_at = outcome.value, now(self._engine)
+            for item in row.items:
+                item.open = False
+            tell(session, row, "ended")
+            return True
+
+
+def _look_at_end(session: Session, item: OperationItemRow) -> None:
+    migration = session.scalars(select(MigrationRow).where(MigrationRow.id == item.migration_id)).first()
+    if migration is not None and migration.finished_at is None:
+        return
+    item.migration_id = None
+    if migration is None or migration.status == MigrationStatus.COMPLETED.value:
+        return
+    if migration.status == MigrationStatus.CANCELLED.value:
+        item.left = f"its migration {migration.id} was aborted"
+        return
+    item.tried = [*item.tried, asdict(Tried(migration.destination, migration.error or "it failed"))]
+
+
+def _take_newcomers(session: Session, row: OperationRow) -> None:
+    known = {item.server_id for item in row.items}
+    there = session.scalars(select(ServerRow).where(ServerRow.host == row.host))
+    new = [each for each in there if each.id not in known]
+    taken = set(
+        session.scalars(
+            select(OperationItemRow.server_id).where(
+                OperationItemRow.open, OperationItemRow.server_id.in_([each.id for each in new])
+            )
+        )
+    )
+    row.items.extend(
+        item_for(row.id, Server(each.id, each.name, each.host, each.status))
+        for each in new
+        if each.id not in taken
+    )
+
+
+def _owned(session: Session, operation_id: str, epoch: int) -> OperationRow:
+    row = session.scalars(
+        select(OperationRow).where(OperationRow.id == operation_id).with_for_update()
+    ).one_or_none()
+    if row is None or row.epoch != epoch or row.finished_at is not None:
+        raise StaleEpoch(f"Operation {operation_id} has ended, or another conductor drives it now.")
+    return row
+
+
+def _item_of(row: OperationRow, server_id: str) -> OperationItemRow:
+    return next(item for item in row.items if item.server_id == server_id)

@@ -1,0 +1,67 @@
+"""The rows of operations: how one is found, what it says, and what is told of it."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from kedge.model.errors import NotFound
+from kedge.model.operation import Operation, OperationItem, OperationKind, OperationLimits
+from kedge.model.server import Server
+from kedge.store import now, outbox
+from kedge.store.tables import OperationItemRow, OperationRow
+
+
+def row_of(session: Session, operation_id: str) -> OperationRow:
+    """The operation with this id, or the only one whose id begins so. Raises NotFound."""
+    rows = session.scalars(
+        select(OperationRow).where(OperationRow.id.startswith(operation_id, autoescape=True)).limit(2)
+    ).all()
+    if len(rows) != 1:
+        raise NotFound(f"There is no operation {operation_id!r}; `GET /kedge/v1/operations` lists them.")
+    return rows[0]
+
+
+def operation_of(row: OperationRow) -> Operation:
+    """The operation as it stands."""
+    return Operation(
+        row.id,
+        OperationKind(row.kind),
+        row.host,
+        tuple(row.targets),
+        state_of(row),
+        OperationLimits(**row.limits),
+        tuple(
+            OperationItem(
+                item.server_id,
+                item.name,
+                item.source,
+                item.state,
+                tuple(item.why),
+                tuple(item.tried),
+                tuple(item.migrations),
+            )
+            for item in row.items
+        ),
+        row.prediction,
+        row.created_at,
+        row.finished_at,
+    )
+
+
+def state_of(row: OperationRow) -> str:
+    """Running, paused, aborting, or how it ended."""
+    if row.outcome:
+        return row.outcome
+    return "aborting" if row.abort else "paused" if row.paused else "running"
+
+
+def item_for(operation_id: str, server: Server) -> OperationItemRow:
+    """A row for a server that becomes part of an operation where it is now."""
+    return OperationItemRow(
+        operation_id=operation_id, server_id=server.id, name=server.name, source=server.host
+    )
+
+
+def tell(session: Session, row: OperationRow, what: str) -> None:
+    """Publish what happened to it."""
+    state = state_of(row)
+    outbox.add(session, f"operation-{what}", now(session.get_bind()), host=row.host, status=state)

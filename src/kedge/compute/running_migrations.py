@@ -1,0 +1,40 @@
+"""The migrations under way, as operations look at them, whoever began them."""
+
+from sqlalchemy import Engine, select
+
+from kedge.core.operation import Running
+from kedge.store import reading, transaction
+from kedge.store.tables import MigrationRow
+
+
+class RunningMigrations:
+    """Every migration under way, and its share of the bandwidth."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def all(self) -> list[tuple[Running, int, str]]:
+        """Every one, with its epoch and id; `ours` is for the caller to say."""
+        wanted = select(MigrationRow).where(MigrationRow.finished_at.is_(None))
+        with reading(self._engine) as session:
+            return [
+                (
+                    Running(
+                        row.server_id,
+                        row.source,
+                        row.destination,
+                        ending=row.abort_requested,
+                        bandwidth_mib=row.options.get("bandwidth_mib", 0),
+                    ),
+                    row.epoch,
+                    row.id,
+                )
+                for row in session.scalars(wanted)
+            ]
+
+    def share(self, migration_id: str, bandwidth_mib: int) -> None:
+        """Write down how much bandwidth a running migration has now."""
+        with transaction(self._engine) as session:
+            row = session.scalars(select(MigrationRow).where(MigrationRow.id == migration_id)).one_or_none()
+            if row is not None:
+                row.options = {**row.options, "bandwidth_mib": bandwidth_mib}
