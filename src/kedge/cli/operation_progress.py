@@ -31,6 +31,7 @@ def describe(operation: Json) -> None:
         "state": status(operation["state"]),
         "to": listed(operation["targets"]) or None,
         "predicted": f"{prediction['total_s']:.0f} s" if prediction else None,
+        "took": None if operation["took_s"] is None else f"{operation['took_s']:.0f} s",
         "limits": listed(f"{name} {value}" for name, value in operation["limits"].items()),
     }
     facts(values)
@@ -119,7 +120,7 @@ def _of_all(operation: Json) -> str:
 def _sum_up(operation: Json) -> None:
     stuck = [item for item in operation["items"] if item["state"] not in {"arrived", "gone"}]
     if operation["state"] == "completed":
-        say(f"{title(operation)} completed: {len(operation['items'])} servers.", "green")
+        say(f"{title(operation)} completed: {len(operation['items'])} servers{_took(operation)}.", "green")
     else:
         say(
             f"{title(operation)} {operation['state']}: {len(stuck)} of {len(operation['items'])} servers stay.",
@@ -127,6 +128,12 @@ def _sum_up(operation: Json) -> None:
         )
     for item in stuck:
         say(f"  - {item['name']} on {item['source']}: {'; '.join(item['why']) or item['state']}", "red")
+
+
+def _took(operation: Json) -> str:
+    prediction = operation["prediction"]
+    foretold = f", {prediction['total_s']:.0f} s were predicted" if prediction else ""
+    return f" in {operation['took_s']:.0f} s{foretold}"
 
 
 def _line(value: Json) -> None:

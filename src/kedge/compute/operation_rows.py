@@ -44,6 +44,7 @@ def operation_of(row: OperationRow) -> Operation:
         row.prediction,
         row.created_at,
         row.finished_at,
+        None if row.finished_at is None else (row.finished_at - row.created_at).total_seconds(),
     )
 
 

@@ -112,10 +112,14 @@ def make_port(cloud: Cloud, network_id: str, address: str) -> dict[str, Any]:
     return port
 
 
-def make_server(
-    cloud: Cloud, name: str, host: str, ports: Sequence[tuple[dict[str, Any], str]]
+def boot_server(
+    cloud: Cloud,
+    name: str,
+    host: str,
+    ports: Sequence[tuple[dict[str, Any], str]],
+    memory_mib: int = image.MEMORY_MIB,
 ) -> dict[str, Any]:
-    """A server with the lab's guest and a NIC for each (port, address), whose addresses answer."""
+    """A server with the lab's guest and a NIC for each (port, address). It does not answer yet."""
     nics = [(port["mac_address"], f"{address}/24") for port, address in ports]
     server: dict[str, Any] = cloud.post(
         "/kedge/v1/servers",
@@ -123,13 +127,21 @@ def make_server(
             "name": name,
             "host": host,
             "virt_type": "qemu",
-            "memory_mib": image.MEMORY_MIB,
+            "memory_mib": memory_mib,
             "kernel": str(image.KERNEL),
             "initrd": str(image.INITRD),
             "cmdline": image.command_line(nics),
             "nics": [{"port": port["id"]} for port, _ in ports],
         },
     )
+    return server
+
+
+def make_server(
+    cloud: Cloud, name: str, host: str, ports: Sequence[tuple[dict[str, Any], str]]
+) -> dict[str, Any]:
+    """A server with the lab's guest and a NIC for each (port, address), whose addresses answer."""
+    server = boot_server(cloud, name, host, ports)
     for _, address in ports:
         cloud.wait_for(lambda address=address: answers(cloud, address), f"{name} on {address}", BOOT_S)  # type: ignore[misc]
     return server

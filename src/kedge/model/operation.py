@@ -105,7 +105,7 @@ class OperationItem:
 class Operation:
     """An operation as it stands; `state` is running, paused, aborting, or how it ended.
 
-    `prediction` was made at its begin.
+    `prediction` was made at its begin; `took_s` is how long it really took, once it has ended.
     """
 
     id: str
@@ -118,3 +118,4 @@ class Operation:
     prediction: Mapping[str, Any] | None = None
     created_at: datetime | None = None
     finished_at: datetime | None = None
+    took_s: float | None = None

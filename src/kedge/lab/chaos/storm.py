@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kedge.model.errors import KedgeError
 
-from .. import image, tour
+from .. import tour
 from ..connection import Pulse, pulse
 from .cloud import ChaosCloud
 from .invariants import Guest, shortcomings
@@ -42,17 +42,8 @@ def make_guests(cloud: ChaosCloud, number: int) -> list[Guest]:
     for each in range(number):
         address = f"198.51.100.{20 + each}"
         port = tour.make_port(cloud, network, address)
-        body = {
-            "name": f"storm{each}",
-            "host": hosts[each % len(hosts)],
-            "virt_type": "qemu",
-            "memory_mib": image.MEMORY_MIB,
-            "kernel": str(image.KERNEL),
-            "initrd": str(image.INITRD),
-            "cmdline": image.command_line([(port["mac_address"], f"{address}/24")]),
-            "nics": [{"port": port["id"]}],
-        }
-        server = cloud.post("/kedge/v1/servers", body)
+        host = hosts[each % len(hosts)]
+        server = tour.boot_server(cloud, f"storm{each}", host, [(port, address)])
         guests.append(Guest(server["id"], server["name"], (address,)))
     for guest in guests:
         cloud.wait_for(lambda guest=guest: tour.answers(cloud, guest.addresses[0]), guest.name, 300)  # type: ignore[misc]
