@@ -46,6 +46,8 @@ _LIMITS = {
     "bandwidth_mib": (0, 1 << 20),
     "max_failures": (0, 100_000),
     "attempts": (1, 100),
+    "hosts_at_once": (1, 10_000),
+    "troubled_hosts": (0, 10_000),
 }
 
 
@@ -61,6 +63,8 @@ class OperationLimits:
         max_failures: nothing more is begun once more migrations than that have failed.
         attempts: how many destinations are tried for one server.
         order: which servers go first.
+        hosts_at_once: of a transition: hosts that are changed at once.
+        troubled_hosts: of a transition: the next host's turn comes in spite of so many that are in trouble.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -72,6 +76,8 @@ class OperationLimits:
     max_failures: int = 3
     attempts: int = 2
     order: Order = Order.QUICK_FIRST
+    hosts_at_once: int = 1
+    troubled_hosts: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", Order(self.order))

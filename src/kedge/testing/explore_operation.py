@@ -8,7 +8,7 @@
 6. Once faults stop, the end is reached.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from kedge.core.operation import Decision, Seen, decide
@@ -16,6 +16,7 @@ from kedge.model.operation import Outcome
 
 from .explore import Explored
 from .operation_world import DRAINED, VM, Fleetlet, Step, acts, as_seen, faults, nature
+from .reach import reach
 from .world import Violation
 
 Decide = Callable[[Seen], Decision]
@@ -26,30 +27,14 @@ def explore_operation(
 ) -> Explored:
     """Visit everything. Raises Violation, with the shortest way to it, or when there are more than `most` states."""
     first = start or Fleetlet((VM(), VM()))
-    came_from: dict[Fleetlet, tuple[Fleetlet, str] | None] = {first: None}
-    before: dict[Fleetlet, list[Fleetlet]] = {}
     decided: dict[Fleetlet, Decision] = {}
-    queue, endings, moves = deque([first]), [], 0
-    while queue:
-        world = queue.popleft()
-        if world.finished is not None:
-            endings.append(world)
-            continue
-        try:
-            following = list(_steps(world, decide, decided))
-        except Violation as broken:
-            raise Violation(f"{broken}\n{_story(world, came_from)}") from None
-        for step in following:
-            moves += 1
-            if not step.fault:
-                before.setdefault(step.after, []).append(world)
-            if step.after not in came_from:
-                came_from[step.after] = (world, step.name)
-                queue.append(step.after)
-        if len(came_from) > most:
-            raise Violation(f"there are more than {most} states")
-    _check_that_all_end(came_from, before, endings)
-    return Explored(len(came_from), moves, len(endings))
+    return reach(
+        first,
+        lambda world: _steps(world, decide, decided),
+        lambda world: world.finished is not None,
+        broken="6",
+        most=most,
+    )
 
 
 def _steps(w: Fleetlet, decide: Decide, decided: dict[Fleetlet, Decision]) -> Iterator[Step]:
@@ -106,28 +91,3 @@ def _check_limits(seen: Seen, decision: Decision) -> None:
     running = sum(each.ours for each in seen.running) + len(decision.start)
     if decision.start and running > seen.limits.in_all:
         raise Violation("4: too many run in all")
-
-
-def _check_that_all_end(
-    came_from: dict[Fleetlet, tuple[Fleetlet, str] | None],
-    before: dict[Fleetlet, list[Fleetlet]],
-    endings: list[Fleetlet],
-) -> None:
-    ends, queue = set(endings), deque(endings)
-    while queue:
-        for world in before.get(queue.popleft(), ()):
-            if world not in ends:
-                ends.add(world)
-                queue.append(world)
-    stuck = [world for world in came_from if world not in ends]
-    if stuck:
-        raise Violation(f"6: {len(stuck)} states never end, the first:\n{_story(stuck[0], came_from)}")
-
-
-def _story(world: Fleetlet, came_from: dict[Fleetlet, tuple[Fleetlet, str] | None]) -> str:
-    names = []
-    at = came_from[world]
-    while at is not None:
-        names.append(at[1])
-        at = came_from[at[0]]
-    return "\n".join(["  how it came to this:", *(f"    {name}" for name in reversed(names)), f"  {world}"])

@@ -1,0 +1,276 @@
+"""How hosts change their network backend one after the other: pure, asked anew after everything that happens.
+
+A host is emptied, changed by a command or a person, tried with a port that nobody needs, and filled again. `moves`
+says which servers have to go where as long as the hosts are at these stages; `decide` begins the migrations; `advance`
+then says what is done with each host. The rules:
+
+1. A host is changed, and tried, only while no server is on it or on its way there.
+2. Servers come back only to a host whose agent reports what is wanted and on which a port was tried.
+3. A command is run once. It is run again only when a person has resumed a host that was in trouble.
+4. Whether a host was changed is what its agent reports, never what a command said.
+5. The next host's turn comes only if not too many are at work or in trouble, and if its servers fit elsewhere.
+6. Nothing is begun while the operation is paused or aborted. A host in trouble stays as it is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kedge.core.placement import Fleet, PlacedServer, place
+from kedge.model.host import Host, HostBackend
+from kedge.model.operation import Outcome
+from kedge.model.transition import CommandRun, CommandState, Stage, Transition, reported_in_words
+
+from .seen import Decision, Move, Outlook, Seen, State
+
+REPORTS_WITHIN_S = 180.0
+"""After its command has succeeded, a host's agent must report what is wanted within this time."""
+
+
+@dataclass(frozen=True)
+class HostSeen:
+    """A host of a transition.
+
+    Attributes:
+        host: as its agent reported it last.
+        trouble: what stopped it, until a person resumes it.
+        before: the backends that it had when its turn came.
+        since_command_s: how long ago its command ended.
+    """
+
+    host: Host
+    stage: Stage = Stage.QUEUED
+    trouble: str | None = None
+    before: tuple[HostBackend, ...] = ()
+    command: CommandRun | None = None
+    since_command_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The host's name."""
+        return self.host.name
+
+
+class Act(StrEnum):
+    """What is done with a host: nothing, another stage, its command is run, a port is tried, it is in trouble."""
+
+    WAIT = "wait"
+    ENTER = "enter"
+    RUN = "run"
+    TRY = "try"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is done with a host; `why` says what it waits for, or what the trouble is."""
+
+    act: Act
+    why: str = ""
+    stage: Stage | None = None
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What is done with each host. `halt`: nothing goes on any more before a person has mended what is in trouble."""
+
+    steps: Mapping[str, Step] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    halt: bool = False
+
+
+def moves(
+    wanted: Transition, hosts: Iterable[HostSeen], homes: Mapping[str, str], fleet: Fleet
+) -> tuple[Move, ...]:
+    """Which servers have to go where. `homes` has, by server, the host that it comes back to.
+
+    What was tried before is for the caller to add.
+    """
+    stages = {each.name: each.stage for each in hosts if each.trouble is None}
+    under_way = {each.name for each in hosts if each.stage.is_under_way}
+    ready = {each.name for each in hosts if wanted.is_met_by(each.host)}
+    spare = tuple(sorted(fleet.hosts.keys() - under_way))
+    found = []
+    for server_id, home in homes.items():
+        server = fleet.servers.get(server_id)
+        if server is None:
+            continue
+        if stages.get(home) is Stage.RETURNING and home in ready:
+            found.append(Move(server_id, hosts=(home,)))
+        elif stages.get(server.host) is Stage.EMPTYING:
+            found.append(Move(server_id, server.host, spare))
+    return tuple(found)
+
+
+def advance(
+    wanted: Transition, hosts: tuple[HostSeen, ...], homes: Mapping[str, str], seen: Seen, decided: Decision
+) -> Advance:
+    """What is done with each host now that these migrations are decided, or how it has ended."""
+    steps = {each.name: _step(wanted, each, homes, seen, decided) for each in hosts}
+    ours = any(each.ours for each in seen.running) or bool(decided.start)
+    if seen.abort is not None:
+        running = any(each.command and each.command.state is CommandState.RUNNING for each in hosts)
+        return Advance(steps, None if ours or running else Outcome.ABORTED)
+    if all(each.stage is Stage.DONE for each in hosts):
+        return Advance(steps, None if ours else Outcome.COMPLETED)
+    if not seen.paused:
+        _begin_next(hosts, seen, decided, steps)
+    idle = all(
+        each.stage is Stage.DONE
+        or each.trouble is not None
+        or (each.stage is Stage.QUEUED and steps[each.name] == Step(Act.WAIT))
+        for each in hosts
+    )
+    return Advance(steps, halt=idle and not ours and not seen.paused)
+
+
+def stands(each: HostSeen, homes: Mapping[str, str], fleet: Fleet) -> str:
+    """In which state the host is left, in words."""
+    mine = [
+        fleet.servers[server_id].host
+        for server_id, home in homes.items()
+        if home == each.name and server_id in fleet.servers
+    ]
+    there = sum(host == each.name for host in mine)
+    reports = f"its agent reports {reported_in_words(each.host)}"
+    match each.stage:
+        case Stage.QUEUED:
+            return f"{each.name} is as it was"
+        case Stage.DONE:
+            return f"{each.name} is done"
+        case Stage.RETURNING:
+            return f"{each.name} takes servers again, {reports}, and {there} of {len(mine)} servers are back"
+    return f"{each.name} is disabled, {reports}, and {len(mine) - there} of {len(mine)} servers are elsewhere"
+
+
+def _step(
+    wanted: Transition, each: HostSeen, homes: Mapping[str, str], seen: Seen, decided: Decision
+) -> Step:
+    if each.trouble is not None or each.stage in {Stage.QUEUED, Stage.DONE}:
+        return Step(Act.WAIT)
+    match each.stage:
+        case Stage.EMPTYING:
+            on_it = {server.id for server in seen.fleet.on(each.name)}
+            step = _moved(on_it, seen, decided)
+            if step is None and not _is_left_alone(each.name, seen):
+                return Step(Act.WAIT, "a migration to it is under way")
+            step = step or Step(Act.ENTER, stage=Stage.CONVERTING)
+        case Stage.CONVERTING:
+            step = _converted(wanted, each, seen)
+        case Stage.VERIFYING:
+            step = _verified(wanted, each, seen)
+        case _ if each.host.alive and not wanted.is_met_by(each.host):
+            step = Step(Act.STOP, f"its agent reports {reported_in_words(each.host)}, and not {wanted}")
+        case _:
+            away = {
+                server_id
+                for server_id, home in homes.items()
+                if home == each.name
+                and server_id in seen.fleet.servers
+                and seen.fleet.servers[server_id].host != home
+            }
+            step = _moved(away, seen, decided) or Step(Act.ENTER, stage=Stage.DONE)
+    if step.act is not Act.WAIT and (seen.paused or seen.abort is not None):
+        return Step(Act.WAIT, step.why)
+    return step
+
+
+def _moved(servers: set[str], seen: Seen, decided: Decision) -> Step | None:
+    """Whether these servers still have to go, or can't; None once there is none left."""
+    if not servers:
+        return None
+    outlooks = {server_id: decided.outlooks.get(server_id) for server_id in servers}
+    if None in outlooks.values():
+        names = ", ".join(
+            seen.fleet.servers[each].name for each, outlook in outlooks.items() if outlook is None
+        )
+        return Step(Act.WAIT, f"{names}: belongs to another operation, or was just found here")
+    stuck = [
+        _in_words(server_id, outlook, seen)
+        for server_id, outlook in outlooks.items()
+        if outlook and outlook.state is State.STUCK
+    ]
+    if stuck and len(stuck) == len(servers):
+        return Step(Act.STOP, "; ".join(sorted(stuck)))
+    if decided.outcome is Outcome.FAILED:
+        return Step(
+            Act.STOP, "; ".join(sorted(stuck)) or f"more than {seen.limits.max_failures} migrations failed"
+        )
+    return Step(Act.WAIT, f"{len(servers)} servers have to move")
+
+
+def _in_words(server_id: str, outlook: Outlook, seen: Seen) -> str:
+    return f"{seen.fleet.servers[server_id].name} can't move: {'; '.join(outlook.why)}"
+
+
+def _is_left_alone(host: str, seen: Seen) -> bool:
+    """No server is on its way from or to the host."""
+    return not any(host in {each.source, each.destination} for each in seen.running)
+
+
+def _converted(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
+    if seen.fleet.on(each.name) or not _is_left_alone(each.name, seen):
+        return Step(Act.ENTER, stage=Stage.EMPTYING)
+    if each.command is not None and each.command.state is CommandState.RUNNING:
+        return Step(Act.WAIT, f"`{wanted.run}` runs")
+    if each.host.alive and wanted.is_met_by(each.host):
+        return Step(Act.ENTER, stage=Stage.VERIFYING)
+    reports = f"its agent reports {reported_in_words(each.host)}"
+    if each.command is not None and each.command.state is not CommandState.SUCCEEDED:
+        return Step(Act.STOP, f"`{wanted.run}` {each.command.why}")
+    if each.host.alive and each.host.backends and each.host.backends != each.before:
+        return Step(Act.STOP, f"{reports}, and not {wanted}")
+    if not wanted.run:
+        return Step(Act.WAIT, f"configure {wanted} for its agent and restart that; {reports}")
+    if each.command is None:
+        return Step(Act.RUN)
+    if each.since_command_s > REPORTS_WITHIN_S:
+        return Step(Act.STOP, f"`{wanted.run}` succeeded {each.since_command_s:.0f} s ago, but {reports}")
+    return Step(Act.WAIT, f"`{wanted.run}` has succeeded, and {reports}")
+
+
+def _verified(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
+    if seen.fleet.on(each.name) or not _is_left_alone(each.name, seen):
+        return Step(Act.ENTER, stage=Stage.EMPTYING)
+    if not each.host.alive:
+        return Step(Act.WAIT, "its agent is silent")
+    if not wanted.is_met_by(each.host):
+        return Step(Act.ENTER, stage=Stage.CONVERTING)
+    return Step(Act.TRY)
+
+
+def _begin_next(hosts: tuple[HostSeen, ...], seen: Seen, decided: Decision, steps: dict[str, Step]) -> None:
+    """Writes the step of the host whose turn comes, if one's does."""
+    queued = [each.name for each in hosts if each.stage is Stage.QUEUED and each.trouble is None]
+    at_work = [each for each in hosts if each.stage.is_under_way and each.trouble is None]
+    troubled = sum(each.trouble is not None for each in hosts)
+    if not queued or troubled > seen.limits.troubled_hosts or len(at_work) >= seen.limits.hosts_at_once:
+        return
+    name = queued[0]
+    short = too_small(name, hosts, seen.fleet)
+    if not _is_left_alone(name, seen) or any(each.destination == name for each in decided.start):
+        steps[name] = Step(Act.WAIT, "a migration from or to it is under way")
+    elif not short:
+        steps[name] = Step(Act.ENTER, stage=Stage.EMPTYING)
+    else:
+        steps[name] = Step(Act.WAIT if at_work else Act.STOP, "; ".join(short))
+
+
+def too_small(host: str, hosts: Iterable[HostSeen], fleet: Fleet) -> list[str]:
+    """Why the servers of this host don't fit elsewhere beside those that have to leave other hosts already."""
+    under_way = {each.name for each in hosts if each.stage.is_under_way}
+    leaving: list[PlacedServer] = []
+    for each in hosts:
+        if each.stage is Stage.EMPTYING:
+            leaving += fleet.on(each.name)
+    short = []
+    for server in (*leaving, *fleet.on(host)):
+        found = place(server, fleet, fleet.hosts.keys() - under_way - {host})
+        if found.ranked:
+            fleet = fleet.promising(server.id, found.ranked[0].host)
+        elif server.host == host:
+            left_out = [f"{each.host}: {'; '.join(map(str, each.obstacles))}" for each in found.left_out]
+            short.append(
+                f"{server.name} fits nowhere else: {' | '.join(left_out) or 'there is no other host'}"
+            )
+    return short
