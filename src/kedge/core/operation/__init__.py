@@ -2,11 +2,14 @@
 
     decision = decide(seen)         # what to start, slow down and end next, or how it ended
     prediction = simulate(seen)     # the same decisions over a model of transfers, in virtual time
+    levels = level(fleet, wanted)   # which moves an operation is made of that levels hosts
 
-`seen` is what both look at, `decide` the rules, `transfer` how long copying memory takes, and `simulate` the loop.
+`seen` is what the first two look at, `decide` the rules, `transfer` how long copying memory takes, `simulate` the
+loop, and `rebalance` what is level.
 """
 
 from .decide import decide
+from .rebalance import Level, Levels, level
 from .seen import Decision, Move, Outlook, Running, Seen, Start, State, Tried, Tune
 from .simulate import Leg, Prediction, simulate
 from .transfer import Forecast, TransferModel, forecast
@@ -15,6 +18,8 @@ __all__ = [
     "Decision",
     "Forecast",
     "Leg",
+    "Level",
+    "Levels",
     "Move",
     "Outlook",
     "Prediction",
@@ -27,5 +32,6 @@ __all__ = [
     "Tune",
     "decide",
     "forecast",
+    "level",
     "simulate",
 ]

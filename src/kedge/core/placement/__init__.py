@@ -9,7 +9,7 @@ write on servers and hosts, `filters` and `weights` what leaves hosts out and wh
 together, and `plans` what is made of plans that were thought through to the end.
 """
 
-from .capacity import memory_left, shortages
+from .capacity import memory_left, promisable, shortages
 from .choose import LeftOut, Placement, Ranked, place, stands_against
 from .demand import demand_of
 from .fleet import Fleet, HostState, Load, Nics, PlacedServer, Promise
@@ -32,6 +32,7 @@ __all__ = [
     "left_out",
     "memory_left",
     "place",
+    "promisable",
     "reasons",
     "shortages",
     "stands_against",

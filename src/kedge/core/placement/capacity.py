@@ -42,17 +42,18 @@ def memory_left(memory: MemoryFacts, limits: HostLimits, load: Load) -> int | No
     """
     if not memory.total:
         return None
-    return min(_promisable(memory, limits) - load.memory, memory.available - memory.promised - load.arriving)
+    return min(promisable(memory, limits) - load.memory, memory.available - memory.promised - load.arriving)
 
 
-def _promisable(memory: MemoryFacts, limits: HostLimits) -> int:
+def promisable(memory: MemoryFacts, limits: HostLimits) -> int:
+    """How much memory in bytes servers may be promised there in all."""
     return int(memory.total * limits.memory_overcommit) - limits.memory_reserve_mib * MIB
 
 
 def _committed(
     host: str, demand: Demand, memory: MemoryFacts, limits: HostLimits, load: Load
 ) -> Obstacle | None:
-    may_have = _promisable(memory, limits)
+    may_have = promisable(memory, limits)
     if not memory.total or load.memory + demand.memory <= may_have:
         return None
     times = "" if limits.memory_overcommit == 1 else f" x {limits.memory_overcommit:g}"
