@@ -88,3 +88,20 @@ def test_what_can_not_be_is_refused_before_anything_is_touched(cli: Kedge) -> No
     cli("operations", "show", "0000", exits=4)
     assert cli.json("operations") == []
     assert "no: " not in cli("hosts").out
+
+
+def test_hosts_are_levelled_as_simulated(cli: Kedge) -> None:
+    for name in ("vm1", "vm2", "vm3"):
+        cli.server(name)
+    which = ("rebalance", "--hosts", "h1,h3,dead", "--by", "servers")
+    simulated = cli(*which, "--simulate").out
+    assert "Nothing was stored or moved." in simulated
+    assert "the agent of dead is dead" in " ".join(simulated.split())
+    assert "rebalance completed: 1 servers" in cli(*which).out
+    assert sorted(each["host"] for each in cli.json("server", "list")) == ["h1", "h1", "h3"]
+    shown = cli("operations", "show", cli.json("operations")[0]["id"]).out
+    assert "Takes no part" in shown and "vm1" in shown
+    assert "Nothing would be moved." in cli(*which, "--simulate").out
+    assert "rebalance completed: 0 servers" in cli(*which).out
+    assert "threshold is -1; give a number" in cli("rebalance", "--threshold", "-1", exits=2).err
+    cli("rebalance", "--hosts", "nowhere", exits=4)

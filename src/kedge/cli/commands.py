@@ -15,6 +15,7 @@ _COMMANDS = {
     "migrations": "migrations.app",
     "drain": "operations.drain",
     "restore": "operations.restore",
+    "rebalance": "rebalance.rebalance",
     "operations": "operations.app",
     "server": "servers.app",
     "hosts": "hosts.app",

@@ -14,6 +14,7 @@ from kedge.model.operation import OperationLimits
 from . import lookup, operation_progress
 from .client import START_S, ControlPlane, Json, connect
 from .exits import Exit
+from .operation_levels import show_levels
 from .operation_progress import API, KEEP_ON
 from .options import AsJson
 from .render import print_json, row, say, short, show, table
@@ -95,6 +96,8 @@ def _simulate(api: ControlPlane, wanted: Json, as_json: bool) -> None:
 
 
 def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
+    if found["levels"]:
+        show_levels(found["levels"])
     made = table("Server", "From", "To", "Begins", "Ends", "Stands still", "Fails")
     for leg in found["legs"]:
         still = None if leg["downtime_ms"] is None else f"{leg['downtime_ms']:.0f} ms"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from .client import ControlPlane, Json
 from .exits import Exit, NoControlPlane
 from .lookup import KEDGE_API
+from .operation_levels import show_levels
 from .progress import PATIENCE_S
 from .render import Cell, console, facts, listed, row, say, short, show, status, table
 
@@ -36,6 +37,9 @@ def describe(operation: Json) -> None:
     }
     facts(values)
     say()
+    if prediction.get("levels"):
+        show_levels(prediction["levels"])
+        say()
     made = table("Server", "Was on", "State", "Why", "Migrations")
     for item in operation["items"]:
         migrations = "\n".join(short(each) for each in item["migrations"]) or None

@@ -70,7 +70,7 @@ def operations_router(conductor: Conductor) -> APIRouter:
 
     @router.post("/operations", status_code=202)
     def begin_operation(body: OperationRequest) -> Operation:
-        """Begin to drain or restore a host, or to move servers. What forbids it is said before anything is touched."""
+        """Begin to drain or restore a host, to move servers, or to level hosts. What forbids it is said first."""
         return operations().begin(body)
 
     @router.post("/operations/simulate")

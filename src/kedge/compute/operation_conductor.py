@@ -111,7 +111,7 @@ class Round:
 
     def _keep_settings(self, operation: Operation) -> None:
         """A host that is drained receives no server; one that is restored does."""
-        if operation.state == "aborting" or operation.kind is OperationKind.SERVERS:
+        if operation.state == "aborting" or not operation.host:
             return
         disabled = self._tools.settings.of(operation.host).disabled is not None
         if operation.kind is OperationKind.DRAIN and not disabled:
@@ -133,7 +133,7 @@ class Round:
             operation.kind,
             operation.host,
             operation.targets,
-            [(item.server_id, item.source) for item in operation.items],
+            [(item.server_id, item.source, item.hosts) for item in operation.items],
         )
         intents = self._driven.intents(operation.id)
         return Seen(

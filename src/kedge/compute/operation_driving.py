@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from kedge.core.operation import Outlook, Tried
 from kedge.model.errors import Conflict, StaleEpoch
-from kedge.model.operation import Abort, Operation, OperationKind, Outcome
+from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits, Outcome
 from kedge.model.server import MigrationStatus, Server
 from kedge.store import now, reading, transaction
 from kedge.store.tables import MigrationRow, OperationItemRow, OperationRow, ServerRow
@@ -95,7 +95,7 @@ class DrivenOperations:
                 if outlook and (item.state, item.why) != (outlook.state.value, list(outlook.why)):
                     item.state, item.why = outlook.state.value, list(outlook.why)
                     row.updated_at = now(self._engine)
-            if outcome is None or state_of(row) != seen.state or asdict(seen.limits) != row.limits:
+            if outcome is None or state_of(row) != seen.state or seen.limits != OperationLimits(**row.limits):
                 return False
             row.outcome, row.finished_at = outcome.value, now(self._engine)
             for item in row.items:

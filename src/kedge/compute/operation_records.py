@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from kedge.model.errors import Conflict
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
+from kedge.model.rebalance import Levelling
 from kedge.model.server import Server
 from kedge.store import now, reading, transaction
 from kedge.store.tables import OperationItemRow, OperationRow
@@ -34,6 +35,8 @@ class OperationRecords:
         targets: Sequence[str],
         servers: Sequence[Server],
         *,
+        destinations: Mapping[str, Sequence[str]],
+        levelling: Levelling | None,
         limits: OperationLimits,
         prediction: Mapping[str, Any],
     ) -> Operation:
@@ -46,7 +49,8 @@ class OperationRecords:
                 row = OperationRow(id=operation_id, kind=kind.value, host=host, targets=list(targets))
                 row.limits, row.prediction = asdict(limits), dict(prediction)
                 row.created_at = row.updated_at = at
-                row.items = [item_for(operation_id, each) for each in servers]
+                row.levelling = None if levelling is None else asdict(levelling)
+                row.items = [item_for(operation_id, each, destinations.get(each.id, ())) for each in servers]
                 session.add(row)
                 tell(session, row, "begun")
         except IntegrityError:
@@ -68,6 +72,19 @@ class OperationRecords:
         """The ids of those that somebody must drive."""
         with reading(self.engine) as session:
             return list(session.scalars(select(OperationRow.id).where(OperationRow.finished_at.is_(None))))
+
+    def unfinished_rebalance(self) -> str | None:
+        """The id of one that levels hosts now."""
+        wanted = select(OperationRow.id).where(
+            OperationRow.kind == OperationKind.REBALANCE.value, OperationRow.finished_at.is_(None)
+        )
+        with reading(self.engine) as session:
+            return session.scalars(wanted.limit(1)).first()
+
+    def claimed(self) -> set[str]:
+        """The servers that belong to an unfinished operation."""
+        with reading(self.engine) as session:
+            return set(session.scalars(select(OperationItemRow.server_id).where(OperationItemRow.open)))
 
     def last_drain(self, host: str) -> Operation | None:
         """The drain of this host that began last."""

@@ -1,10 +1,13 @@
 """The rows of operations: how one is found, what it says, and what is told of it."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kedge.model.errors import NotFound
 from kedge.model.operation import Operation, OperationItem, OperationKind, OperationLimits
+from kedge.model.rebalance import Levelling
 from kedge.model.server import Server
 from kedge.store import now, outbox
 from kedge.store.tables import OperationItemRow, OperationRow
@@ -38,6 +41,7 @@ def operation_of(row: OperationRow) -> Operation:
                 tuple(item.why),
                 tuple(item.tried),
                 tuple(item.migrations),
+                tuple(item.hosts),
             )
             for item in row.items
         ),
@@ -45,6 +49,7 @@ def operation_of(row: OperationRow) -> Operation:
         row.created_at,
         row.finished_at,
         None if row.finished_at is None else (row.finished_at - row.created_at).total_seconds(),
+        None if row.levelling is None else Levelling(**row.levelling),
     )
 
 
@@ -55,10 +60,14 @@ def state_of(row: OperationRow) -> str:
     return "aborting" if row.abort else "paused" if row.paused else "running"
 
 
-def item_for(operation_id: str, server: Server) -> OperationItemRow:
+def item_for(operation_id: str, server: Server, hosts: Sequence[str] = ()) -> OperationItemRow:
     """A row for a server that becomes part of an operation where it is now."""
     return OperationItemRow(
-        operation_id=operation_id, server_id=server.id, name=server.name, source=server.host
+        operation_id=operation_id,
+        server_id=server.id,
+        name=server.name,
+        source=server.host,
+        hosts=list(hosts),
     )
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from kedge.core.operation import Move, Prediction, Seen, TransferModel, simulate
+from kedge.core.operation import Levels, Move, Prediction, Seen, TransferModel, simulate
 from kedge.model.errors import BadRequest, Conflict
 from kedge.model.operation import Operation, OperationKind, OperationLimits
+from kedge.model.rebalance import Levelling
 from kedge.model.server import UNKNOWN_REFUSED, Server
 
 from .actor import Tools
+from .fleet_levels import FleetLevels
 from .operation_records import OperationRecords
 from .places import Places
 from .running_migrations import RunningMigrations
@@ -21,7 +23,8 @@ class OperationRequest:
     Attributes:
         host: which host is drained or restored.
         servers: which servers are moved, by name or id; only for a list of servers.
-        to: where servers may go; without, to any host.
+        to: where servers may go; without, to any host. Of a rebalance, the hosts that it levels; without, all.
+        levelling: only of a rebalance; without, the usual one.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -31,15 +34,24 @@ class OperationRequest:
     servers: tuple[str, ...] = ()
     to: tuple[str, ...] = ()
     limits: OperationLimits = field(default_factory=OperationLimits)
+    levelling: Levelling | None = None
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request that was checked: which servers are to be brought where."""
+    """A request that was checked: which servers are to be brought where.
+
+    `levels` are a rebalance's, which has a destination for each of its servers.
+    """
 
     request: OperationRequest
     servers: tuple[Server, ...]
     targets: tuple[str, ...]
+    levels: Levels | None = None
+
+    def destinations(self) -> dict[str, tuple[str, ...]]:
+        """Where those servers are to go that may not go to all targets, by their ids."""
+        return {each.server_id: each.hosts for each in self.levels.moves} if self.levels else {}
 
 
 class Operations:
@@ -49,6 +61,7 @@ class Operations:
         self._tools = tools
         self.records = records
         self._places = places
+        self._levels = FleetLevels(tools, records, places)
 
     def begin(self, request: OperationRequest) -> Operation:
         """Store it; the conductor does the rest. Raises what `simulate` raises, and Conflict for a rival."""
@@ -59,6 +72,8 @@ class Operations:
             request.host,
             wanted.targets,
             wanted.servers,
+            destinations=wanted.destinations(),
+            levelling=wanted.request.levelling,
             limits=request.limits,
             prediction=asdict(prediction),
         )
@@ -71,11 +86,12 @@ class Operations:
         return self._predict(self._checked(request), model)
 
     def _predict(self, wanted: Wanted, model: TransferModel) -> Prediction:
+        hosts = wanted.destinations()
         moves = moves_of(
             wanted.request.kind,
             wanted.request.host,
             wanted.targets,
-            [(each.id, each.host) for each in wanted.servers],
+            [(each.id, each.host, hosts.get(each.id, ())) for each in wanted.servers],
         )
         drained = wanted.request.host if wanted.request.kind is OperationKind.DRAIN else None
         fleet = self._places.fleet(wanted.servers, with_migrations=False)
@@ -83,11 +99,16 @@ class Operations:
         others = tuple(
             replace(each, ours=False) for each, _, _ in RunningMigrations(self.records.engine).all()
         )
-        return simulate(Seen(fleet, moves, others, wanted.request.limits, emptying), model)
+        prediction = simulate(Seen(fleet, moves, others, wanted.request.limits, emptying), model)
+        return replace(prediction, levels=wanted.levels.levels if wanted.levels else ())
 
     def _checked(self, request: OperationRequest) -> Wanted:
         for target in request.to:
             self._tools.agents.host(target)
+        if request.kind is OperationKind.REBALANCE:
+            return self._checked_rebalance(request)
+        if request.levelling is not None:
+            raise BadRequest(f"A {request.kind} levels nothing; leave `levelling` out.")
         if request.kind is OperationKind.SERVERS:
             return self._checked_list(request)
         if request.servers:
@@ -113,6 +134,18 @@ class Operations:
         servers = {each.id: each for each in map(self._tools.servers.find, request.servers)}
         return Wanted(request, tuple(servers.values()), request.to)
 
+    def _checked_rebalance(self, request: OperationRequest) -> Wanted:
+        if request.host or request.servers:
+            raise BadRequest("A rebalance takes no host and no servers; the hosts that it levels are `to`.")
+        wanted = request.levelling or Levelling()
+        rival = self.records.unfinished_rebalance()
+        if rival is not None:
+            raise Conflict(f"Operation {rival} levels hosts already; wait for it, or abort it.")
+        levels = self._levels.of(wanted, request.to)
+        servers = {each.id: each for each in self._tools.servers.all()}
+        to_move = tuple(servers[each.server_id] for each in levels.moves)
+        return Wanted(replace(request, levelling=wanted), to_move, request.to, levels)
+
     def _checked_restore(self, request: OperationRequest) -> Wanted:
         if request.to:
             raise BadRequest("A restore brings servers back to where they were; leave `to` out.")
@@ -127,14 +160,22 @@ class Operations:
 
 
 def moves_of(
-    kind: OperationKind, host: str, targets: Sequence[str], servers: Sequence[tuple[str, str]]
+    kind: OperationKind,
+    host: str,
+    targets: Sequence[str],
+    servers: Sequence[tuple[str, str, tuple[str, ...]]],
 ) -> tuple[Move, ...]:
-    """What an operation does with these servers, each an id with the host that it was on at the beginning."""
+    """What an operation does with these servers.
+
+    Each is an id with the host that it was on at the beginning, and with the hosts that it is to go to, if not to any.
+    """
+    if kind is OperationKind.REBALANCE:
+        return tuple(Move(server_id, source, hosts) for server_id, source, hosts in servers)
     if kind is OperationKind.DRAIN:
-        return tuple(Move(server_id, host, tuple(targets)) for server_id, _ in servers)
+        return tuple(Move(server_id, host, tuple(targets)) for server_id, _, _ in servers)
     if targets:
-        return tuple(Move(server_id, None, tuple(targets)) for server_id, _ in servers)
-    return tuple(Move(server_id, source) for server_id, source in servers)
+        return tuple(Move(server_id, None, tuple(targets)) for server_id, _, _ in servers)
+    return tuple(Move(server_id, source) for server_id, source, _ in servers)
 
 
 def reason_of(drain: Operation) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .rebalance import Levelling
 from .server import UNKNOWN_REFUSED
 
 
@@ -24,53 +25,14 @@ class Abort(StrEnum):
 
 
 class OperationKind(StrEnum):
-    """What an operation is for: to empty a host, to bring back what a drain took away, or to move chosen servers."""
+    """What an operation is for: to empty a host, to bring back what a drain took away, to move chosen servers, or to
+    level hosts.
+    """
 
     DRAIN = "drain"
     RESTORE = "restore"
     SERVERS = "servers"
-
-
-class Measure(StrEnum):
-    """What a rebalance levels: the share of its memory that each host has promised, or how many servers it has."""
-
-    MEMORY = "memory"
-    SERVERS = "servers"
-
-
-_USUAL_THRESHOLDS = {Measure.MEMORY: 10.0, Measure.SERVERS: 1.0}
-_MOST_MOVES = 10_000
-
-
-@dataclass(frozen=True)
-class Levelling:
-    """How level a rebalance makes the hosts.
-
-    Attributes:
-        by: what is levelled.
-        threshold: hosts that are no further apart are level enough: percent of memory, or servers. Without, 10 percent
-            or one server.
-        moves: so many servers are moved at most.
-    """
-
-    __pydantic_config__ = UNKNOWN_REFUSED
-
-    by: Measure = Measure.MEMORY
-    threshold: float | None = None
-    moves: int = 20
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by", Measure(self.by))
-        if not 1 <= self.moves <= _MOST_MOVES:
-            raise ValueError(f"moves is {self.moves}; give a number from 1 to {_MOST_MOVES}")
-        highest = 100 if self.by is Measure.MEMORY else 100_000
-        if not 0 <= self.apart <= highest:
-            raise ValueError(f"threshold is {self.apart:g}; give a number from 0 to {highest}")
-
-    @property
-    def apart(self) -> float:
-        """The threshold that holds."""
-        return _USUAL_THRESHOLDS[self.by] if self.threshold is None else self.threshold
+    REBALANCE = "rebalance"
 
 
 class Outcome(StrEnum):
@@ -138,6 +100,7 @@ class OperationItem:
         state: waiting, moving, arrived, gone or stuck; `why` says why it waits or is stuck.
         tried: the destinations that were tried or refused, each with `host`, `why` and `failed`.
         migrations: those that the operation began for it, in their order.
+        hosts: where this server is to go, if not where all of the operation may.
     """
 
     server_id: str
@@ -147,13 +110,15 @@ class OperationItem:
     why: tuple[str, ...] = ()
     tried: tuple[Mapping[str, Any], ...] = ()
     migrations: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Operation:
     """An operation as it stands; `state` is running, paused, aborting, or how it ended.
 
-    `prediction` was made at its begin; `took_s` is how long it really took, once it has ended.
+    `prediction` was made at its begin; `took_s` is how long it really took, once it has ended. `levelling` is a
+    rebalance's.
     """
 
     id: str
@@ -167,3 +132,4 @@ class Operation:
     created_at: datetime | None = None
     finished_at: datetime | None = None
     took_s: float | None = None
+    levelling: Levelling | None = None

@@ -376,9 +376,10 @@ class MigrationEventRow(Base):
 
 
 class OperationRow(Base):
-    """An operation: what is wanted of many servers. `host` is the one it drains or restores, "" for a list of servers.
+    """An operation: what is wanted of many servers. `host` is the one it drains or restores, "" without.
 
-    `targets` are the hosts that servers may go to; without, any. `prediction` is what was simulated at its begin.
+    `targets` are the hosts that servers may go to; without, any. `levelling` is a rebalance's. `prediction` is what was
+    simulated at its begin.
     """
 
     __tablename__ = "operations"
@@ -398,6 +399,7 @@ class OperationRow(Base):
     abort: Mapped[str | None] = mapped_column(String(16))
     outcome: Mapped[str | None] = mapped_column(String(16))
     prediction: Mapped[dict[str, Any] | None]
+    levelling: Mapped[dict[str, Any] | None]
     epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -412,7 +414,7 @@ class OperationItemRow(Base):
     """A server of an operation. An unfinished operation has its servers for itself: they are `open`.
 
     It refers to no server, which may be deleted before the operation ends. `migration_id` is the migration that the
-    operation began and has not looked at the end of.
+    operation began and has not looked at the end of. `hosts` are where this server is to go, if not to any target.
     """
 
     __tablename__ = "operation_items"
@@ -424,6 +426,7 @@ class OperationItemRow(Base):
     server_id: Mapped[str] = mapped_column(UUID, primary_key=True)
     name: Mapped[str] = mapped_column(String(255))
     source: Mapped[str] = mapped_column(String(255))
+    hosts: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     tried: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     left: Mapped[str | None] = mapped_column(Text)
     migration_id: Mapped[str | None] = mapped_column(UUID)

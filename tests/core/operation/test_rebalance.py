@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from kedge.core.operation import Levels, level
 from kedge.core.placement import Fleet, HostState, PlacedServer, stands_against
-from kedge.model.operation import Levelling, Measure
 from kedge.model.placement import HostLimits
+from kedge.model.rebalance import Levelling, Measure
 
 from ..placement.fleets import fleet, host, server
 

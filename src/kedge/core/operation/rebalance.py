@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from kedge.core.placement import Fleet, HostState, PlacedServer, promisable, stands_against
 from kedge.core.placement.filters import able, alive, enabled
-from kedge.model.operation import Levelling, Measure
+from kedge.model.rebalance import Levelling, Measure
 
 from .seen import Move
 
@@ -32,6 +32,7 @@ class Level:
     """A host's level now and after the moves; of one that takes no part, why not."""
 
     host: str
+    by: Measure
     before: float | None = None
     after: float | None = None
     left_out: str | None = None
@@ -144,22 +145,23 @@ def level(
         thought.move(step)
     done = _Hosts(fleet, wanted.by, parts, free)
     before = {**done.levels}
-    moves = [step for step in last.values() if _does(done, step)]
+    moves = [step for each in last.values() if (step := _at_once(done, each))]
     return Levels(
-        tuple(Move(each.server.id, hosts=(each.destination,)) for each in moves),
-        tuple(Level(name, before.get(name), done.levels.get(name), reasons[name]) for name in names),
+        tuple(Move(each.server.id, each.server.host, (each.destination,)) for each in moves),
+        tuple(
+            Level(name, wanted.by, before.get(name), done.levels.get(name), reasons[name]) for name in names
+        ),
     )
 
 
-def _does(hosts: _Hosts, step: _Step) -> bool:
-    """Make the move at once from where the server is; says whether there is one to make, and placement allows it."""
-    server = hosts.fleet.servers[step.server.id]
-    if server.host == step.destination:
-        return False
-    if stands_against(server, hosts.fleet.hosts[step.destination], hosts.fleet):
-        return False
-    hosts.move(_Step(server, step.destination))
-    return True
+def _at_once(hosts: _Hosts, last: _Step) -> _Step | None:
+    """Move a server to where its last step brings it; None if it is there already, or placement refuses that."""
+    server = hosts.fleet.servers[last.server.id]
+    if stands_against(server, hosts.fleet.hosts[last.destination], hosts.fleet):
+        return None
+    step = _Step(server, last.destination)
+    hosts.move(step)
+    return step
 
 
 def _left_out(state: HostState, by: Measure) -> str | None:

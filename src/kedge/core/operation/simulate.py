@@ -9,6 +9,7 @@ from kedge.model.operation import Outcome
 from kedge.model.placement import MIB
 
 from .decide import decide
+from .rebalance import Level
 from .seen import Move, Running, Seen, State, Tried
 from .transfer import Forecast, TransferModel, forecast
 
@@ -42,12 +43,14 @@ class Prediction:
         legs: in the order of their starts.
         unmoved: why each server that has not arrived in the end has not, by its id.
         outcome: None if the operation waits for a person: it is paused.
+        levels: of a rebalance, what its hosts' levels are now and would be.
     """
 
     legs: tuple[Leg, ...]
     unmoved: Mapping[str, tuple[str, ...]]
     total_s: float
     outcome: Outcome | None
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass
