@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
@@ -14,14 +16,15 @@ from kedge.compute.operation_conductor import OperationConductor
 from kedge.compute.operation_driving import DrivenOperations
 from kedge.compute.operation_records import OperationRecords
 from kedge.compute.operations import OperationRequest, Operations
+from kedge.compute.past_migrations import RECENT, past_migrations
 from kedge.compute.records import MigrationRecords
-from kedge.core.operation import TransferModel
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
-from kedge.model.server import MigrationOptions, Server
+from kedge.model.placement import MIB
+from kedge.model.server import MigrationOptions, Phase, Server
 from kedge.network.api import install_error_handlers
 from kedge.store import transaction
-from kedge.store.tables import MigrationRow
+from kedge.store.tables import MigrationEventRow, MigrationRow
 
 from .compute_world import ComputeWorld, Killed, die
 
@@ -263,11 +266,69 @@ def test_a_dead_host_can_not_be_drained(fleet: Fleet, world: ComputeWorld) -> No
 
 
 def test_a_simulation_stores_nothing(fleet: Fleet, servers: list[Server]) -> None:
-    prediction = fleet.operations.simulate(OperationRequest(DRAIN, "h1"), TransferModel())
+    prediction = fleet.operations.simulate(OperationRequest(DRAIN, "h1"))
 
     assert sorted(each.server_id for each in prediction.legs) == sorted(each.id for each in servers)
     assert fleet.records.all() == []
     assert fleet.world.tools.settings.of("h1").disabled is None
+
+
+def test_a_restore_is_predicted_although_its_host_is_disabled(fleet: Fleet, servers: list[Server]) -> None:
+    fleet.to_end(fleet.begin())
+
+    prediction = fleet.operations.simulate(OperationRequest(RESTORE, "h1"))
+
+    assert {each.destination for each in prediction.legs} == {"h1"}
+    assert sorted(each.server_id for each in prediction.legs) == sorted(each.id for each in servers)
+    assert not prediction.unmoved
+
+
+def test_a_prediction_learns_of_the_migrations_that_have_ended(fleet: Fleet, servers: list[Server]) -> None:
+    assumed = fleet.operations.simulate(OperationRequest(DRAIN, "h1")).basis
+    fleet.to_end(fleet.begin())
+    fleet.to_end(fleet.begin(RESTORE))
+    with transaction(fleet.world.engine) as session:
+        for row in session.scalars(select(MigrationRow)):
+            row.demand = {"memory": 1024 * MIB, "vcpus": 1}
+            row.finished_at = row.created_at + timedelta(seconds=50)
+            for event in session.scalars(select(MigrationEventRow).filter_by(migration_id=row.id)):
+                if event.phase == Phase.PAUSED:
+                    event.at_ns = int(row.created_at.timestamp() * 1e9) + 40 * 10**9
+                if event.phase == Phase.TRANSFER:
+                    event.at_ns = int(row.created_at.timestamp() * 1e9) + 8 * 10**9
+
+    learned = fleet.operations.simulate(OperationRequest(DRAIN, "h1")).basis
+    told = fleet.operations.simulate(OperationRequest(DRAIN, "h1"), {"fixed_s": 5.0}).basis
+
+    assert (assumed["learned_from"], learned["learned_from"]) == (0, 4)
+    assert learned["copy_mib"] == pytest.approx(1024 / 32 + assumed["assumed_dirty_mib"])
+    assert learned["fixed_s"] == pytest.approx(18, abs=0.01)
+    assert told["fixed_s"] == 5
+    assert all(each.lag_s is not None and each.lag_s >= 0 for each in past_migrations(fleet.world.engine))
+
+
+def test_only_the_latest_migrations_are_looked_at(fleet: Fleet, servers: list[Server]) -> None:
+    fleet.to_end(fleet.begin())
+    with transaction(fleet.world.engine) as session:
+        (first, *_) = session.scalars(select(MigrationRow))
+        for number in range(RECENT + 5):
+            session.add(
+                MigrationRow(
+                    id=f"{number:036}",
+                    server_id=first.server_id,
+                    source="h1",
+                    destination="h2",
+                    status="failed",
+                    created_at=first.created_at,
+                    updated_at=first.created_at,
+                    finished_at=first.created_at,
+                )
+            )
+
+    found = past_migrations(fleet.world.engine)
+
+    assert len(found) == RECENT
+    assert not any(each.completed for each in found)
 
 
 def test_the_api_begins_shows_and_refuses(fleet: Fleet, servers: list[Server]) -> None:

@@ -3,7 +3,6 @@
 import pytest
 
 from kedge.compute.operations import OperationRequest
-from kedge.core.operation import TransferModel
 from kedge.model.errors import BadRequest, Conflict
 from kedge.model.operation import OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling, Measure
@@ -48,7 +47,7 @@ def test_hosts_are_level_afterwards_and_then_nothing_is_moved(fleet: Fleet, serv
 
 def test_only_between_the_hosts_named_and_so_many_at_most(fleet: Fleet, servers: list[Server]) -> None:
     wanted = {"to": ("h1", "h3"), "levelling": BY_COUNT}
-    assert len(fleet.operations.simulate(OperationRequest(REBALANCE, **wanted), TransferModel()).legs) == 2  # type: ignore[arg-type]
+    assert len(fleet.operations.simulate(OperationRequest(REBALANCE, **wanted)).legs) == 2  # type: ignore[arg-type]
 
     one = Levelling(Measure.SERVERS, moves=1)
     ended = fleet.to_end(fleet.begin(REBALANCE, "", to=("h1", "h3"), levelling=one))
@@ -61,7 +60,7 @@ def test_hosts_that_are_disabled_take_no_part(fleet: Fleet, servers: list[Server
     for host in ("h2", "h4", "h5"):
         fleet.world.tools.settings.disable(host, "new disks")
 
-    prediction = fleet.operations.simulate(OperationRequest(REBALANCE, levelling=BY_COUNT), TransferModel())
+    prediction = fleet.operations.simulate(OperationRequest(REBALANCE, levelling=BY_COUNT))
 
     assert {each.destination for each in prediction.legs} == {"h3"}
     levels = {each.host: (each.before, each.after) for each in prediction.levels if not each.left_out}

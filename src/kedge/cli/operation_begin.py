@@ -107,4 +107,14 @@ def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
     show(made, none="Nothing would be moved.")
     for server_id, reasons in found["unmoved"].items():
         say(f"{names.get(server_id, server_id)} would not be moved: {'; '.join(reasons)}", "red")
+    say(_based_on(found["basis"]))
     say(f"It would take {found['total_s']:.0f} s. Nothing was stored or moved.")
+
+
+def _based_on(basis: Mapping[str, float]) -> str:
+    number = basis["learned_from"]
+    why = f"Learned of the last {number:.0f} migrations" if number else "Assumed, as too few have been seen"
+    return (
+        f"{why}: each takes {basis['fixed_s']:.1f} s and copies {basis['copy_mib']:.0f} MiB/s beside that,"
+        f" and another one at once makes it {basis['slowdown']:.0%} longer."
+    )

@@ -1,6 +1,6 @@
 """REST under /kedge/v1/operations."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Annotated
 
@@ -28,20 +28,26 @@ class AbortRequest:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What a simulation assumes; see `TransferModel`. Rates are in MiB/s, times in s."""
+    """What a simulation is to assume instead of what it learns of former migrations; see `TransferModel`.
+
+    Rates are in MiB/s, times in s.
+    """
 
     __pydantic_config__ = UNKNOWN_REFUSED
 
-    link_mib: float = 1000.0
-    assumed_dirty_mib: float = 10.0
-    fixed_s: float = 2.0
+    link_mib: float | None = None
+    copy_mib: float | None = None
+    assumed_dirty_mib: float | None = None
+    fixed_s: float | None = None
+    slowdown: float | None = None
+    lag_s: float | None = None
 
     def __post_init__(self) -> None:
-        self.model()
+        TransferModel(**self.given())  # type: ignore[arg-type]
 
-    def model(self) -> TransferModel:
-        """What it comes to. Raises ValueError for what can't be."""
-        return TransferModel(self.link_mib, {}, self.assumed_dirty_mib, self.fixed_s)
+    def given(self) -> dict[str, float]:
+        """Those that were named, by their names. They are numbers that can be."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def operations_router(conductor: Conductor) -> APIRouter:
     @router.post("/operations/simulate")
     def simulate_operation(body: SimulationRequest) -> Prediction:
         """What an operation would do, and when. Nothing is stored, and no host is disabled."""
-        return operations().simulate(body.operation, body.assumptions.model())
+        return operations().simulate(body.operation, body.assumptions.given())
 
     @router.get("/operations/{operation}")
     def show_operation(operation: str) -> Operation:

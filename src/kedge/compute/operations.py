@@ -1,9 +1,10 @@
 """Operations as people begin them: what is refused before anything is touched, and what would happen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 
-from kedge.core.operation import Levels, Move, Prediction, Seen, TransferModel, simulate
+from kedge.core.operation import Levels, Move, Prediction, Seen, TransferModel, learn, simulate
 from kedge.model.errors import BadRequest, Conflict
 from kedge.model.operation import Operation, OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling
@@ -12,6 +13,7 @@ from kedge.model.server import UNKNOWN_REFUSED, Server
 from .actor import Tools
 from .fleet_levels import FleetLevels
 from .operation_records import OperationRecords
+from .past_migrations import past_migrations
 from .places import Places
 from .running_migrations import RunningMigrations
 
@@ -66,7 +68,7 @@ class Operations:
     def begin(self, request: OperationRequest) -> Operation:
         """Store it; the conductor does the rest. Raises what `simulate` raises, and Conflict for a rival."""
         wanted = self._checked(request)
-        prediction = self._predict(wanted, TransferModel())
+        prediction = self._predict(wanted, {})
         operation = self.records.add(
             request.kind,
             request.host,
@@ -81,11 +83,16 @@ class Operations:
             self._tools.settings.disable(request.host, reason_of(operation))
         return operation
 
-    def simulate(self, request: OperationRequest, model: TransferModel) -> Prediction:
-        """What it would do. Raises NotFound, BadRequest or Conflict if it could not begin; nothing is stored."""
-        return self._predict(self._checked(request), model)
+    def simulate(
+        self, request: OperationRequest, given: Mapping[str, float] = MappingProxyType({})
+    ) -> Prediction:
+        """What it would do. Raises NotFound, BadRequest or Conflict if it could not begin; nothing is stored.
 
-    def _predict(self, wanted: Wanted, model: TransferModel) -> Prediction:
+        `given` are numbers of the transfer model that hold instead of what was learned of former migrations.
+        """
+        return self._predict(self._checked(request), given)
+
+    def _predict(self, wanted: Wanted, given: Mapping[str, float]) -> Prediction:
         hosts = wanted.destinations()
         moves = moves_of(
             wanted.request.kind,
@@ -95,11 +102,15 @@ class Operations:
         )
         drained = wanted.request.host if wanted.request.kind is OperationKind.DRAIN else None
         fleet = self._places.fleet(wanted.servers, with_migrations=False)
+        if wanted.request.kind is OperationKind.RESTORE:
+            fleet = fleet.enabled(wanted.request.host)
         emptying = frozenset({drained} if drained else ())
         others = tuple(
             replace(each, ours=False) for each, _, _ in RunningMigrations(self.records.engine).all()
         )
-        prediction = simulate(Seen(fleet, moves, others, wanted.request.limits, emptying), model)
+        model = learn(past_migrations(self.records.engine), TransferModel())
+        seen = Seen(fleet, moves, others, wanted.request.limits, emptying)
+        prediction = simulate(seen, replace(model, **given))  # type: ignore[arg-type]
         return replace(prediction, levels=wanted.levels.levels if wanted.levels else ())
 
     def _checked(self, request: OperationRequest) -> Wanted:

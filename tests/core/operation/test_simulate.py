@@ -8,7 +8,7 @@ from kedge.model.operation import Abort, OperationLimits, Outcome
 from ..placement.fleets import host, server
 from .test_decide import THREE, WIDE, drain
 
-QUIET = TransferModel(link_mib=1024, assumed_dirty_mib=0, fixed_s=2)
+QUIET = TransferModel(link_mib=1024, copy_mib=1024, assumed_dirty_mib=0, fixed_s=2, lag_s=0)
 
 
 def test_one_after_the_other_takes_the_sum() -> None:
@@ -57,7 +57,7 @@ def test_memory_that_changes_is_sent_again_and_makes_a_pause() -> None:
 
 def test_a_guest_that_writes_faster_than_it_is_copied_would_not_end() -> None:
     seen = drain(host("a", gib=64), host("b", gib=64), server("busy", "a", gib=8), server("idle", "a", gib=1))
-    model = TransferModel(link_mib=1000, dirty_mib={"busy": 2000}, assumed_dirty_mib=0, stall_s=100)
+    model = TransferModel(dirty_mib={"busy": 2000}, assumed_dirty_mib=0, stall_s=100, lag_s=0)
 
     prediction = simulate(seen, model)
 
@@ -110,8 +110,41 @@ def test_the_simulation_begins_with_what_would_be_decided() -> None:
     assert decide(seen).outlooks["big"].state is State.WAITING
 
 
+def test_an_operation_takes_time_to_begin_each_migration_and_to_end() -> None:
+    seen = drain(host("a", gib=64), host("b", gib=64), server("x", "a", gib=1), server("y", "a", gib=1))
+
+    prediction = simulate(seen, replace(QUIET, link_mib=4096, lag_s=3))
+
+    assert [each.start_s for each in prediction.legs] == pytest.approx([3, 6])
+    assert [each.end_s for each in prediction.legs] == pytest.approx([6, 9])
+    assert prediction.total_s == pytest.approx(12)
+
+
+def test_migrations_that_run_at_once_slow_each_other_down() -> None:
+    seen = drain(host("a", gib=64), host("b", gib=64), server("x", "a", gib=1), server("y", "a", gib=4))
+
+    x, y = simulate(seen, replace(QUIET, link_mib=4096, slowdown=0.5)).legs
+
+    assert x.end_s == pytest.approx(4.5)  # 3 s, half as long again beside y
+    assert y.end_s == pytest.approx(4.5 + 3)  # half of its 6 s are done by then
+
+
+def test_what_it_was_based_on_is_said() -> None:
+    assert simulate(drain(*THREE), QUIET).basis == QUIET.basis()
+    assert QUIET.basis()["learned_from"] == 0
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"link_mib": 0}, {"stall_s": 0}, {"assumed_dirty_mib": -1}, {"dirty_mib": {"x": float("nan")}}]
+    "wrong",
+    [
+        {"link_mib": 0},
+        {"copy_mib": 0},
+        {"stall_s": 0},
+        {"slowdown": 2},
+        {"lag_s": -1},
+        {"assumed_dirty_mib": -1},
+        {"dirty_mib": {"x": float("nan")}},
+    ],
 )
 def test_a_model_that_can_not_be_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}.* is .*; give a number"):

@@ -9,6 +9,7 @@ loop, and `rebalance` what is level.
 """
 
 from .decide import decide
+from .learn import Finished, learn
 from .rebalance import Level, Levels, level
 from .seen import Decision, Move, Outlook, Running, Seen, Start, State, Tried, Tune
 from .simulate import Leg, Prediction, simulate
@@ -16,6 +17,7 @@ from .transfer import Forecast, TransferModel, forecast
 
 __all__ = [
     "Decision",
+    "Finished",
     "Forecast",
     "Leg",
     "Level",
@@ -32,6 +34,7 @@ __all__ = [
     "Tune",
     "decide",
     "forecast",
+    "learn",
     "level",
     "simulate",
 ]

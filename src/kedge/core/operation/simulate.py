@@ -44,6 +44,7 @@ class Prediction:
         unmoved: why each server that has not arrived in the end has not, by its id.
         outcome: None if the operation waits for a person: it is paused.
         levels: of a rebalance, what its hosts' levels are now and would be.
+        basis: what was assumed, or learned of migrations that have ended; see `TransferModel`.
     """
 
     legs: tuple[Leg, ...]
@@ -51,12 +52,15 @@ class Prediction:
     total_s: float
     outcome: Outcome | None
     levels: tuple[Level, ...] = ()
+    basis: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class _Transfer:
     running: Running
     start_s: float
+    wait_s: float
+    """Until it begins."""
     fixed_s: float
     stall_s: float
     left: float = 1.0
@@ -65,15 +69,17 @@ class _Transfer:
     forecast: Forecast | None = None
 
     def next_s(self) -> float:
-        """For how long the rate may stay until something happens."""
-        if self.fixed_s > 0:
-            return self.fixed_s
+        """For how long the rate may stay until something happens to it, if nothing slows it down."""
+        if self.wait_s > 0 or self.fixed_s > 0:
+            return self.wait_s or self.fixed_s
         return self.stall_s if self.forecast is None else self.left * self.forecast.copy_s
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
-        if self.fixed_s > 0:
-            self.fixed_s = 0.0 if self.fixed_s - seconds < _NEARLY_DONE else self.fixed_s - seconds
+        if self.wait_s > 0:
+            self.wait_s = _less(self.wait_s, seconds)
+        elif self.fixed_s > 0:
+            self.fixed_s = _less(self.fixed_s, seconds)
         elif self.forecast is None:
             self.stall_s -= seconds
         else:
@@ -83,6 +89,10 @@ class _Transfer:
     def is_over(self) -> bool:
         """It has ended, well or not."""
         return self.left <= _NEARLY_DONE or self.stall_s <= _NEARLY_DONE
+
+
+def _less(left_s: float, seconds: float) -> float:
+    return 0.0 if left_s - seconds < _NEARLY_DONE else left_s - seconds
 
 
 @dataclass
@@ -98,7 +108,7 @@ class _Simulation:
     def run(self) -> Prediction:
         """Decide, let time pass until the next migration ends, and again."""
         for each in self.seen.running:
-            self._begin(each)
+            self._begin(each, 0.0)
         while True:
             decision = decide(self._as_seen())
             shares = {each.server_id: each.bandwidth_mib for each in decision.tune}
@@ -106,11 +116,10 @@ class _Simulation:
                 share = shares.get(transfer.running.server_id, transfer.running.bandwidth_mib)
                 ending = transfer.running.ending or transfer.running.server_id in decision.end
                 transfer.running = replace(transfer.running, bandwidth_mib=share, ending=ending)
-            for start in decision.start:
+            for number, start in enumerate(decision.start, 1):
                 source = self.fleet.servers[start.server_id].host
-                self._begin(
-                    Running(start.server_id, source, start.destination, bandwidth_mib=start.bandwidth_mib)
-                )
+                begun = Running(start.server_id, source, start.destination, bandwidth_mib=start.bandwidth_mib)
+                self._begin(begun, number * self.model.lag_s)
             if decision.outcome is not None or not self.transfers:
                 unmoved = {
                     server_id: each.why
@@ -118,11 +127,13 @@ class _Simulation:
                     if each.state not in {State.ARRIVED, State.GONE}
                 }
                 legs = tuple(sorted(self.legs, key=lambda each: (each.start_s, each.end_s, each.server_id)))
-                return Prediction(legs, unmoved, self.now_s, decision.outcome)
+                total_s = self.now_s + (self.model.lag_s if legs else 0.0)
+                return Prediction(legs, unmoved, total_s, decision.outcome, basis=self.model.basis())
             self._pass_time()
 
-    def _begin(self, running: Running) -> None:
-        self.transfers.append(_Transfer(running, self.now_s, self.model.fixed_s, self.model.stall_s))
+    def _begin(self, running: Running, wait_s: float) -> None:
+        model = self.model
+        self.transfers.append(_Transfer(running, self.now_s + wait_s, wait_s, model.fixed_s, model.stall_s))
 
     def _as_seen(self) -> Seen:
         fleet = self.fleet
@@ -133,20 +144,24 @@ class _Simulation:
         return replace(self.seen, fleet=fleet, moves=self.moves, running=running)
 
     def _pass_time(self) -> None:
-        copying = [each for each in self.transfers if each.fixed_s <= 0]
+        begun = [each for each in self.transfers if each.wait_s <= 0]
+        copying = [each for each in begun if each.fixed_s <= 0]
         sending = Counter(each.running.source for each in copying)
         receiving = Counter(each.running.destination for each in copying)
         for each in copying:
             busiest = max(sending[each.running.source], receiving[each.running.destination])
-            limits = [self.model.link_mib / busiest, float(each.running.bandwidth_mib or "inf")]
-            each.rate = min(limits)
+            limit = float(each.running.bandwidth_mib or "inf")
+            each.rate = min(self.model.copy_mib, self.model.link_mib / busiest, limit)
             server = self.fleet.servers.get(each.running.server_id)
             memory = server.demand.memory / MIB if server else 0.0
             each.forecast = forecast(memory, self.model.dirty(each.running.server_id), each.rate)
-        step = min(each.next_s() for each in self.transfers)
+        # What waits for its begin is slowed down by nothing.
+        slower = 1 + self.model.slowdown * max(0, len(begun) - 1)
+        factor = {id(each): 1.0 if each.wait_s > 0 else slower for each in self.transfers}
+        step = min(each.next_s() * factor[id(each)] for each in self.transfers)
         self.now_s += step
         for each in self.transfers:
-            each.advance(step)
+            each.advance(step / factor[id(each)])
         over = [each for each in self.transfers if each.is_over or each.running.ending]
         self.transfers = [each for each in self.transfers if each not in over]
         for each in over:
@@ -168,7 +183,9 @@ class _Simulation:
                 replace(each, tried=(*each.tried, tried)) if each.server_id == running.server_id else each
                 for each in self.moves
             )
-        downtime = transfer.forecast.downtime_ms if transfer.forecast and not failed else None
+        downtime = None
+        if transfer.forecast and not failed:
+            downtime = max(self.model.pause_ms, transfer.forecast.downtime_ms)
         self.legs.append(
             Leg(
                 running.server_id,

@@ -158,6 +158,13 @@ class Fleet:
         servers = {**self.servers, server_id: replace(server, host=host)}
         return after._with({server.host: left}, servers)
 
+    def enabled(self, host: str) -> "Fleet":
+        """The same with this host receiving servers."""
+        state = self.hosts[host]
+        other = self._with({})
+        other.hosts = {**self.hosts, host: replace(state, settings=replace(state.settings, disabled=None))}
+        return other
+
     def _is_on(self, server_id: str, host: str) -> bool:
         server = self.servers.get(server_id)
         return server is not None and server.host == host

@@ -1,0 +1,108 @@
+"""What migrations have cost lately, for those who predict what the next ones will."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Row, select
+from sqlalchemy.orm import Session
+
+from kedge.core.operation import Finished
+from kedge.model.placement import MIB
+from kedge.model.server import MigrationStatus, Phase
+from kedge.store import reading
+from kedge.store.tables import MigrationEventRow, MigrationRow, OperationItemRow, OperationRow
+
+RECENT = 24
+"""So many are looked at: enough for a median, few enough that they are of today's network and hosts."""
+
+_MOST_ITEMS = 500
+"""Of operations: a server may have been a part of many."""
+
+_LATEST = (
+    select(
+        MigrationRow.id,
+        MigrationRow.server_id,
+        MigrationRow.status,
+        MigrationRow.demand,
+        MigrationRow.guest_downtime_ms,
+        MigrationRow.created_at,
+        MigrationRow.finished_at,
+    )
+    .where(MigrationRow.finished_at.is_not(None))
+    .order_by(MigrationRow.number.desc())
+    .limit(RECENT)
+)
+
+
+def past_migrations(engine: Engine) -> list[Finished]:
+    """Those that began last, of all that have ended."""
+    with reading(engine) as session:
+        rows = session.execute(_LATEST).all()
+        copying = _copying(session, [row.id for row in rows])
+        lags = _lags(session, rows)
+    return [
+        Finished(
+            row.demand.get("memory", 0) / MIB,
+            row.created_at.timestamp(),
+            row.finished_at.timestamp(),
+            row.status == MigrationStatus.COMPLETED.value,
+            copying.get(row.id),
+            row.guest_downtime_ms,
+            lags.get(row.id),
+        )
+        for row in rows
+    ]
+
+
+def _copying(session: Session, ids: Collection[str]) -> dict[str, float]:
+    """For how many s the memory of each was copied: until its VM stood still."""
+    events = session.execute(
+        select(MigrationEventRow.migration_id, MigrationEventRow.phase, MigrationEventRow.at_ns).where(
+            MigrationEventRow.migration_id.in_(ids),
+            MigrationEventRow.phase.in_([Phase.TRANSFER.value, Phase.PAUSED.value]),
+        )
+    )
+    at: Mapping[str, dict[str, int]] = defaultdict(dict)
+    for event in events:
+        at[event.migration_id][event.phase] = event.at_ns
+    return {
+        migration_id: max(0.0, (found[Phase.PAUSED] - found[Phase.TRANSFER]) / 1e9)
+        for migration_id, found in at.items()
+        if len(found) == 2
+    }
+
+
+def _lags(session: Session, rows: Sequence[Row[Any]]) -> dict[str, float]:
+    """How many s passed from when an operation could begin each until it did, of those that one began.
+
+    It could when the operation began, had begun the one before, or when another one of it ended, whichever came last.
+    """
+    if not rows:
+        return {}
+    of_operations = session.execute(
+        select(OperationRow.id, OperationRow.created_at, OperationItemRow.migrations)
+        .join(OperationItemRow, OperationItemRow.operation_id == OperationRow.id)
+        .where(OperationItemRow.server_id.in_({row.server_id for row in rows}))
+        .order_by(OperationRow.number.desc())
+        .limit(_MOST_ITEMS)
+    )
+    known = {row.id: row for row in rows}
+    began: dict[str, datetime] = {}
+    members: Mapping[str, list[Row[Any]]] = defaultdict(list)
+    for item in of_operations:
+        began[item.id] = item.created_at
+        members[item.id] += [known[each] for each in item.migrations if each in known]
+    return {
+        migration_id: lag
+        for operation, of_it in members.items()
+        for migration_id, lag in _lags_of(began[operation], sorted(of_it, key=lambda row: row.created_at))
+    }
+
+
+def _lags_of(free_at: datetime, migrations: Sequence[Row[Any]]) -> Iterator[tuple[str, float]]:
+    for row in migrations:
+        ended = [each.finished_at for each in migrations if each.finished_at < row.created_at]
+        yield row.id, (row.created_at - max([free_at, *ended])).total_seconds()
+        free_at = row.created_at
