@@ -1,0 +1,172 @@
+"""What planning, simulating and driving cost per migration, in fleets of very different size.
+
+`python -m benchmarks.fleet [--hosts 100,1000,10000] [--drains 4] [--emptied 5,50]`
+
+The REST interface of operations, its planner, placement and store are the real ones, on SQLite; hosts are simulated,
+and their time passes as soon as somebody waits for them. Each fleet has a process of its own, and 20 VMs a host.
+"""
+
+import argparse
+import json
+import logging
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from .fleet_world import PER_HOST, FleetWorld, host_name
+
+SIZES = (100, 1000, 10_000)
+DRAINS = 4
+EMPTIED = (1, 10)
+IDLE_ROUNDS = 5
+_MOST_ROUNDS = 200
+
+FIGURES = {
+    "plan_cpu_ms": "plan a drain: CPU ms",
+    "plan_statements": "… statements",
+    "simulate_few_cpu_ms": "simulate emptying a few hosts: CPU ms",
+    "simulate_many_cpu_ms": "simulate emptying many hosts: CPU ms",
+    "drive_cpu_ms": "drive it: CPU ms",
+    "drive_statements": "… statements",
+    "idle_cpu_ms": "a round that finds nothing new: CPU ms (not per migration)",
+    "idle_statements": "… statements",
+    "peak_mib": "memory of the process, MiB (in all)",
+}
+
+
+def measure(hosts: int, *, drains: int = DRAINS, emptied: Sequence[int] = EMPTIED) -> dict[str, Any]:
+    """One fleet of this size. All but what its name says is per migration."""
+    with tempfile.TemporaryDirectory(prefix="kedge-fleet-") as directory:
+        began = time.monotonic()
+        world = FleetWorld(Path(directory), hosts)
+        built_s = time.monotonic() - began
+        try:
+            _plan(world, 0)  # What is done once, is done.
+            found = {f"plan_{name}": value for name, value in _plan(world, 1).items()}
+            for name, number in zip(("few", "many"), emptied, strict=True):
+                cost = _simulate_emptying(world, number)
+                found |= {f"simulate_{name}_{each}": value for each, value in cost.items()}
+            found |= _drive(world, range(2, 2 + drains))
+        finally:
+            world.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"hosts": hosts, "built_s": built_s, "peak_mib": peak, **found}
+
+
+def _plan(world: FleetWorld, host: int) -> dict[str, float]:
+    before = world.meter.read()
+    prediction = world.post("/simulate", {"operation": {"kind": "drain", "host": host_name(host)}})
+    cost = world.meter.since(before)
+    if len(prediction["legs"]) != PER_HOST or prediction["unmoved"]:
+        raise RuntimeError(f"the drain of {host_name(host)} was not planned: {prediction['unmoved']}")
+    return {name: value / PER_HOST for name, value in cost.items()}
+
+
+def _simulate_emptying(world: FleetWorld, hosts: int) -> dict[str, float]:
+    """A list of all servers of so many hosts."""
+    servers = [f"vm{number}" for number in range(hosts * PER_HOST)]
+    limits = {"in_all": min(10_000, 4 * hosts), "per_destination": 4}
+    before = world.meter.read()
+    prediction = world.post(
+        "/simulate", {"operation": {"kind": "servers", "servers": servers, "limits": limits}}
+    )
+    cost = world.meter.since(before)
+    if len(prediction["legs"]) != len(servers):
+        raise RuntimeError(f"{len(prediction['legs'])} of {len(servers)} servers would move")
+    return {name: value / len(servers) for name, value in cost.items()}
+
+
+def _drive(world: FleetWorld, hosts: Sequence[int]) -> dict[str, float]:
+    """Drain these hosts, one after the other."""
+    migrations, idle_rounds = 0, 0
+    in_all, idle = {"cpu_ms": 0.0, "statements": 0.0}, {"cpu_ms": 0.0, "statements": 0.0}
+    for host in hosts:
+        before = world.meter.read()
+        operation_id = world.post("", {"kind": "drain", "host": host_name(host)})["id"]
+        _add(in_all, world.meter.since(before))
+        for _ in range(_MOST_ROUNDS):
+            before = world.meter.read()
+            world.driver.round(operation_id)
+            _add(in_all, world.meter.since(before))
+            if world.operations.find(operation_id).finished_at is not None:
+                break
+            before = world.meter.read()
+            for _ in range(IDLE_ROUNDS):
+                world.driver.round(operation_id)
+            idle_rounds += IDLE_ROUNDS
+            _add(idle, world.meter.since(before))
+            before = world.meter.read()
+            migrations += world.drive_migrations()
+            _add(in_all, world.meter.since(before))
+        ended = world.operations.find(operation_id)
+        if ended.state != "completed":
+            raise RuntimeError(f"the drain of {ended.host} is {ended.state}")
+    if world.fabric.violations:
+        raise RuntimeError(f"hosts were told what must never be: {world.fabric.violations}")
+    return {f"drive_{name}": value / migrations for name, value in in_all.items()} | {
+        f"idle_{name}": value / idle_rounds for name, value in idle.items()
+    }
+
+
+def _add(sums: dict[str, float], cost: dict[str, float]) -> None:
+    for name, value in cost.items():
+        sums[name] += value
+
+
+def run(
+    sizes: Sequence[int] = SIZES, *, drains: int = DRAINS, emptied: Sequence[int] = EMPTIED
+) -> dict[str, Any]:
+    """Every fleet in a process of its own, so that none has what another left."""
+    measured = []
+    for hosts in sizes:
+        wanted = ["--one", str(hosts), "--drains", str(drains), "--emptied", ",".join(map(str, emptied))]
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.fleet", *wanted], check=True, stdout=subprocess.PIPE
+        )
+        measured.append(json.loads(done.stdout))
+        print(f"{hosts} hosts: built in {measured[-1]['built_s']:.0f} s", file=sys.stderr)
+    return {"per_host": PER_HOST, "emptied": list(emptied), "drains": drains, "fleets": measured}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown: a column for each fleet, and the largest beside the smallest."""
+    fleets = result["fleets"]
+    heads = [f"{each['hosts']:,} hosts".replace(",", " ") for each in fleets]
+    lines = [f"| per migration | {' | '.join(heads)} | ratio |", f"|---|{'--:|' * (len(fleets) + 1)}"]
+    for name, title in FIGURES.items():
+        values = [each[name] for each in fleets]
+        ratio = values[-1] / values[0] if values[0] else 0.0
+        lines.append(f"| {title} | {' | '.join(f'{value:.1f}' for value in values)} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
+    parser.add_argument("--hosts", default=",".join(map(str, SIZES)), help="the sizes of the fleets")
+    parser.add_argument("--drains", type=int, default=DRAINS, help="so many hosts are drained in each")
+    parser.add_argument(
+        "--emptied",
+        default=",".join(map(str, EMPTIED)),
+        help="so few and so many hosts are emptied in simulations",
+    )
+    parser.add_argument("--one", type=int, help="measure one fleet of this size, and print JSON")
+    chosen = parser.parse_args()
+    emptied = [int(each) for each in chosen.emptied.split(",")]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    if chosen.one is not None:
+        print(json.dumps(measure(chosen.one, drains=chosen.drains, emptied=emptied)))
+        return
+    sizes = [int(each) for each in chosen.hosts.split(",")]
+    print(table(run(sizes, drains=chosen.drains, emptied=emptied)))
+
+
+if __name__ == "__main__":
+    main()
