@@ -41,11 +41,13 @@ FIGURES = {
 }
 
 
-def measure(hosts: int, *, drains: int = DRAINS, emptied: Sequence[int] = EMPTIED) -> dict[str, Any]:
+def measure(
+    hosts: int, *, drains: int = DRAINS, emptied: Sequence[int] = EMPTIED, per_host: int = PER_HOST
+) -> dict[str, Any]:
     """One fleet of this size. All but what its name says is per migration."""
     with tempfile.TemporaryDirectory(prefix="kedge-fleet-") as directory:
         began = time.monotonic()
-        world = FleetWorld(Path(directory), hosts)
+        world = FleetWorld(Path(directory), hosts, per_host)
         built_s = time.monotonic() - began
         try:
             _plan(world, 0)  # What is done once, is done.
@@ -64,14 +66,14 @@ def _plan(world: FleetWorld, host: int) -> dict[str, float]:
     before = world.meter.read()
     prediction = world.post("/simulate", {"operation": {"kind": "drain", "host": host_name(host)}})
     cost = world.meter.since(before)
-    if len(prediction["legs"]) != PER_HOST or prediction["unmoved"]:
+    if len(prediction["legs"]) != world.per_host or prediction["unmoved"]:
         raise RuntimeError(f"the drain of {host_name(host)} was not planned: {prediction['unmoved']}")
-    return {name: value / PER_HOST for name, value in cost.items()}
+    return {name: value / world.per_host for name, value in cost.items()}
 
 
 def _simulate_emptying(world: FleetWorld, hosts: int) -> dict[str, float]:
     """A list of all servers of so many hosts."""
-    servers = [f"vm{number}" for number in range(hosts * PER_HOST)]
+    servers = [f"vm{number}" for number in range(hosts * world.per_host)]
     limits = {"in_all": min(10_000, 4 * hosts), "per_destination": 4}
     before = world.meter.read()
     prediction = world.post(

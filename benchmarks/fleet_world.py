@@ -76,8 +76,8 @@ class Meter:
 class FleetWorld:
     """The database, its hosts, and a control plane whose rounds and migrations are driven by hand."""
 
-    def __init__(self, directory: Path, hosts: int) -> None:
-        self.hosts = hosts
+    def __init__(self, directory: Path, hosts: int, per_host: int = PER_HOST) -> None:
+        self.per_host = per_host
         self.meter = Meter()
         self.engine = open_database(f"sqlite:///{directory}/kedge.db")
         upgrade(self.engine)
@@ -146,7 +146,7 @@ class FleetWorld:
         self.meter.statements += 1
 
     def _on(self, host: int) -> Iterator[tuple[int, Network, Port, Binding]]:
-        for server in range(host * PER_HOST, (host + 1) * PER_HOST):
+        for server in range(host * self.per_host, (host + 1) * self.per_host):
             network = self.networks[server % NETWORKS]
             device, port_id = _id(1, server), _id(server + 2, 0)
             mac = f"fa:16:3e:{server >> 16 & 255:02x}:{server >> 8 & 255:02x}:{server & 255:02x}"
@@ -161,14 +161,27 @@ class FleetWorld:
         }
         for number in hosts:
             name, backend = host_name(number), _backend(number)
-            uris = {"libvirt_uri": f"qemu+tcp://{name}.example/system", "migrate_uri": f"tcp://{name}.example"}
+            uris = {
+                "libvirt_uri": f"qemu+tcp://{name}.example/system",
+                "migrate_uri": f"tcp://{name}.example",
+            }
             said = {"url": f"https://{name}.example:9797", "libvirt_version": 9_000_000, "running": []}
             rows[HostRow].append({"name": name, "created_at": at, "last_seen": at, **uris, **said})
-            agent = {"id": _id(0, number), "host": name, "driver": backend.driver, "position": 0}
-            times = {"created_at": at, "started_at": at}
-            rows[AgentRow].append(agent | {"backend": vars(backend), **times})
+            agent: dict[str, Any] = {
+                "id": _id(0, number),
+                "host": name,
+                "driver": backend.driver,
+                "position": 0,
+            }
+            agent |= {"backend": vars(backend), "created_at": at, "started_at": at}
+            rows[AgentRow].append(agent)
             for server, network, port, binding in self._on(number):
-                whole = {"id": port.device_id, "name": f"vm{server}", "host": name, "status": "ACTIVE"}
+                whole: dict[str, Any] = {
+                    "id": port.device_id,
+                    "name": f"vm{server}",
+                    "host": name,
+                    "status": "ACTIVE",
+                }
                 whole |= {"xml": _xml(server, network, port, binding), "labels": {}}
                 demand = {"memory": MEMORY_MIB * MIB, "vcpus": 2, "huge_page": None}
                 rows[ServerRow].append(whole | {"demand": demand, **made})
@@ -176,7 +189,12 @@ class FleetWorld:
                 rows[PortRow].append(
                     wanted | {"device_id": port.device_id, "device_owner": "compute:kedge", **made}
                 )
-                bound = {"port_id": port.id, "host": name, "status": "ACTIVE", "driver": backend.driver}
+                bound: dict[str, Any] = {
+                    "port_id": port.id,
+                    "host": name,
+                    "status": "ACTIVE",
+                    "driver": backend.driver,
+                }
                 bound |= {"vif_type": binding.vif_type.value, "vif_details": dict(binding.vif_details)}
                 rows[BindingRow].append(bound | {"vif_state": VifState.UP.value, **made})
         with self.engine.begin() as connection:

@@ -1,7 +1,7 @@
 """The agents of all hosts, as the conductor calls them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from kedge.model.domain import DomainSummary, HostView, TransferOrder, VifReport
@@ -119,9 +119,9 @@ class Agents:
         """The host of this name. Raises NotFound, naming those that there are."""
         return self._hosts.host(name)
 
-    def hosts(self) -> list[Host]:
-        """All hosts."""
-        return self._hosts.hosts()
+    def hosts(self, names: Collection[str] | None = None) -> list[Host]:
+        """All hosts by name, or those of these that there are."""
+        return self._hosts.hosts(names)
 
     def agent(self, name: str) -> Agent:
         """The agent of the host of this name.

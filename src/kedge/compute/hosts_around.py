@@ -1,5 +1,7 @@
 """A registry of hosts in front of another one."""
 
+from collections.abc import Collection
+
 from kedge.model.host import Host
 from kedge.network.service import HostRegistry
 from kedge.wire.messages import HostDuties, HostReport
@@ -19,9 +21,9 @@ class HostsAround:
         """What a host's agent is to keep plugged."""
         return self._hosts.duties(host)
 
-    def hosts(self) -> list[Host]:
-        """All hosts by name, dead ones too."""
-        return self._hosts.hosts()
+    def hosts(self, names: Collection[str] | None = None) -> list[Host]:
+        """All hosts by name, or these of them, dead ones too."""
+        return self._hosts.hosts(names)
 
     def host(self, name: str) -> Host:
         """The host of this name. Raises NotFound."""

@@ -5,11 +5,12 @@ the operation's in the transaction that begins it, so nothing is begun twice.
 """
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import structlog
 
-from kedge.core.operation import Decision, Move, Seen, Start, Tried, Tune, decide
+from kedge.core.operation import Decision, Seen, Start, Tried, Tune, decide
 from kedge.model.errors import CannotMigrate, Conflict, KedgeError, NotFound, StaleEpoch
 from kedge.model.operation import Operation, OperationKind
 from kedge.model.server import MigrationOptions
@@ -20,7 +21,7 @@ from .claims import Claims
 from .conductor import Conductor
 from .operation_driving import DrivenOperations
 from .operation_records import OperationRecords
-from .operations import moves_of, reason_of
+from .operations import moves_of, reason_of, targets_of
 from .running_migrations import RunningMigrations
 
 log = structlog.get_logger()
@@ -99,8 +100,10 @@ class Round:
         self._driven.harvest(self._id, self._epoch)
         operation = self._records.find(self._id)
         self._keep_settings(operation)
-        seen = self._look(operation)
-        decision = decide(seen)
+        for seen in self._looks(operation):
+            decision = decide(seen)
+            if not decision.without_place:
+                break
         for tune in decision.tune:
             self._tune(tune, seen)
         for server_id in decision.end:
@@ -119,16 +122,13 @@ class Round:
         if operation.kind is OperationKind.RESTORE and disabled:
             self._tools.settings.enable(operation.host)
 
-    def _look(self, operation: Operation) -> Seen:
+    def _looks(self, operation: Operation) -> Iterator[Seen]:
+        """Looks at ever more of the fleet: the first that has a place for all servers will do."""
         ours = {each for item in operation.items for each in item.migrations}
         under_way = self._migrations.all()
         self._ids = {each.server_id: (migration_id, epoch) for each, epoch, migration_id in under_way}
         moving = set(self._ids)
-        to_place = [
-            each
-            for each in self._tools.servers.all()
-            if each.id in {item.server_id for item in operation.items} - moving
-        ]
+        to_place = self._tools.servers.some({item.server_id for item in operation.items} - moving)
         moves = moves_of(
             operation.kind,
             operation.host,
@@ -136,19 +136,16 @@ class Round:
             [(item.server_id, item.source, item.hosts) for item in operation.items],
         )
         intents = self._driven.intents(operation.id)
-        return Seen(
-            self._conductor.places.fleet(to_place),
-            tuple(self._with_history(move, operation, intents.left.get(move.server_id)) for move in moves),
-            tuple(replace(each, ours=migration_id in ours) for each, _, migration_id in under_way),
-            operation.limits,
-            frozenset({operation.host} if operation.kind is OperationKind.DRAIN else ()),
-            intents.paused,
-            intents.abort,
+        tried = {item.server_id: tuple(Tried(**each) for each in item.tried) for item in operation.items}
+        moves = tuple(
+            replace(each, tried=tried[each.server_id], left=intents.left.get(each.server_id))
+            for each in moves
         )
-
-    def _with_history(self, move: Move, operation: Operation, left: str | None) -> Move:
-        item = next(each for each in operation.items if each.server_id == move.server_id)
-        return replace(move, tried=tuple(Tried(**each) for each in item.tried), left=left)
+        running = tuple(replace(each, ours=migration_id in ours) for each, _, migration_id in under_way)
+        emptying = frozenset({operation.host} if operation.kind is OperationKind.DRAIN else ())
+        limits = operation.limits
+        for fleet in self._conductor.places.fleets(to_place, limits, targets_of(moves), besides=moving):
+            yield Seen(fleet, moves, running, limits, emptying, intents.paused, intents.abort)
 
     def _tune(self, tune: Tune, seen: Seen) -> None:
         migration_id, epoch = self._ids[tune.server_id]

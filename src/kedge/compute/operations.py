@@ -101,16 +101,18 @@ class Operations:
             [(each.id, each.host, hosts.get(each.id, ())) for each in wanted.servers],
         )
         drained = wanted.request.host if wanted.request.kind is OperationKind.DRAIN else None
-        fleet = self._places.fleet(wanted.servers, with_migrations=False)
-        if wanted.request.kind is OperationKind.RESTORE:
-            fleet = fleet.enabled(wanted.request.host)
         emptying = frozenset({drained} if drained else ())
-        others = tuple(
-            replace(each, ours=False) for each, _, _ in RunningMigrations(self.records.engine).all()
-        )
-        model = learn(past_migrations(self.records.engine), TransferModel())
-        seen = Seen(fleet, moves, others, wanted.request.limits, emptying)
-        prediction = simulate(seen, replace(model, **given))  # type: ignore[arg-type]
+        under_way = RunningMigrations(self.records.engine).all()
+        others = tuple(replace(each, ours=False) for each, _, _ in under_way)
+        model = replace(learn(past_migrations(self.records.engine), TransferModel()), **given)  # type: ignore[arg-type]
+        limits = wanted.request.limits
+        for fleet in self._places.fleets(wanted.servers, limits, targets_of(moves), with_migrations=False):
+            as_begun = fleet
+            if wanted.request.kind is OperationKind.RESTORE:
+                as_begun = fleet.enabled(wanted.request.host)
+            prediction = simulate(Seen(as_begun, moves, others, limits, emptying), model)
+            if prediction.unmoved.keys() <= {each.server_id for each in prediction.legs}:
+                break
         return replace(prediction, levels=wanted.levels.levels if wanted.levels else ())
 
     def _checked(self, request: OperationRequest) -> Wanted:
@@ -135,15 +137,13 @@ class Operations:
         if request.host in request.to:
             raise BadRequest(f"A {request.kind} of {request.host} can't bring servers to {request.host}.")
         if request.kind is OperationKind.DRAIN:
-            servers = [each for each in self._tools.servers.all() if each.host == request.host]
-            return Wanted(request, tuple(servers), request.to)
+            return Wanted(request, tuple(self._tools.servers.on(request.host)), request.to)
         return self._checked_restore(request)
 
     def _checked_list(self, request: OperationRequest) -> Wanted:
         if request.host or not request.servers:
             raise BadRequest("Name the servers to move, and no host; where they may go is `to`.")
-        servers = {each.id: each for each in map(self._tools.servers.find, request.servers)}
-        return Wanted(request, tuple(servers.values()), request.to)
+        return Wanted(request, tuple(self._tools.servers.named(request.servers)), request.to)
 
     def _checked_rebalance(self, request: OperationRequest) -> Wanted:
         if request.host or request.servers:
@@ -153,7 +153,9 @@ class Operations:
         if rival is not None:
             raise Conflict(f"Operation {rival} levels hosts already; wait for it, or abort it.")
         levels = self._levels.of(wanted, request.to)
-        servers = {each.id: each for each in self._tools.servers.all()}
+        servers = {
+            each.id: each for each in self._tools.servers.some(each.server_id for each in levels.moves)
+        }
         to_move = tuple(servers[each.server_id] for each in levels.moves)
         return Wanted(replace(request, levelling=wanted), to_move, request.to, levels)
 
@@ -165,8 +167,7 @@ class Operations:
             raise Conflict(f"Host {request.host} was never drained, so there is nothing to bring back.")
         if drain.finished_at is None:
             raise Conflict(f"Host {request.host} is being drained by operation {drain.id}; abort that first.")
-        taken = {item.server_id for item in drain.items}
-        servers = [each for each in self._tools.servers.all() if each.id in taken]
+        servers = self._tools.servers.some(item.server_id for item in drain.items)
         return Wanted(request, tuple(servers), (request.host,))
 
 
@@ -187,6 +188,13 @@ def moves_of(
     if targets:
         return tuple(Move(server_id, None, tuple(targets)) for server_id, _, _ in servers)
     return tuple(Move(server_id, source) for server_id, source, _ in servers)
+
+
+def targets_of(moves: Sequence[Move]) -> frozenset[str]:
+    """All hosts that these servers may go to; none if one of them may go to any."""
+    if all(each.hosts for each in moves):
+        return frozenset(host for each in moves for host in each.hosts)
+    return frozenset()
 
 
 def reason_of(drain: Operation) -> str:

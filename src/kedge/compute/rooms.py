@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Engine, Row, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, Row, Select, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from kedge.core.placement import Fleet, HostState, Nics, PlacedServer, Promise, stands_against
 from kedge.core.placement.filters import RECORDED, enabled, groups
@@ -20,12 +20,15 @@ from kedge.model.host import Host
 from kedge.model.host_facts import MemoryFacts
 from kedge.model.obstacle import Obstacle
 from kedge.model.placement import Demand, HostLimits, HostSettings
-from kedge.store import lock_name, now, reading
+from kedge.store import batched, lock_name, now, reading
 from kedge.store.tables import HostSettingsRow, MigrationRow, ServerRow, ServerStatus
 
 _TAKES_NOTHING = (ServerStatus.SHUTOFF.value, ServerStatus.ERROR.value)
 _SERVERS = select(
     ServerRow.id, ServerRow.name, ServerRow.host, ServerRow.status, ServerRow.labels, ServerRow.demand
+)
+_SETTINGS = select(
+    HostSettingsRow.host, HostSettingsRow.labels, HostSettingsRow.disabled, HostSettingsRow.limits
 )
 _PROMISED = select(
     MigrationRow.id, MigrationRow.server_id, MigrationRow.destination, MigrationRow.demand, ServerRow.labels
@@ -86,7 +89,7 @@ class Rooms:
     """What records say of hosts, for plans and for placement."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = self.engine = engine
 
     def look(self, server_id: str, host: str) -> Records:
         """The records as they are now, before the host is asked what it has; an unknown server takes nothing."""
@@ -112,18 +115,30 @@ class Rooms:
         copying: Collection[str] = (),
         promised: Collection[Promise] = (),
         *,
+        besides: Collection[str] | None = None,
         with_migrations: bool = True,
     ) -> Fleet:
         """These hosts with all servers and, if they are asked for, what is promised to migrations under way.
 
-        `memory` is what hosts said, by name; `copying` the migrations that were, before they said it. `nics` has the
-        NICs of those servers that are to be placed, by id. `promised` is what is promised besides to planned moves.
+        With `besides`, only with the servers on these hosts and those whose ids it has. `memory` is what hosts said, by
+        name; `copying` the migrations that were, before they said it. `nics` has the NICs of those servers that are to
+        be placed, by id. `promised` is what is promised besides to planned moves.
         """
         with reading(self._engine) as session:
-            settings = {row.host: settings_of(row) for row in session.scalars(select(HostSettingsRow))}
-            servers = [_placed(row, nics.get(row.id, ())) for row in session.execute(_SERVERS)]
-            migrations = session.execute(_PROMISED.where(MigrationRow.finished_at.is_(None)))
-            migrating = [_promise(row, row.id in copying) for row in migrations] if with_migrations else []
+            names = [host.name for host in hosts]
+            all_of_them = besides is None
+            settings = {
+                row.host: settings_of(row)
+                for row in _within(session, _SETTINGS, HostSettingsRow.host, names, all_of_them)
+            }
+            rows = _within(session, _SERVERS, ServerRow.host, names, all_of_them)
+            if besides:
+                rows += _within(session, _SERVERS, ServerRow.id, besides)
+            servers = [_placed(row, nics.get(row.id, ())) for row in {row.id: row for row in rows}.values()]
+            under_way = _PROMISED.where(MigrationRow.finished_at.is_(None))
+            migrations = session.execute(under_way) if with_migrations else ()
+            here = set(names)
+            migrating = [_promise(row, row.id in copying) for row in migrations if row.destination in here]
         states = [
             HostState(host, settings.get(host.name, _USUAL), memory.get(host.name, _UNKNOWN))
             for host in hosts
@@ -154,7 +169,20 @@ def demand_in(session: Session, server_id: str, room: Room) -> Demand:
     return Demand(**(session.scalar(select(ServerRow.demand).where(ServerRow.id == server_id)) or {}))
 
 
-def settings_of(row: HostSettingsRow | None) -> HostSettings:
+def _within(
+    session: Session,
+    query: Select[Any],
+    column: InstrumentedAttribute[str],
+    values: Collection[str],
+    all_of_them: bool = False,
+) -> list[Row[Any]]:
+    """The rows in which the column has one of these values, or all rows."""
+    if all_of_them:
+        return list(session.execute(query))
+    return [row for some in batched(values) for row in session.execute(query.where(column.in_(some)))]
+
+
+def settings_of(row: HostSettingsRow | Row[Any] | None) -> HostSettings:
     """The settings in a row; the usual ones without one."""
     return HostSettings() if row is None else HostSettings(row.labels, row.disabled, HostLimits(**row.limits))
 

@@ -15,7 +15,15 @@ class RunningMigrations:
 
     def all(self) -> list[tuple[Running, int, str]]:
         """Every one, with its epoch and id; `ours` is for the caller to say."""
-        wanted = select(MigrationRow).where(MigrationRow.finished_at.is_(None))
+        wanted = select(
+            MigrationRow.server_id,
+            MigrationRow.source,
+            MigrationRow.destination,
+            MigrationRow.abort_requested,
+            MigrationRow.options,
+            MigrationRow.epoch,
+            MigrationRow.id,
+        ).where(MigrationRow.finished_at.is_(None))
         with reading(self._engine) as session:
             return [
                 (
@@ -29,7 +37,7 @@ class RunningMigrations:
                     row.epoch,
                     row.id,
                 )
-                for row in session.scalars(wanted)
+                for row in session.execute(wanted)
             ]
 
     def share(self, migration_id: str, bandwidth_mib: int) -> None:

@@ -1,9 +1,10 @@
 """Servers in the database."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import Engine, Row, or_, select
 
 from kedge.core.domain_xml import without_secrets
 from kedge.core.domain_xml.parse import parse
@@ -13,11 +14,16 @@ from kedge.core.placement.labels import changed
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.placement import Demand
 from kedge.model.server import Server
-from kedge.store import now, reading, transaction
+from kedge.store import batched, now, reading, transaction
 from kedge.store.tables import ServerRow
 
 from .records import refuse_second_migration
 from .rooms import lock_promises
+
+# Without objects for rows, and without the XML.
+_PLAIN = select(
+    ServerRow.id, ServerRow.name, ServerRow.host, ServerRow.status, ServerRow.labels, ServerRow.demand
+)
 
 
 class ServerRecords:
@@ -29,8 +35,35 @@ class ServerRecords:
     def all(self) -> list[Server]:
         """All servers, by name."""
         with reading(self._engine) as session:
-            rows = session.scalars(select(ServerRow).order_by(ServerRow.name, ServerRow.id))
+            rows = session.execute(_PLAIN.order_by(ServerRow.name, ServerRow.id))
             return [_server(row) for row in rows]
+
+    def some(self, ids: Iterable[str]) -> list[Server]:
+        """Those of these that there are, in no order."""
+        found: list[Server] = []
+        with reading(self._engine) as session:
+            for some in batched(ids):
+                found += map(_server, session.execute(_PLAIN.where(ServerRow.id.in_(some))))
+        return found
+
+    def named(self, ids_or_names: Iterable[str]) -> list[Server]:
+        """The servers with these ids or names, each once, in this order. Raises as `find`."""
+        wanted = list(dict.fromkeys(ids_or_names))
+        found: dict[str, list[Server]] = {}
+        with reading(self._engine) as session:
+            for some in batched(wanted):
+                query = _PLAIN.where(or_(ServerRow.id.in_(some), ServerRow.name.in_(some)))
+                for server in map(_server, session.execute(query)):
+                    for key in {server.id, server.name}:
+                        found.setdefault(key, []).append(server)
+        one = [found[each][0] if len(found.get(each, ())) == 1 else self.find(each) for each in wanted]
+        return list({each.id: each for each in one}.values())
+
+    def on(self, host: str) -> list[Server]:
+        """The servers on this host, by name."""
+        query = _PLAIN.where(ServerRow.host == host).order_by(ServerRow.name, ServerRow.id)
+        with reading(self._engine) as session:
+            return [_server(row) for row in session.execute(query)]
 
     def find(self, id_or_name: str) -> Server:
         """The server with this id or name. Raises NotFound; BadRequest if several have the name."""
@@ -100,5 +133,5 @@ class ServerRecords:
                 session.delete(row)
 
 
-def _server(row: ServerRow) -> Server:
+def _server(row: ServerRow | Row[Any]) -> Server:
     return Server(row.id, row.name, row.host, row.status, row.labels, Demand(**row.demand))

@@ -4,7 +4,7 @@
 that somebody runs already; hosts report to Kedge then too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from kedge.core.adopt import Recognised
@@ -127,8 +127,8 @@ class HostRegistry(Protocol):
         """
         ...
 
-    def hosts(self) -> list[Host]:
-        """All hosts by name, with whether their agent is alive."""
+    def hosts(self, names: Collection[str] | None = None) -> list[Host]:
+        """All hosts by name, or those of these that there are, with whether their agent is alive."""
         ...
 
     def host(self, name: str) -> Host:

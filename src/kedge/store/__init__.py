@@ -2,6 +2,7 @@
 
 from .clock import ahead_ns, now
 from .engine import (
+    batched,
     in_words,
     is_retryable,
     is_trouble,
@@ -18,6 +19,7 @@ from .schema import upgrade
 
 __all__ = [
     "ahead_ns",
+    "batched",
     "in_words",
     "is_retryable",
     "is_trouble",

@@ -2,9 +2,10 @@
 
 import fcntl
 import select
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -25,6 +26,9 @@ T = TypeVar("T")
 IsolationLevel = Literal["AUTOCOMMIT", "REPEATABLE READ"]
 _GIVEN_UP = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
 _READ_ONLY = "kedge_read_only"
+
+_MOST_PARAMETERS = 10_000
+"""Of one list in a statement. SQLite takes 32766 in all, PostgreSQL 65535."""
 
 
 def open_database(url: str) -> Engine:
@@ -162,6 +166,13 @@ def reading(engine: Engine) -> Iterator[Session]:
     """A session that sees one state of the database and hinders no writer; for looking only."""
     with Session(_reader(engine, "REPEATABLE READ"), expire_on_commit=False) as session:
         yield session
+
+
+def batched(values: Iterable[T]) -> Iterator[list[T]]:
+    """The values in parts that a statement takes as its parameters."""
+    left = iter(values)
+    while part := list(islice(left, _MOST_PARAMETERS)):
+        yield part
 
 
 @lru_cache(maxsize=16)

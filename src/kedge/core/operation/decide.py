@@ -25,8 +25,9 @@ def decide(seen: Seen) -> Decision:
     ours = [each for each in seen.running if each.ours]
     outlooks = {move.server_id: _outlook(move, seen) for move in seen.moves}
     starts: tuple[Start, ...] = ()
+    without_place: frozenset[str] = frozenset()
     if not seen.paused and seen.abort is None and not _too_many_failed(seen):
-        starts = _begin(seen, outlooks)
+        starts, without_place = _begin(seen, outlooks)
     share = _share(seen, len(ours) + len(starts))
     return Decision(
         tune=tuple(
@@ -36,6 +37,7 @@ def decide(seen: Seen) -> Decision:
         start=tuple(replace(each, bandwidth_mib=share) for each in starts),
         outcome=None if ours or starts else _outcome(seen, outlooks),
         outlooks=outlooks,
+        without_place=without_place,
     )
 
 
@@ -57,8 +59,8 @@ def _outlook(move: Move, seen: Seen) -> Outlook:
     return Outlook(State.WAITING)
 
 
-def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[Start, ...]:
-    """The migrations to begin now. Writes into `outlooks` why others don't."""
+def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...], frozenset[str]]:
+    """The migrations to begin now, and who finds no place. Writes into `outlooks` why others don't begin."""
     limits, fleet = seen.limits, seen.fleet
     leaving = Counter(each.source for each in seen.running)
     arriving = Counter(each.destination for each in seen.running)
@@ -86,7 +88,7 @@ def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[Start, ...]:
         outlooks[start.server_id] = Outlook(State.MOVING)
     state = State.WAITING if starts or ours else State.STUCK
     outlooks.update({server_id: Outlook(state, why) for server_id, why in without_place.items()})
-    return tuple(starts)
+    return tuple(starts), frozenset(without_place)
 
 
 def _in_order(seen: Seen, outlooks: dict[str, Outlook]) -> list[tuple[PlacedServer, Move]]:

@@ -118,6 +118,7 @@ class Decision:
     Attributes:
         end: servers whose migrations are to be aborted.
         outlooks: how each server stands, by its id.
+        without_place: servers that may begin and find no host in the fleet as it was seen.
     """
 
     tune: tuple[Tune, ...] = ()
@@ -125,3 +126,4 @@ class Decision:
     start: tuple[Start, ...] = ()
     outcome: Outcome | None = None
     outlooks: Mapping[str, Outlook] = field(default_factory=dict)
+    without_place: frozenset[str] = frozenset()

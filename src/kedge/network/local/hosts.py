@@ -1,5 +1,6 @@
 """Hosts and their agents: what they report of themselves, and whether they live."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
 
@@ -86,9 +87,9 @@ def _record_backends(work: Work, row: HostRow, report: HostReport) -> None:
         row.agents.remove(gone)
 
 
-def all_hosts(work: Work) -> list[Host]:
-    """All hosts by name."""
-    return [_host(work, row) for row in _rows(work)]
+def all_hosts(work: Work, names: Collection[str] | None = None) -> list[Host]:
+    """All hosts by name, or these of them."""
+    return [_host(work, row) for row in _rows(work, names)]
 
 
 def host(work: Work, name: str) -> Host:
@@ -159,8 +160,10 @@ def server_runs(work: Work, server_id: str) -> bool:
     return any(server_id in running for running in work.session.scalars(select(HostRow.running)))
 
 
-def _rows(work: Work) -> list[HostRow]:
+def _rows(work: Work, names: Collection[str] | None = None) -> list[HostRow]:
     query = select(HostRow).options(selectinload(HostRow.agents)).order_by(HostRow.name)
+    if names is not None:
+        query = query.where(HostRow.name.in_(names))
     return list(work.session.scalars(query))
 
 

@@ -1,6 +1,6 @@
 """The network service as the rest of Kedge uses it; each call is one transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -241,10 +241,10 @@ class LocalNetworkService:
         with statements(self._engine, read_only=True) as connection:
             return HostDuties(plain_reads.vifs_on(connection, host), self._report_every_s)
 
-    def hosts(self) -> list[Host]:
-        """All hosts by name, dead ones too."""
+    def hosts(self, names: Collection[str] | None = None) -> list[Host]:
+        """All hosts by name, or these of them, dead ones too."""
         with self.read() as work:
-            return hosts.all_hosts(work)
+            return hosts.all_hosts(work, names)
 
     def host(self, name: str) -> Host:
         """The host of this name. Raises NotFound."""

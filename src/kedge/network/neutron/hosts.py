@@ -6,7 +6,7 @@ remembered for a minute; those of one that is being migrated, or was changed lat
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -71,9 +71,9 @@ class NeutronHosts:
         """Keep what an agent says of its host."""
         self._registry.record_host(report)
 
-    def hosts(self) -> list[Host]:
-        """All hosts by name, dead ones too."""
-        return self._registry.hosts()
+    def hosts(self, names: Collection[str] | None = None) -> list[Host]:
+        """All hosts by name, or these of them, dead ones too."""
+        return self._registry.hosts(names)
 
     def host(self, name: str) -> Host:
         """The host of this name. Raises NotFound."""
