@@ -9,6 +9,7 @@ import pytest
 from kedge.lab import fleet
 from kedge.lab.cloud import Cloud
 from kedge.lab.fleet import Vm
+from kedge.lab.typing_commands import kedge
 
 pytestmark = pytest.mark.lab
 
@@ -26,13 +27,13 @@ def vms(cloud: Cloud) -> Iterator[list[Vm]]:
 
 def run(*arguments: str) -> list[Any]:
     """The lines of JSON that the command wrote, which must have done what it was told to."""
-    done = fleet.kedge(*arguments, "--json")
+    done = kedge(*arguments, "--json")
     assert done.returncode == 0, done.stderr + done.stdout
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_a_host_is_drained_and_restored(cloud: Cloud, vms: list[Vm]) -> None:
-    simulated = json.loads(fleet.kedge("drain", HOST, "--simulate", "--json").stdout)
+    simulated = json.loads(kedge("drain", HOST, "--simulate", "--json").stdout)
     with fleet.watched(cloud, vms) as watch:
         *_, drained = run("drain", HOST)
         emptied = fleet.places(cloud, vms)
@@ -53,6 +54,6 @@ def test_a_host_is_drained_and_restored(cloud: Cloud, vms: list[Vm]) -> None:
     for operation in (drained, restored):
         assert operation["took_s"] > 0
         assert [len(item["migrations"]) for item in operation["items"]] == [1] * len(vms)
-        said = fleet.kedge("operations", "show", operation["id"]).stdout
+        said = kedge("operations", "show", operation["id"]).stdout
         assert f"{operation['prediction']['total_s']:.0f} s" in said
         assert f"{operation['took_s']:.0f} s" in said

@@ -2,12 +2,11 @@
 
 python -m kedge.lab.demo          a tour over all backends
 python -m kedge.lab.demo --all    every ordered pair of the five hosts
+python -m kedge.lab.demo --fleet  eight VMs, while hosts are emptied, filled again and levelled
 """
 
 import argparse
-import os
 import signal
-import subprocess
 import sys
 import time
 from itertools import pairwise
@@ -18,10 +17,11 @@ from rich.table import Table
 
 from kedge.model.errors import KedgeError
 
-from . import tour
-from .cloud import URL, Cloud
+from . import fleet_demo, tour
+from .cloud import Cloud
 from .neighbourhood import Neighbourhood
 from .tour import Hop
+from .typing_commands import typed
 
 BACKENDS = {
     "h1": "macvtap eth1",
@@ -50,13 +50,16 @@ def main() -> None:
     """Run the demo; exits with 1 if a hop falls short."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--all", action="store_true", help="every ordered pair of the five hosts")
+    parser.add_argument(
+        "--fleet", action="store_true", help="eight VMs; hosts are emptied, filled and levelled"
+    )
     arguments = parser.parse_args()
     # An interruption becomes an exception, so that the lab is removed on the way out.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     console = Console(width=None if sys.stdout.isatty() else 132, highlight=False)
     try:
-        sys.exit(run(console, every_pair=arguments.all))
+        sys.exit(fleet_demo.run(console) if arguments.fleet else run(console, every_pair=arguments.all))
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted; the lab is gone.[/]")
         sys.exit(130)
@@ -94,13 +97,8 @@ def run(console: Console, *, every_pair: bool) -> int:
 
 def _show_plan(console: Console, destination: str) -> None:
     """What a person would type first, as that person would see it."""
-    console.print(f"\n[bold]$ kedge plan {VM} --to {destination}[/]")
-    colour = {"FORCE_COLOR": "1"} if console.is_terminal else {}
-    environment = {**os.environ, **colour, "KEDGE_URL": URL, "COLUMNS": str(console.width)}
-    sys.stdout.flush()
-    subprocess.run(
-        [sys.executable, "-m", "kedge", "plan", VM, "--to", destination], env=environment, check=True
-    )
+    console.print()
+    typed(console, "plan", VM, "--to", destination)
     console.print()
 
 

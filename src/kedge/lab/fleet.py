@@ -3,15 +3,12 @@
 Used by the demo, the chaos trials and the tests, so that all of them look at the same things.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from . import tour
-from .cloud import URL, Cloud
+from .cloud import Cloud
 from .connection import Connection, ConnectionResult
 from .echo import AddressResult
 from .probe import Probe
@@ -29,6 +26,7 @@ class Vm:
     name: str
     address: str
     port: str
+    memory_mib: int
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def make_vms(cloud: Cloud, places: Sequence[tuple[str, int]], first: str, prefix
         port = tour.make_port(cloud, network, address)
         name = f"{prefix}{number + 1}"
         server = tour.boot_server(cloud, name, host, [(port, address)], memory_mib)
-        vms.append(Vm(server["id"], name, address, port["id"]))
+        vms.append(Vm(server["id"], name, address, port["id"], memory_mib))
     for vm in vms:
         cloud.wait_for(lambda vm=vm: tour.answers(cloud, vm.address), vm.name, BOOT_S)  # type: ignore[misc]
     return vms
@@ -119,15 +117,3 @@ def misplaced(cloud: Cloud, vms: Sequence[Vm]) -> list[str]:
         if bindings != [(where[vm.name], "ACTIVE")]:
             found.append(f"{vm.name} on {where[vm.name]} has the bindings {bindings}")
     return found
-
-
-def kedge(*arguments: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
-    """Run the `kedge` command against the lab's control plane, as a person does; what it wrote is kept."""
-    return subprocess.run(
-        [sys.executable, "-m", "kedge", *arguments],
-        env={**os.environ, "KEDGE_URL": URL},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout_s,
-    )

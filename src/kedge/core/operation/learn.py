@@ -59,9 +59,9 @@ def learn(history: Sequence[Finished], assumed: TransferModel) -> TransferModel:
     ]
     if len(samples) < _FEWEST:
         return assumed
-    _, slowdown, rate, fixed = min(_fit(samples, each) for each in _slowdowns(samples))
+    _, slowdown, rate, fixed = min(_fit(samples, each, assumed.copy_mib) for each in _slowdowns(samples))
     # What a guest writes meanwhile is in the learned rate already; the forecast counts it a second time.
-    copy_mib = min(rate + assumed.assumed_dirty_mib, _FASTEST_MIB)
+    copy_mib = rate + assumed.assumed_dirty_mib
     lags = [each.lag_s for each in history if each.lag_s is not None]
     pauses = [each.pause_ms for each in history if each.completed and each.pause_ms is not None]
     return replace(
@@ -90,26 +90,30 @@ def _slowdowns(samples: Sequence[_Sample]) -> Sequence[float]:
     return _SLOWDOWNS if max(company) - min(company) > 0.5 else (0.0,)
 
 
-def _fit(samples: Sequence[_Sample], slowdown: float) -> tuple[float, float, float, float]:
+def _fit(samples: Sequence[_Sample], slowdown: float, usual_mib: float) -> tuple[float, float, float, float]:
     """How far off this slowdown is, itself, and the rate and the fixed part that go with it."""
     alone = [
         replace(each, took_s=each.took_s / slower, copy_s=each.copy_s / slower)
         for each, slower in ((each, 1 + slowdown * each.others) for each in samples)
     ]
-    rate = _rate(alone)
+    rate = _rate(alone, usual_mib)
     fixed = max(0.0, median(each.took_s - each.memory_mib / rate for each in alone))
     # A mean, so that the few that had company, or had none, count; a bounded one, so that none counts for many.
     off = fmean(min(1.0, abs(each.took_s / (fixed + each.memory_mib / rate) - 1)) for each in alone)
     return off, slowdown, rate, fixed
 
 
-def _rate(alone: Sequence[_Sample]) -> float:
-    """MiB/s: by how the time of copying grows with the guest's memory, or simply their quotient."""
+def _rate(alone: Sequence[_Sample], usual_mib: float) -> float:
+    """MiB/s: by how the time of copying grows with the guest's memory, or simply their quotient.
+
+    Where the time does not grow, memory is not what it depends on, and the rate may be the usual one.
+    """
     slopes = [
         (one.copy_s - other.copy_s) / (one.memory_mib - other.memory_mib)
         for one, other in combinations(alone, 2)
         if max(one.memory_mib, other.memory_mib) >= _SIZES_DIFFER * min(one.memory_mib, other.memory_mib)
     ]
     if len(slopes) >= _FEWEST:
-        return 1 / max(median(slopes), 1 / _FASTEST_MIB)
+        slope = median(slopes)
+        return 1 / slope if slope > 1 / _FASTEST_MIB else usual_mib
     return median(each.memory_mib / max(each.copy_s, 0.001) for each in alone)

@@ -1,0 +1,150 @@
+"""What a demo of operations comes to: each move and operation, predicted and real; whether all kept their network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+
+from .fleet import Seen, Vm
+
+Json = Mapping[str, Any]
+
+CLOSE = 0.25
+"""A prediction is good if the real time is off by no more than this part of it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """An operation that has ended, with its migrations, and what was not as it must be when one looked at the hosts."""
+
+    operation: Json
+    migrations: tuple[Json, ...]
+    misplaced: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Which it is, as a command names it."""
+        return f"{self.operation['kind']} {self.operation['host']}".strip()
+
+    @property
+    def shortcomings(self) -> list[str]:
+        """What it falls short in; empty if it is as promised."""
+        state = self.operation["state"]
+        ended = [] if state == "completed" else [f"{self.title} {state}"]
+        return [*ended, *(f"after {self.title}: {each}" for each in self.misplaced)]
+
+    @property
+    def predicted_s(self) -> float | None:
+        """How long it was to take."""
+        prediction = self.operation["prediction"]
+        return prediction["total_s"] if prediction else None
+
+    @property
+    def off(self) -> float | None:
+        """By which part of the real time the prediction was wrong: 0.1 for 10 % too long, less than 0 for too short."""
+        took = self.operation["took_s"]
+        return None if self.predicted_s is None or not took else self.predicted_s / took - 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole demo. `vms` has each VM by its id, `seen` what was seen of it by its name."""
+
+    done: tuple[Done, ...]
+    vms: Mapping[str, Vm]
+    seen: Mapping[str, Seen]
+
+    @property
+    def shortcomings(self) -> list[str]:
+        """All that is not as promised."""
+        lost = [f"{name}: {each}" for name, seen in self.seen.items() for each in seen.shortcomings]
+        return [each for done in self.done for each in done.shortcomings] + lost
+
+    def blackout_ms(self, migration: Json) -> float | None:
+        """The longest time in which the VM answered nobody while it was moved; 0 if shorter than could be told."""
+        seen = self.seen.get(self.vms[migration["server_id"]].name)
+        if seen is None or migration["finished_at"] is None:
+            return None
+        began, ended = _ns(migration["created_at"]), _ns(migration["finished_at"])
+        return max((ms for at, ms in seen.outside.gaps if began <= at <= ended), default=0.0)
+
+
+def moves(result: Result) -> Table:
+    """Every migration of every operation."""
+    table = _table(
+        "operation", "VM", "MiB", "from", "to", "predicted s", "real s", "blackout ms", "own figure ms"
+    )
+    for done in result.done:
+        legs = {leg["server_id"]: leg for leg in (done.operation["prediction"] or {"legs": ()})["legs"]}
+        for each in sorted(done.migrations, key=lambda migration: str(migration["created_at"])):
+            vm, leg = result.vms[each["server_id"]], legs.get(each["server_id"])
+            table.add_row(
+                done.title,
+                vm.name,
+                str(vm.memory_mib),
+                each["source"],
+                each["destination"],
+                _figure(leg["end_s"] - leg["start_s"] if leg else None, 1),
+                _figure(None if each["total_ms"] is None else each["total_ms"] / 1000, 1),
+                _figure(result.blackout_ms(each)),
+                _figure(each["network_blackout_ms"]),
+            )
+    return table
+
+
+def operations(result: Result) -> Table:
+    """Every operation, with how good its prediction was and its verdict."""
+    table = _table(
+        "operation", "moves", "prediction", "predicted s", "real s", "off", "longest blackout ms", "verdict"
+    )
+    for done in result.done:
+        blackouts = [found for each in done.migrations if (found := result.blackout_ms(each)) is not None]
+        good = not done.shortcomings
+        table.add_row(
+            done.title,
+            str(len(done.migrations)),
+            _based_on(done.operation["prediction"]),
+            _figure(done.predicted_s, 1),
+            _figure(done.operation["took_s"], 1),
+            _off(done.off),
+            _figure(max(blackouts, default=None)),
+            "[green]as promised[/]" if good else "[red]falls short[/]",
+        )
+    return table
+
+
+def verdict(result: Result) -> str:
+    """One or more lines that say how it went."""
+    if result.shortcomings:
+        return "\n".join(f"[red]{each}[/]" for each in result.shortcomings)
+    number = sum(len(done.migrations) for done in result.done)
+    close = sum(done.off is not None and abs(done.off) <= CLOSE for done in result.done)
+    return (
+        f"[green]{len(result.seen)} VMs kept their network over {number} moves[/], TCP alive, counters continuous,"
+        f" nothing left behind. {close} of {len(result.done)} predictions were within {CLOSE:.0%}."
+    )
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, padding=(0, 1, 0, 0), header_style="bold")
+
+
+def _based_on(prediction: Json | None) -> str:
+    learned = (prediction or {}).get("basis", {}).get("learned_from", 0)
+    return f"learned of {learned:.0f}" if learned else "assumed"
+
+
+def _figure(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _off(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"[{'green' if abs(value) <= CLOSE else 'yellow'}]{value:+.0%}[/]"
+
+
+def _ns(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp() * 1e9

@@ -1,0 +1,78 @@
+"""What `make demo FLEET=1` says in the end, and that it fails when a VM lost its network."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from kedge.lab import fleet_table
+from kedge.lab.connection import ConnectionResult
+from kedge.lab.echo import AddressResult
+from kedge.lab.fleet import Seen, Vm
+from kedge.lab.fleet_table import Done, Result
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+VM = Vm("id1", "vm1", "198.51.100.50", "port1", 96)
+
+
+def at(seconds: float) -> datetime:
+    return BEGAN + timedelta(seconds=seconds)
+
+
+def done(state: str = "completed", took_s: float = 8.0, misplaced: tuple[str, ...] = ()) -> Done:
+    leg = {"server_id": "id1", "start_s": 1.0, "end_s": 6.0}
+    prediction = {"total_s": 10.0, "legs": [leg], "basis": {"learned_from": 7}}
+    operation = {"kind": "drain", "host": "h1", "state": state, "took_s": took_s, "prediction": prediction}
+    migration = {
+        "server_id": "id1",
+        "source": "h1",
+        "destination": "h2",
+        "total_ms": 4200.0,
+        "network_blackout_ms": 77.0,
+        "created_at": at(0).isoformat(),
+        "finished_at": at(5).isoformat(),
+    }
+    return Done(operation, (migration,), misplaced)
+
+
+def result(*of: Done, connection: ConnectionResult | None = None) -> Result:
+    gaps = [(int(at(second).timestamp() * 1e9), ms) for second, ms in ((1, 40.0), (2, 90.0), (9, 500.0))]
+    whole = ConnectionResult(alive=True, lines=9)
+    return Result(of, {VM.id: VM}, {"vm1": Seen(AddressResult(9, 9, gaps=gaps), connection or whole)})
+
+
+def shown(table: Any) -> str:
+    written = StringIO()
+    Console(file=written, width=150).print(table)
+    return written.getvalue()
+
+
+def test_a_move_is_shown_with_what_was_seen_of_its_vm_meanwhile() -> None:
+    assert shown(fleet_table.moves(result(done()))).splitlines()[1].split() == [
+        *("drain", "h1", "vm1", "96", "h1", "h2"),
+        *("5.0", "4.2", "90", "77"),
+    ]
+
+
+def test_an_operation_is_shown_with_how_good_its_prediction_was() -> None:
+    said = shown(fleet_table.operations(result(done())))
+    assert "learned of 7" in said
+    assert "10.0" in said
+    assert "+25%" in said
+    assert "as promised" in said
+    assert "1 of 1 predictions were within 25%" in fleet_table.verdict(result(done()))
+    assert "0 of 1 predictions" in fleet_table.verdict(result(done(took_s=7.9)))
+
+
+def test_a_vm_that_lost_its_network_is_no_success() -> None:
+    broken = result(done(), connection=replace(ConnectionResult(), error="reset"))
+    assert broken.shortcomings == ["vm1: its TCP connection broke: reset"]
+    assert "kept their network" not in fleet_table.verdict(broken)
+
+
+def test_what_was_left_behind_and_what_did_not_complete_is_no_success() -> None:
+    short = result(done("failed", misplaced=("h1 still has tap1 of vm1",)))
+    assert short.shortcomings == ["drain h1 failed", "after drain h1: h1 still has tap1 of vm1"]
+    assert "falls short" in shown(fleet_table.operations(short))
