@@ -174,7 +174,7 @@ def test_an_abort_ends_it(fleet: Fleet, servers: list[Server], how: Abort) -> No
 
 def test_another_destination_is_tried(fleet: Fleet, world: ComputeWorld) -> None:
     server = world.server()
-    operation = fleet.round(fleet.begin())
+    operation = fleet.round(fleet.begin(limits=OperationLimits(retry_s=0)))
     with transaction(world.engine) as session:
         row = session.query(MigrationRow).one()
         first = row.destination

@@ -14,7 +14,7 @@ from kedge.core.operation import Decision, Seen, Start, Tried, Tune, decide
 from kedge.model.errors import CannotMigrate, Conflict, KedgeError, NotFound, StaleEpoch
 from kedge.model.operation import Operation, OperationKind
 from kedge.model.server import MigrationOptions
-from kedge.store import in_words
+from kedge.store import in_words, now
 from kedge.wire.messages import TransferTuning
 
 from .claims import Claims
@@ -143,9 +143,10 @@ class Round:
         )
         running = tuple(replace(each, ours=migration_id in ours) for each, _, migration_id in under_way)
         emptying = frozenset({operation.host} if operation.kind is OperationKind.DRAIN else ())
-        limits = operation.limits
+        limits, ahead = operation.limits, self._driven.ahead(operation)
+        now_s = now(self._records.engine).timestamp()
         for fleet in self._conductor.places.fleets(to_place, limits, targets_of(moves), besides=moving):
-            yield Seen(fleet, moves, running, limits, emptying, intents.paused, intents.abort)
+            yield Seen(fleet, moves, running, limits, emptying, intents.paused, intents.abort, ahead, now_s)
 
     def _tune(self, tune: Tune, seen: Seen) -> None:
         migration_id, epoch = self._ids[tune.server_id]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from kedge.core.operation import Outlook, Tried
+from kedge.core.operation import Ahead, Outlook, State, Tried
 from kedge.model.errors import Conflict, StaleEpoch
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits, Outcome
 from kedge.model.server import MigrationStatus, Server
@@ -51,6 +51,33 @@ class DrivenOperations:
             row = row_of(session, operation_id)
             left = {item.server_id: item.left for item in row.items if item.left is not None}
             return Intents(row.paused, Abort(row.abort) if row.abort else None, left)
+
+    def ahead(self, operation: Operation) -> tuple[Ahead, ...]:
+        """The servers of operations of higher priority that wait for nothing but a place in somebody's limits."""
+        others = select(OperationRow.id, OperationRow.targets, OperationRow.limits).where(
+            OperationRow.finished_at.is_(None),
+            OperationRow.abort.is_(None),
+            ~OperationRow.paused,
+            OperationRow.id != operation.id,
+        )
+        with reading(self._engine) as session:
+            targets = {
+                row.id: row.targets
+                for row in session.execute(others)
+                if row.limits.get("priority", 0) > operation.limits.priority
+            }
+            if not targets:
+                return ()
+            items = select(OperationItemRow).where(
+                OperationItemRow.open,
+                OperationItemRow.operation_id.in_(targets),
+                OperationItemRow.state == State.WAITING.value,
+            )
+            return tuple(
+                Ahead(item.source, tuple(item.hosts or targets[item.operation_id]))
+                for item in session.scalars(items)
+                if not item.why
+            )
 
     def harvest(self, operation_id: str, epoch: int) -> None:
         """Write down what came of the migrations that have ended, and take in what came to a host that is drained."""
@@ -106,15 +133,19 @@ class DrivenOperations:
 
 def _look_at_end(session: Session, item: OperationItemRow) -> None:
     migration = session.scalars(select(MigrationRow).where(MigrationRow.id == item.migration_id)).first()
-    if migration is not None and migration.finished_at is None:
+    if migration is None or migration.finished_at is None:
+        item.migration_id = None if migration is None else item.migration_id
         return
     item.migration_id = None
-    if migration is None or migration.status == MigrationStatus.COMPLETED.value:
+    if migration.status == MigrationStatus.COMPLETED.value:
         return
     if migration.status == MigrationStatus.CANCELLED.value:
         item.left = f"its migration {migration.id} was aborted"
         return
-    item.tried = [*item.tried, asdict(Tried(migration.destination, migration.error or "it failed"))]
+    tried = Tried(
+        migration.destination, migration.error or "it failed", at_s=migration.finished_at.timestamp()
+    )
+    item.tried = [*item.tried, asdict(tried)]
 
 
 def _take_newcomers(session: Session, row: OperationRow) -> None:

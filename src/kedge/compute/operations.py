@@ -9,6 +9,7 @@ from kedge.model.errors import BadRequest, Conflict
 from kedge.model.operation import Operation, OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling
 from kedge.model.server import UNKNOWN_REFUSED, Server
+from kedge.store import now
 
 from .actor import Tools
 from .fleet_levels import FleetLevels
@@ -105,12 +106,12 @@ class Operations:
         under_way = RunningMigrations(self.records.engine).all()
         others = tuple(replace(each, ours=False) for each, _, _ in under_way)
         model = replace(learn(past_migrations(self.records.engine), TransferModel()), **given)  # type: ignore[arg-type]
-        limits = wanted.request.limits
+        limits, now_s = wanted.request.limits, now(self.records.engine).timestamp()
         for fleet in self._places.fleets(wanted.servers, limits, targets_of(moves), with_migrations=False):
             as_begun = fleet
             if wanted.request.kind is OperationKind.RESTORE:
                 as_begun = fleet.enabled(wanted.request.host)
-            prediction = simulate(Seen(as_begun, moves, others, limits, emptying), model)
+            prediction = simulate(Seen(as_begun, moves, others, limits, emptying, now_s=now_s), model)
             if prediction.unmoved.keys() <= {each.server_id for each in prediction.legs}:
                 break
         return replace(prediction, levels=wanted.levels.levels if wanted.levels else ())

@@ -6,15 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .placement import LABEL_PART
 from .rebalance import Levelling
 from .server import UNKNOWN_REFUSED
+from .window import Window
 
-
-class Order(StrEnum):
-    """Which servers go first: by the memory that has to be copied."""
-
-    QUICK_FIRST = "quick-first"
-    BIGGEST_FIRST = "biggest-first"
+QUICK_FIRST, BIGGEST_FIRST, BY_LABEL = "quick-first", "biggest-first", "label:"
+"""Which servers go first: by the memory that has to be copied, or by the value of the label after `label:`."""
 
 
 class Abort(StrEnum):
@@ -50,6 +48,8 @@ _LIMITS = {
     "bandwidth_mib": (0, 1 << 20),
     "max_failures": (0, 100_000),
     "attempts": (1, 100),
+    "retry_s": (0, 86_400),
+    "priority": (-100, 100),
     "hosts_at_once": (1, 10_000),
     "troubled_hosts": (0, 10_000),
 }
@@ -65,8 +65,12 @@ class OperationLimits:
         in_all: migrations of this operation at once.
         bandwidth_mib: in MiB/s, shared by the migrations of this operation in equal parts; 0 for no limit.
         max_failures: nothing more is begun once more migrations than that have failed.
-        attempts: how many destinations are tried for one server.
-        order: which servers go first.
+        attempts: how many migrations of one server may fail.
+        retry_s: after a failure its next one begins so many seconds later, after two twice as many, and so on.
+        order: which servers go first: `quick-first`, `biggest-first`, or `label:KEY`, by that label's value, and those
+            without it last.
+        priority: where several operations wait for the same host, the one of the highest goes first.
+        window: nothing is begun outside it: `22:00-05:00` in UTC, or `22:00-05:00+02:00`; "" for any time.
         hosts_at_once: of a transition: hosts that are changed at once.
         troubled_hosts: of a transition: the next host's turn comes in spite of so many that are in trouble.
     """
@@ -79,16 +83,31 @@ class OperationLimits:
     bandwidth_mib: int = 0
     max_failures: int = 3
     attempts: int = 2
-    order: Order = Order.QUICK_FIRST
+    retry_s: int = 10
+    order: str = QUICK_FIRST
+    priority: int = 0
+    window: str = ""
     hosts_at_once: int = 1
     troubled_hosts: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "order", Order(self.order))
+        _check_order(self.order)
+        if self.window:
+            Window.parse(self.window)
         for name, (lowest, highest) in _LIMITS.items():
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise ValueError(f"{name} is {value}; give a number from {lowest} to {highest}")
+
+
+def _check_order(order: str) -> None:
+    if order in {QUICK_FIRST, BIGGEST_FIRST}:
+        return
+    key = order.removeprefix(BY_LABEL)
+    if key == order:
+        raise ValueError(f"order is {order!r}; write {QUICK_FIRST}, {BIGGEST_FIRST} or {BY_LABEL}KEY")
+    if LABEL_PART.fullmatch(key) is None:
+        raise ValueError(f"order is {order!r}, and {key!r} is no label's key")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """What a server takes of a host, and what an operator has said of a host and of servers for placing them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MIB = 1 << 20
+LABEL_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?")
+"""What the key and the value of a label are made of."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """Visits every state that a small drain can reach, with faults, and checks what must hold in each.
 
-1. Nothing is begun while the operation, as it is seen, is paused or aborted, or after too many failures.
+1. Nothing is begun while the operation, as it is seen, is paused or aborted, outside its window, or after too many
+   failures.
 2. Only a server that is on the drained host, with no migration under way, is moved: nothing is moved twice.
-3. It goes to a living host that is neither drained nor was tried.
-4. The limits hold for what is begun.
+3. It goes to a living host that it may go to and that is not drained. It is tried again only after a pause, only so
+   often, and where it failed only if there is no other host.
+4. The limits hold for what is begun, and the last places are left to who comes first.
 5. An operation that completed left nothing on the host; one that ended has no migration under way.
 6. Once faults stop, the end is reached.
 """
@@ -11,11 +13,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from kedge.core.operation import Decision, Seen, decide
+from kedge.core.operation import Decision, Move, Seen, Start, decide
 from kedge.model.operation import Outcome
 
 from .explore import Explored
-from .operation_world import DRAINED, VM, Fleetlet, Step, acts, as_seen, faults, nature
+from .operation_world import DRAINED, NOON_S, VM, Fleetlet, Step, acts, as_seen, faults, nature
 from .reach import reach
 from .world import Violation
 
@@ -61,16 +63,15 @@ def check(seen: Seen, decision: Decision) -> None:
     failures = sum(tried.failed for move in seen.moves for tried in move.tried)
     if decision.start and (seen.paused or seen.abort or failures > seen.limits.max_failures):
         raise Violation(f"1: {decision.start} although it is paused, aborted or has failed")
+    if decision.start and seen.now_s == NOON_S:
+        raise Violation(f"1: {decision.start} outside its window")
     under_way = {each.server_id for each in seen.running}
     moves = {each.server_id: each for each in seen.moves}
     for start in decision.start:
         server = seen.fleet.servers.get(start.server_id)
         if server is None or server.host != DRAINED or server.id in under_way or moves[server.id].left:
             raise Violation(f"2: {start} of what is not to be moved")
-        tried = {each.host for each in moves[server.id].tried}
-        host = seen.fleet.hosts[start.destination].host
-        if host.name == DRAINED or not host.alive or host.name in tried:
-            raise Violation(f"3: {start} to where it can't go")
+        _check_destination(seen, moves[server.id], start)
     _check_limits(seen, decision)
     ours = any(each.ours for each in seen.running)
     if decision.outcome is not None and (ours or decision.start):
@@ -79,10 +80,28 @@ def check(seen: Seen, decision: Decision) -> None:
         raise Violation("5: it completes with servers left on the host")
 
 
+def _check_destination(seen: Seen, move: Move, start: Start) -> None:
+    possible = {
+        each.host.name
+        for each in seen.fleet.hosts.values()
+        if each.host.alive
+        and each.host.name != DRAINED
+        and each.host.name in (move.hosts or seen.fleet.hosts)
+    }
+    tried = {each.host for each in move.tried}
+    if start.destination not in possible or (start.destination in tried and possible - tried):
+        raise Violation(f"3: {start} to where it can't go")
+    if len(move.tried) >= seen.limits.attempts or any(each.at_s == seen.now_s for each in move.tried):
+        raise Violation(f"3: {start} too often or too soon")
+
+
 def _check_limits(seen: Seen, decision: Decision) -> None:
     started = Counter(start.server_id for start in decision.start)
     if any(count > 1 for count in started.values()):
         raise Violation("2: one server is started twice")
+    leaving = sum(each.source == DRAINED for each in seen.running) + len(seen.ahead) + len(decision.start)
+    if decision.start and leaving > seen.limits.per_source:
+        raise Violation("4: too many leave")
     arriving = Counter(each.destination for each in seen.running)
     for start in decision.start:
         arriving[start.destination] += 1

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kedge.core.operation import Decision, Move, Running, Seen, Start, Tried
+from kedge.core.operation import Ahead, Decision, Move, Running, Seen, Start, Tried
 from kedge.core.placement import Fleet, HostState, PlacedServer
 from kedge.model.host import Host
 from kedge.model.operation import Abort, OperationLimits, Outcome
@@ -11,11 +11,17 @@ from kedge.model.placement import Demand
 
 DRAINED = "a"
 HOSTS = ("a", "b", "c")
+NOON_S, NIGHT_S = 12 * 3600.0, 23 * 3600.0
+"""Outside and in the window."""
+
 _GONE = ""
 
 
 class VM(NamedTuple):
-    """A server: where it is, "" once it is deleted, and its migration, if one is under way."""
+    """A server: where it is, "" once it is deleted, and its migration, if one is under way.
+
+    `pausing`: its migration failed so lately that it is not tried again yet.
+    """
 
     host: str = DRAINED
     to: str = ""
@@ -23,13 +29,15 @@ class VM(NamedTuple):
     ending: bool = False
     tried: tuple[str, ...] = ()
     left: bool = False
+    pausing: bool = False
 
 
 class Fleetlet(NamedTuple):
     """The whole world in one moment.
 
     `seen` is what the conductor has looked at and not acted on yet: it may be out of date when it acts. `faults` is how
-    much may still go wrong.
+    much may still go wrong. `closed`: it is not the time of the operation's window. `behind`: a server of an operation
+    of higher priority waits to leave the host. `to`: where servers may go, as in a rebalance; anywhere without.
     """
 
     vms: tuple[VM, ...]
@@ -39,6 +47,9 @@ class Fleetlet(NamedTuple):
     max_failures: int = 2
     paused: bool = False
     abort: Abort | None = None
+    closed: bool = False
+    behind: bool = False
+    to: tuple[str, ...] = ()
     faults: int = 2
     seen: "Fleetlet | None" = None
     finished: Outcome | None = None
@@ -64,28 +75,39 @@ def as_seen(w: Fleetlet) -> Seen:
     for name, vm in there:
         if vm.to:
             fleet = fleet.promising(name, vm.to)
+    now_s = NOON_S if w.closed else NIGHT_S
     return Seen(
         fleet,
         tuple(
             Move(
                 str(number),
                 DRAINED,
-                tried=tuple(Tried(host, "failed") for host in vm.tried),
+                w.to,
+                tuple(Tried(host, "failed", at_s=now_s if vm.pausing else 0.0) for host in vm.tried),
                 left="a person aborted it" if vm.left else None,
             )
             for number, vm in enumerate(w.vms)
         ),
         tuple(Running(name, vm.host, vm.to, vm.ours, vm.ending) for name, vm in there if vm.to),
-        OperationLimits(per_destination=w.per_destination, in_all=w.in_all, max_failures=w.max_failures),
+        OperationLimits(
+            per_destination=w.per_destination,
+            in_all=w.in_all,
+            max_failures=w.max_failures,
+            window="22:00-05:00",
+        ),
         frozenset({DRAINED}),
         w.paused,
         w.abort,
+        (Ahead(DRAINED),) if w.behind else (),
+        now_s,
     )
 
 
 def nature(w: Fleetlet) -> Iterator[Step]:
     """What happens by itself, and what a person does in the end."""
     for number, vm in enumerate(w.vms):
+        if vm.pausing:
+            yield Step(f"the pause of {number} is over", w.with_vm(number, vm._replace(pausing=False)))
         if not vm.to:
             continue
         if vm.ending:
@@ -98,11 +120,17 @@ def nature(w: Fleetlet) -> Iterator[Step]:
             yield Step(f"{number} arrives on {vm.to}", w.with_vm(number, arrived))
     if w.paused:
         yield Step("a person resumes", w._replace(paused=False))
+    if w.closed:
+        yield Step("the window opens", w._replace(closed=False))
+    if w.behind:
+        yield Step("what came first has left", w._replace(behind=False))
 
 
 def failed(vm: VM) -> VM:
     """Back from a migration that failed; what others began is not the operation's business."""
-    return vm._replace(to="", ending=False, tried=(*vm.tried, vm.to) if vm.ours else vm.tried)
+    if not vm.ours:
+        return vm._replace(to="", ending=False)
+    return vm._replace(to="", ending=False, tried=(*vm.tried, vm.to), pausing=True)
 
 
 def faults(w: Fleetlet) -> Iterator[Step]:
@@ -136,6 +164,10 @@ def faults(w: Fleetlet) -> Iterator[Step]:
     if w.abort is None:
         for how in Abort:
             yield Step(f"a person aborts: {how}", w._replace(abort=how), fault=True)
+    if not w.closed:
+        yield Step("the window closes", w._replace(closed=True), fault=True)
+    if not w.behind:
+        yield Step("something comes first", w._replace(behind=True), fault=True)
     if w.in_all > 1:
         yield Step("a person lowers the limit", w._replace(in_all=1), fault=True)
 

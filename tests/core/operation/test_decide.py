@@ -1,10 +1,12 @@
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from kedge.core.operation import Move, Outlook, Running, Seen, Start, State, Tried, Tune, decide
+from kedge.core.operation import Ahead, Move, Outlook, Running, Seen, Start, State, Tried, Tune, decide
 from kedge.core.placement import Fleet, HostState, PlacedServer
-from kedge.model.operation import Abort, OperationLimits, Order, Outcome
+from kedge.model.operation import Abort, OperationLimits, Outcome
 
 from ..placement.fleets import fleet, host, server
 
@@ -31,7 +33,57 @@ def begun(seen: Seen) -> list[str]:
 
 def test_the_quick_ones_go_first_or_the_biggest() -> None:
     assert begun(drain(*THREE)) == ["small", "mid", "big"]
-    assert begun(drain(*THREE, limits=replace(WIDE, order=Order.BIGGEST_FIRST))) == ["big", "mid", "small"]
+    assert begun(drain(*THREE, limits=replace(WIDE, order="biggest-first"))) == ["big", "mid", "small"]
+
+
+def test_a_label_says_who_goes_first_and_who_has_none_goes_last() -> None:
+    hosts = (host("a", gib=64), host("b", gib=64))
+    labelled = [server(f"s{value}", "a", labels={"wave": value}) for value in ("10", "9", "b", "a2", "a10")]
+    seen = drain(*hosts, server("a-last", "a"), *labelled, limits=replace(WIDE, order="label:wave"))
+
+    assert begun(seen) == ["s9", "s10", "sa2", "sa10", "sb", "a-last"]
+
+
+def test_the_last_places_are_left_to_who_comes_first() -> None:
+    ahead = (Ahead("a"), Ahead("d", ("b",)))
+    one_leaves = replace(drain(*THREE, limits=replace(WIDE, per_source=2)), ahead=ahead)
+    assert begun(one_leaves) == ["small"]
+    one_arrives = replace(drain(*THREE, limits=replace(WIDE, per_destination=1)), ahead=ahead)
+    assert [(each.server_id, each.destination) for each in decide(one_arrives).start] == [("small", "c")]
+
+
+def test_nothing_begins_outside_the_window_and_what_runs_goes_on() -> None:
+    noon = 12 * 3600.0
+    limits = replace(WIDE, window="22:00-05:00", bandwidth_mib=100)
+    running = (Running("mid", "a", "b", bandwidth_mib=50),)
+    seen = replace(drain(*THREE, limits=limits), now_s=noon, running=running)
+
+    decision = decide(seen)
+
+    assert (decision.start, decision.end, decision.outcome) == ((), (), None)
+    assert decision.tune == (Tune("mid", 100),)
+    assert decision.wake_s == 22 * 3600
+    assert decision.outlooks["big"].why == ("not before 1970-01-01 22:00:00 UTC: the window is 22:00-05:00",)
+    assert len(decide(replace(seen, now_s=23 * 3600.0)).start) == 2
+    assert decide(replace(seen, abort=Abort.FINISH_RUNNING, running=())).outcome is Outcome.ABORTED
+
+
+def test_after_each_failure_a_server_waits_longer() -> None:
+    limits = replace(WIDE, attempts=9, retry_s=60, max_failures=9)
+    seen = drain(host("a", gib=64), host("b", gib=64), server("s", "a"), limits=limits)
+    (move,) = seen.moves
+
+    def tried(*at: float) -> Seen:
+        moves = (replace(move, tried=tuple(Tried("b", "link down", at_s=each) for each in at)),)
+        return replace(seen, moves=moves, now_s=1000.0)
+
+    assert begun(tried(940.0)) == ["s"]
+    assert begun(tried(941.0)) == []
+    assert decide(tried(941.0)).wake_s == 1001
+    assert "link down" in decide(tried(941.0)).outlooks["s"].why[0]
+    assert begun(tried(100.0, 880.0)) == ["s"]
+    assert decide(tried(100.0, 900.0)).wake_s == 1020
+    assert decide(tried(*range(993, 1001))).wake_s == 1000 + 3600
 
 
 def test_limits_hold_and_count_migrations_of_others() -> None:
@@ -83,6 +135,7 @@ def test_what_finds_no_place_is_stuck_once_nothing_runs() -> None:
 
 def test_another_destination_is_tried_and_then_no_more() -> None:
     seen = drain(host("a", gib=64), host("b", gib=64), host("c", gib=32), server("s", "a"))
+    seen = replace(seen, now_s=100.0)
     assert decide(seen).start[0].destination == "b"
     (move,) = seen.moves
     once = replace(seen, moves=(replace(move, tried=(Tried("b", "link down"),)),))
@@ -147,3 +200,20 @@ def test_a_server_of_a_list_goes_only_where_it_may() -> None:
 def test_a_limit_of_zero_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is 0; give a number from 1"):
         OperationLimits(**{name: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"window": "22-5"}, "window is '22-5'; write it as 22:00-05:00"),
+        ({"window": "22:00-22:00"}, "no span of a day"),
+        ({"window": "25:00-05:00"}, "no span of a day"),
+        ({"order": "label:"}, "'' is no label's key"),
+        ({"order": "slow-first"}, "write quick-first, biggest-first or label:KEY"),
+        ({"retry_s": -1}, "retry_s is -1; give a number from 0"),
+        ({"priority": 101}, "priority is 101; give a number from -100 to 100"),
+    ],
+)
+def test_a_limit_that_can_not_be_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        OperationLimits(**wrong)

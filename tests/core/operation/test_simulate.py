@@ -56,7 +56,13 @@ def test_memory_that_changes_is_sent_again_and_makes_a_pause() -> None:
 
 
 def test_a_guest_that_writes_faster_than_it_is_copied_would_not_end() -> None:
-    seen = drain(host("a", gib=64), host("b", gib=64), server("busy", "a", gib=8), server("idle", "a", gib=1))
+    seen = drain(
+        host("a", gib=64),
+        host("b", gib=64),
+        server("busy", "a", gib=8),
+        server("idle", "a", gib=1),
+        limits=replace(WIDE, attempts=1),
+    )
     model = TransferModel(dirty_mib={"busy": 2000}, assumed_dirty_mib=0, stall_s=100, lag_s=0)
 
     prediction = simulate(seen, model)
@@ -149,3 +155,35 @@ def test_what_it_was_based_on_is_said() -> None:
 def test_a_model_that_can_not_be_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}.* is .*; give a number"):
         TransferModel(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_window_is_waited_for_and_what_runs_goes_on_after_it() -> None:
+    six = 6 * 3600.0
+    limits = replace(WIDE, in_all=1, window="06:10-06:11")
+    seen = replace(drain(*THREE, limits=limits), now_s=six)
+
+    legs = {each.server_id: each for each in simulate(seen, replace(QUIET, copy_mib=20, link_mib=20)).legs}
+
+    assert legs["small"].start_s == pytest.approx(600, abs=0.01)
+    assert legs["mid"].start_s < 660 < legs["mid"].end_s
+    assert legs["big"].start_s == pytest.approx(600 + 86_400, abs=0.01)
+
+
+def test_pauses_after_failures_are_waited_for() -> None:
+    seen = drain(
+        host("a", gib=64),
+        host("b", gib=64),
+        host("c", gib=32),
+        server("busy", "a", gib=8),
+        limits=replace(WIDE, attempts=3, retry_s=50),
+    )
+    seen = replace(seen, now_s=1e9)
+
+    prediction = simulate(seen, replace(QUIET, dirty_mib={"busy": 2000}, stall_s=100))
+
+    took = 102
+    assert [each.destination for each in prediction.legs] == ["b", "c", "b"]
+    assert [each.start_s for each in prediction.legs] == pytest.approx(
+        [0, took + 50, took + 50 + took + 100], abs=0.01
+    )
+    assert prediction.outcome is Outcome.FAILED

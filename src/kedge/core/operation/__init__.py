@@ -4,18 +4,19 @@
     prediction = simulate(seen)     # the same decisions over a model of transfers, in virtual time
     levels = level(fleet, wanted)   # which moves an operation is made of that levels hosts
 
-`seen` is what the first two look at, `decide` the rules, `transfer` how long copying memory takes, `simulate` the
-loop, and `rebalance` what is level.
+`seen` is what the first two look at, `decide` the rules, with `order` and `timing`, `transfer` how long copying memory
+takes, `simulate` the loop, and `rebalance` what is level.
 """
 
 from .decide import decide
 from .learn import Finished, learn
 from .rebalance import Level, Levels, level
-from .seen import Decision, Move, Outlook, Running, Seen, Start, State, Tried, Tune
+from .seen import Ahead, Decision, Move, Outlook, Running, Seen, Start, State, Tried, Tune
 from .simulate import Leg, Prediction, simulate
 from .transfer import Forecast, TransferModel, forecast
 
 __all__ = [
+    "Ahead",
     "Decision",
     "Finished",
     "Forecast",

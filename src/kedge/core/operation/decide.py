@@ -4,20 +4,25 @@ Nothing is remembered between two decisions that could not be seen again, so who
 instant. The rules:
 
 1. A server that has arrived, is gone, or is being migrated by anybody is left alone.
-2. A server goes to the best host that placement knows, but never where it was tried already, nor to a host that the
+2. A server goes to the best host that placement knows, but never to one that a plan refused, nor to a host that the
    operation empties; and only as the limits of its source, of that host and of the operation allow.
-3. Nothing begins while the operation is paused or aborted, or once too many migrations have failed.
-4. A server that finds no place waits as long as a migration of the operation is under way, which may make room.
-5. The operation ends when none of its migrations is under way and none could begin.
+3. Nothing begins while the operation is paused or aborted, outside its window, or once too many migrations failed.
+4. After a failure a server waits, each time longer (`timing`). It goes where it failed before only if it finds no
+   place elsewhere.
+5. A server that finds no place waits as long as a migration of the operation is under way, which may make room.
+6. Where a server of an operation of higher priority waits, the host's last places are left to it.
+7. The operation ends when none of its migrations is under way and none could begin, now or later.
 """
 
 from collections import Counter
 from dataclasses import replace
 
-from kedge.core.placement import PlacedServer, Placement, place
-from kedge.model.operation import Abort, Order, Outcome
+from kedge.core.placement import Fleet, PlacedServer, Placement, place
+from kedge.model.operation import Abort, Outcome
 
+from .order import rank
 from .seen import Decision, Move, Outlook, Running, Seen, Start, State, Tune
+from .timing import let_wait
 
 
 def decide(seen: Seen) -> Decision:
@@ -26,7 +31,9 @@ def decide(seen: Seen) -> Decision:
     outlooks = {move.server_id: _outlook(move, seen) for move in seen.moves}
     starts: tuple[Start, ...] = ()
     without_place: frozenset[str] = frozenset()
+    wake_s = None
     if not seen.paused and seen.abort is None and not _too_many_failed(seen):
+        wake_s = let_wait(seen, outlooks)
         starts, without_place = _begin(seen, outlooks)
     share = _share(seen, len(ours) + len(starts))
     return Decision(
@@ -38,6 +45,7 @@ def decide(seen: Seen) -> Decision:
         outcome=None if ours or starts else _outcome(seen, outlooks),
         outlooks=outlooks,
         without_place=without_place,
+        wake_s=wake_s,
     )
 
 
@@ -62,8 +70,9 @@ def _outlook(move: Move, seen: Seen) -> Outlook:
 def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...], frozenset[str]]:
     """The migrations to begin now, and who finds no place. Writes into `outlooks` why others don't begin."""
     limits, fleet = seen.limits, seen.fleet
-    leaving = Counter(each.source for each in seen.running)
+    leaving = Counter([*(each.source for each in seen.running), *(each.source for each in seen.ahead)])
     arriving = Counter(each.destination for each in seen.running)
+    arriving.update(host for each in seen.ahead for host in each.hosts)
     ours = sum(each.ours for each in seen.running)
     slots = min(limits.in_all, limits.bandwidth_mib or limits.in_all) - ours
     starts: list[Start] = []
@@ -73,7 +82,7 @@ def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...],
             break
         if leaving[server.host] >= limits.per_source:
             continue
-        found = place(server, fleet, _allowed(seen, move, server))
+        found = _place(server, move, seen, fleet)
         if not found.ranked:
             without_place[server.id] = _reasons(found, move)
             continue
@@ -91,19 +100,27 @@ def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...],
     return tuple(starts), frozenset(without_place)
 
 
+def _place(server: PlacedServer, move: Move, seen: Seen, fleet: Fleet) -> Placement:
+    """Where it could go; where its migration failed already, only if it could go nowhere else."""
+    allowed = _allowed(seen, move, server)
+    failed = {each.host for each in move.tried}
+    found = place(server, fleet, allowed - failed)
+    return found if found.ranked or not failed & allowed else place(server, fleet, allowed)
+
+
 def _in_order(seen: Seen, outlooks: dict[str, Outlook]) -> list[tuple[PlacedServer, Move]]:
     waiting = [
         (seen.fleet.servers[move.server_id], move)
         for move in seen.moves
         if outlooks[move.server_id] == Outlook(State.WAITING)
     ]
-    sign = -1 if seen.limits.order is Order.BIGGEST_FIRST else 1
-    return sorted(waiting, key=lambda each: (sign * each[0].demand.memory, each[0].name, each[0].id))
+    return sorted(waiting, key=lambda each: rank(each[0], seen.limits.order))
 
 
 def _allowed(seen: Seen, move: Move, server: PlacedServer) -> set[str]:
+    refused = {each.host for each in move.tried if not each.failed}
     hosts = seen.fleet.hosts.keys() & move.hosts if move.hosts else seen.fleet.hosts.keys()
-    return hosts - seen.emptying - {server.host, move.away_from} - {each.host for each in move.tried}
+    return hosts - seen.emptying - {server.host, move.away_from} - refused
 
 
 def _reasons(found: Placement, move: Move) -> tuple[str, ...]:

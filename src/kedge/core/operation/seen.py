@@ -12,12 +12,14 @@ from kedge.model.operation import Abort, OperationLimits, Outcome
 class Tried:
     """A destination that is out of question for a server, and why.
 
-    `failed`: a migration there was begun and failed. Without, a plan refused it before anything was made.
+    `failed`: a migration there was begun and failed, `at_s` in s since 1970. Without, a plan refused it before anything
+    was made.
     """
 
     host: str
     why: str
     failed: bool = True
+    at_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,14 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """A server of an operation of higher priority, that waits to leave `source`; `hosts` if it may only go there."""
+
+    source: str
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Seen:
     """The fleet, and what is wanted.
 
@@ -65,6 +75,8 @@ class Seen:
         emptying: hosts that no server is brought to, as the operation empties them.
         paused: nothing is begun.
         abort: nothing is begun any more, and the operation ends.
+        ahead: who is waiting for hosts before this operation.
+        now_s: the time in s since 1970.
     """
 
     fleet: Fleet
@@ -74,6 +86,8 @@ class Seen:
     emptying: frozenset[str] = frozenset()
     paused: bool = False
     abort: Abort | None = None
+    ahead: tuple[Ahead, ...] = ()
+    now_s: float = 0.0
 
 
 class State(StrEnum):
@@ -119,6 +133,7 @@ class Decision:
         end: servers whose migrations are to be aborted.
         outlooks: how each server stands, by its id.
         without_place: servers that may begin and find no host in the fleet as it was seen.
+        wake_s: when something else may be begun, even if nothing happens until then.
     """
 
     tune: tuple[Tune, ...] = ()
@@ -127,3 +142,4 @@ class Decision:
     outcome: Outcome | None = None
     outlooks: Mapping[str, Outlook] = field(default_factory=dict)
     without_place: frozenset[str] = frozenset()
+    wake_s: float | None = None

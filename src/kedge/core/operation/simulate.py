@@ -16,6 +16,8 @@ from .transfer import Forecast, TransferModel, forecast
 _NO_END = "its memory would change faster than it is copied: {dirty:g} MiB/s at {rate:g} MiB/s"
 _REMEDY = "; give it more bandwidth or fewer rivals, or let it auto-converge or end in post-copy"
 _NEARLY_DONE = 1e-9
+_TICK_S = 0.001
+"""Waiting takes at least this long, as a time of today has no finer parts that one could count on."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class _Simulation:
     now_s: float = 0.0
 
     def run(self) -> Prediction:
-        """Decide, let time pass until the next migration ends, and again."""
+        """Decide, let time pass until the next migration ends or may begin, and again."""
         for each in self.seen.running:
             self._begin(each, 0.0)
         while True:
@@ -120,7 +122,8 @@ class _Simulation:
                 source = self.fleet.servers[start.server_id].host
                 begun = Running(start.server_id, source, start.destination, bandwidth_mib=start.bandwidth_mib)
                 self._begin(begun, number * self.model.lag_s)
-            if decision.outcome is not None or not self.transfers:
+            wake_s = None if decision.wake_s is None else decision.wake_s - self.seen.now_s
+            if decision.outcome is not None or (not self.transfers and wake_s is None):
                 unmoved = {
                     server_id: each.why
                     for server_id, each in decision.outlooks.items()
@@ -129,7 +132,7 @@ class _Simulation:
                 legs = tuple(sorted(self.legs, key=lambda each: (each.start_s, each.end_s, each.server_id)))
                 total_s = self.now_s + (self.model.lag_s if legs else 0.0)
                 return Prediction(legs, unmoved, total_s, decision.outcome, basis=self.model.basis())
-            self._pass_time()
+            self._pass_time(wake_s)
 
     def _begin(self, running: Running, wait_s: float) -> None:
         model = self.model
@@ -141,9 +144,11 @@ class _Simulation:
             if each.running.server_id in fleet.servers:
                 fleet = fleet.promising(each.running.server_id, each.running.destination)
         running = tuple(each.running for each in self.transfers)
-        return replace(self.seen, fleet=fleet, moves=self.moves, running=running)
+        now_s = self.seen.now_s + self.now_s
+        return replace(self.seen, fleet=fleet, moves=self.moves, running=running, now_s=now_s)
 
-    def _pass_time(self) -> None:
+    def _pass_time(self, wake_s: float | None) -> None:
+        """Until the next migration begins to copy or ends; at the latest to when something may be begun."""
         begun = [each for each in self.transfers if each.wait_s <= 0]
         copying = [each for each in begun if each.fixed_s <= 0]
         sending = Counter(each.running.source for each in copying)
@@ -158,7 +163,8 @@ class _Simulation:
         # What waits for its begin is slowed down by nothing.
         slower = 1 + self.model.slowdown * max(0, len(begun) - 1)
         factor = {id(each): 1.0 if each.wait_s > 0 else slower for each in self.transfers}
-        step = min(each.next_s() * factor[id(each)] for each in self.transfers)
+        events = [each.next_s() * factor[id(each)] for each in self.transfers]
+        step = min(events if wake_s is None else [*events, max(wake_s - self.now_s, _TICK_S)])
         self.now_s += step
         for each in self.transfers:
             each.advance(step / factor[id(each)])
@@ -178,7 +184,7 @@ class _Simulation:
         elif running.server_id in self.fleet.servers:
             self.fleet = self.fleet.moved(running.server_id, running.destination)
         if failed and running.ours:
-            tried = Tried(running.destination, failed)
+            tried = Tried(running.destination, failed, at_s=self.seen.now_s + self.now_s)
             self.moves = tuple(
                 replace(each, tried=(*each.tried, tried)) if each.server_id == running.server_id else each
                 for each in self.moves

@@ -1,13 +1,12 @@
 """Labels: what operators write on hosts and servers to find and to group them. Their form is Kubernetes'."""
 
-import re
 from collections.abc import Mapping
 
 from kedge.model.errors import BadRequest
+from kedge.model.placement import LABEL_PART
 
 MOST = 32
 LONGEST = 63
-_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?")
 
 
 def checked(labels: Mapping[str, str]) -> dict[str, str]:
@@ -41,7 +40,7 @@ def _check(what: str, text: str, key: str) -> None:
         raise BadRequest(
             f"The label {what}{of} {text[:LONGEST]!r}… has {len(text)} characters; at most {LONGEST} are allowed."
         )
-    if not _PART.fullmatch(text):
+    if not LABEL_PART.fullmatch(text):
         raise BadRequest(
             f"The label {what}{of} {text!r} is not allowed; use letters, digits and inner '.', '_', '-' and '/'."
         )
