@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kedge.agent.agent import Agent
 from kedge.agent.config import AgentConfig
+from kedge.agent.vif import Plugged, noting
 from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
@@ -82,9 +83,17 @@ class NotedVifs:
     def inject(self, vif: Vif, frames: Sequence[bytes], target: str | None = None) -> None:
         self.injected.append((vif.port_id, len(frames)))
 
-    def unplug(self, port_id: str) -> None:
-        if port_id not in self.stuck:
-            self.made.pop(port_id, None)
+    def plug_all(self, vifs: Iterable[tuple[Vif, int]]) -> Plugged:
+        plugged = Plugged({}, {})
+        for vif, queues in vifs:
+            with noting(plugged.failed, vif.port_id):
+                plugged.states[vif.port_id] = self.plug(vif, queues)
+        return plugged
+
+    def unplug(self, *port_ids: str) -> None:
+        for port_id in port_ids:
+            if port_id not in self.stuck:
+                self.made.pop(port_id, None)
 
     def plugged(self) -> list[VifReport]:
         return [VifReport(port_id, VifState.BUILD, (vif.tap_name,)) for port_id, vif in self.made.items()]

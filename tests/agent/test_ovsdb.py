@@ -1,4 +1,4 @@
-"""Reading Open vSwitch's database: an answer in pieces, and what goes wrong, in words. (The real one: agent/vif.)"""
+"""Open vSwitch's database: an answer in pieces, and what goes wrong, in words. (The real one: agent/vif.)"""
 
 import json
 import socket
@@ -68,10 +68,7 @@ REFUSALS: list[Callable[[], object]] = [
 
 @pytest.mark.parametrize("made", REFUSALS)
 def test_a_refusal_is_told(rundir: Path, made: Callable[[], object]) -> None:
-    with (
-        answering(rundir, json.dumps(made()).encode()),
-        pytest.raises(HostFailure, match="refused to be read"),
-    ):
+    with answering(rundir, json.dumps(made()).encode()), pytest.raises(HostFailure, match="refused"):
         ovsdb.select({"Nothing": ("name",)})
 
 
@@ -83,3 +80,20 @@ def test_an_answer_that_breaks_off_is_told(rundir: Path) -> None:
 def test_a_database_that_is_not_there_is_told() -> None:
     with pytest.raises(HostFailure, match="does ovsdb-server run"):
         ovsdb.select({"Bridge": ("name",)})
+
+
+def carried_out(number: int) -> dict[str, object]:
+    return {"Open_vSwitch": {"row": {"new": {"cur_cfg": number}}}}
+
+
+def test_it_is_waited_until_a_change_was_carried_out(rundir: Path) -> None:
+    first = json.dumps({"id": 0, "result": carried_out(3), "error": None})
+    updates = [{"id": None, "method": "update", "params": [None, carried_out(number)]} for number in (4, 6)]
+    with answering(rundir, (first + "".join(map(json.dumps, updates))).encode()):
+        ovsdb.wait_for(5)
+
+
+def test_a_change_that_is_never_carried_out_is_told(rundir: Path) -> None:
+    message = {"id": 0, "result": carried_out(3), "error": None}
+    with answering(rundir, json.dumps(message).encode()), pytest.raises(HostFailure, match="hung up"):
+        ovsdb.wait_for(5)

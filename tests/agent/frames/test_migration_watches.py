@@ -1,5 +1,6 @@
 """Which watches run, with a stand-in for the packet sockets."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ VIF = Vif("p", "n", "fa:16:3e:00:00:01", Segment(NetworkType.FLAT, "physnet1"), 
 class Watch:
     made: list["Watch"]
     fails = False
+    may_stop = threading.Event()
 
     def __init__(self, device: Callable[[], str | None], mac: str, *, answers: bool) -> None:
         if self.fails:
@@ -32,6 +34,7 @@ class Watch:
         return FrameTimes(frames=len(self.made))
 
     def stop(self) -> FrameTimes:
+        assert self.may_stop.wait(60)
         self.stopped = True
         return self.times()
 
@@ -39,6 +42,7 @@ class Watch:
 @pytest.fixture(autouse=True)
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     Watch.made, Watch.fails = [], False
+    Watch.may_stop.set()
     monkeypatch.setattr(migration_watches, "FrameWatch", Watch)
 
 
@@ -47,8 +51,23 @@ def watches() -> FrameWatches:
     return FrameWatches(cast(Pluggers, NotedVifs()))
 
 
-def settle() -> None:
-    time.sleep(0.1)
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_whoever_asks_does_not_wait_for_the_end_of_the_former_watch(watches: FrameWatches) -> None:
+    watches.ensure([VIF], "m1", {})
+    wait_until(lambda: len(Watch.made) == 1)
+    Watch.may_stop.clear()
+    watches.ensure([VIF], "m2", {})
+    wait_until(lambda: len(Watch.made) == 2)
+    assert not Watch.made[0].stopped
+    Watch.may_stop.set()
+    wait_until(lambda: Watch.made[0].stopped)
+    watches.close()
 
 
 def test_a_vif_is_watched_once_per_migration(watches: FrameWatches) -> None:
@@ -56,27 +75,24 @@ def test_a_vif_is_watched_once_per_migration(watches: FrameWatches) -> None:
     watches.ensure([VIF], "m1", {VIF.mac_address: "macvtap0"})
     assert not watches.missing([VIF], "m1")
     watches.ensure([VIF], "m1", {})
-    settle()
-    assert len(Watch.made) == 1
+    wait_until(lambda: len(Watch.made) == 1)
     assert (Watch.made[0].mac, Watch.made[0].device()) == (VIF.mac_address, "macvtap0")
     assert watches.times([VIF], "m1") == {"p": Heard(FrameTimes(frames=1), FrameTimes())}
     assert watches.times([VIF], "m2") == {}
     watches.ensure([VIF], "m2", {})
-    settle()
-    assert [watch.stopped for watch in Watch.made] == [True, False]
+    wait_until(lambda: [watch.stopped for watch in Watch.made] == [True, False])
     watches.close()
     assert all(watch.stopped for watch in Watch.made)
 
 
 def test_a_watch_that_nobody_asks_about_ends(watches: FrameWatches, monkeypatch: pytest.MonkeyPatch) -> None:
     watches.ensure([VIF], "m1", {})
-    settle()
+    wait_until(lambda: len(Watch.made) == 1)
     watches.expire()
     assert not Watch.made[0].stopped
     monkeypatch.setattr(migration_watches, "_FORGOTTEN_S", 0.0)
-    settle()
     watches.expire()
-    assert Watch.made[0].stopped
+    wait_until(lambda: Watch.made[0].stopped)
     assert watches.missing([VIF], "m1")
     watches.close()
 
@@ -84,9 +100,9 @@ def test_a_watch_that_nobody_asks_about_ends(watches: FrameWatches, monkeypatch:
 def test_what_can_not_be_watched_is_left_out(watches: FrameWatches) -> None:
     Watch.fails = True
     watches.ensure([VIF], "m1", {})
-    settle()
     assert watches.times([VIF], "m1") == {"p": Heard(FrameTimes(), FrameTimes())}
     watches.close()
+    assert watches.times([VIF], "m1") == {}
 
 
 def test_answers_are_watched_for_where_there_is_an_address_to_ask_for(watches: FrameWatches) -> None:

@@ -23,6 +23,7 @@ from typing import Protocol
 import pytest
 from pyroute2 import netns
 
+from kedge.agent.vif import ovs_client as ovs
 from kedge.agent.vif.base import Plugger
 from kedge.agent.vif.links import Links
 from kedge.agent.vif.linuxbridge import BridgePlugger
@@ -254,7 +255,10 @@ def test_each_vm_has_its_own_network_and_no_other(backend: HostBackend, wire: Wi
     vifs = {name: vif_on(backend, 16 + n, name, vlan) for n, (name, vlan) in enumerate(SEGMENTS.items())}
     with Links() as links:
         plugger = PLUGGERS[vifs["flat"].vif_type](backend, links)
-        assert [plugger.plug(vif) for vif in vifs.values()] == [VifState.UP] * 3
+        for vif in vifs.values():
+            plugger.plug(vif)
+        ovs.wait()
+        assert [plugger.state(vif) for vif in vifs.values()] == [VifState.UP] * 3
         for vif in vifs.values():
             plugger.place(vif.tap_name, vif.mac_address, here=True)
         with ExitStack() as stack:
@@ -264,7 +268,7 @@ def test_each_vm_has_its_own_network_and_no_other(backend: HostBackend, wire: Wi
             frames_from_the_wire_reach_their_own_vm_only(wire, vms)
             frames_of_a_vm_leave_with_their_own_tag_only(wire, vms)
         for vif in vifs.values():
-            plugger.unplug(vif.port_id)
+            plugger.unplug([vif.port_id])
         assert plugger.plugged() == []
     assert devices() == before
 

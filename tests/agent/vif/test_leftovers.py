@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import pytest
 
-from kedge.agent.vif import Pluggers
+from kedge.agent.vif import Pluggers, ovsdb
 from kedge.agent.vif import ovs_client as ovs
 from kedge.agent.vif.link import HALF_MADE
 from kedge.model.domain import VifState
@@ -140,11 +140,11 @@ def test_what_kedge_did_not_make_is_never_loose(host: World) -> None:
 
 
 @cases(lambda case: not case.is_ovs)
-def test_a_host_without_open_vswitch_starts_no_process_of_it(
+def test_a_host_without_open_vswitch_is_not_asked_for_it(
     host: World, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.setenv("OVS_RUNDIR", str(tmp_path))
-    monkeypatch.setattr(ovs, "_run", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setattr(ovsdb, "_connected", lambda: pytest.fail("the database was asked"))
     host.pluggers.plug(host.vif())
     assert len(host.pluggers.plugged()) == 1
     assert host.pluggers.loose() == frozenset()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kedge.agent.vif import ovs_changes, ovsdb
 from kedge.agent.vif import ovs_client as ovs
 from kedge.model.domain import VifState
 from kedge.model.errors import HostFailure
@@ -57,6 +58,7 @@ def test_what_is_missing_is_seen_and_mended(host: World, harm: str) -> None:
         }[harm])  # fmt: skip
         assert host.pluggers.state(vm.vif) is VifState.ABSENT
         assert host.pluggers.plug(vm.vif) is VifState.UP
+        host.wait_until_forwarding(vm.vif)
         vm.send(ALL, "mended")
         assert host.wire.heard() == [(host.case.vlan, "mended")]
 
@@ -112,6 +114,51 @@ def test_a_port_that_libvirt_made_is_up_and_can_be_announced(host: World) -> Non
     assert host.pluggers.device(vif, "vnet7") == "vnet7"
     host.pluggers.inject(vif, [bytes(60)], "vnet7")
     assert host.pluggers.plugged() == []
+
+
+@cases(lambda case: case.is_ovs)
+def test_vifs_that_are_plugged_or_unplugged_together_are_waited_for_once(
+    host: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    wait_for = ovsdb.wait_for
+
+    def wait(number: int) -> None:
+        waited.append(number)
+        wait_for(number)
+
+    vifs = [host.vif(host.network(vlan)) for vlan in (100, 200)]
+    with host.vm_plugged():
+        monkeypatch.setattr(ovsdb, "wait_for", wait)
+        plugged = host.pluggers.plug_all((vif, 1) for vif in vifs)
+        assert (set(plugged.states.values()), plugged.failed) == ({VifState.UP}, {})
+        assert len(waited) == 1
+        host.pluggers.unplug(*(vif.port_id for vif in vifs))
+        assert len(waited) == 2
+        assert len(host.pluggers.plugged()) == 1
+
+
+@cases(lambda case: case.is_ovs)
+def test_a_change_that_the_database_refuses_changes_nothing(host: World) -> None:
+    refused = [
+        ovs_changes.add_port("br-gone", "lost", {}, {}),
+        ovs_changes.set_port("lost", {"tag": 1}, {}),
+        [*ovs_changes.set_bridge("br-int", {"external_ids": {"a": "b"}}), {"op": "abort"}],
+    ]
+    for operations in refused:
+        with pytest.raises(HostFailure, match="refused"):
+            ovs.change(operations)
+    assert "lost" not in ovs.look().ports
+    assert "a" not in ovs.look().bridges["br-int"].external_ids
+
+
+@cases(lambda case: case.is_ovs)
+def test_a_switch_that_does_not_do_what_it_is_told_is_named(
+    host: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ovsdb, "TIMEOUT_S", 0.1)
+    with pytest.raises(HostFailure, match="ovs-vswitchd"):
+        ovsdb.wait_for(ovsdb.change([]) + 1)
 
 
 def _tags(host: World) -> dict[int, int]:

@@ -293,6 +293,12 @@ class World:
             self.pluggers.place(vif.tap_name, vif.mac_address, here=True)
             yield vm
 
+    def wait_until_forwarding(self, vif: Vif) -> None:
+        """Wait until the VIF's own bridge, if it has one, has noticed that what is in it is up."""
+        inner = f"qvb{vif.port_id[:11]}"
+        if inner in {name for _, name in socket.if_nameindex()}:
+            _wait_for(lambda: _is_forwarding(inner), f"{inner} does not come up")
+
     def devices(self) -> object:
         """All that is on the host and could have been made by a plugger: devices, ports and flows."""
         links = run("ip", "-o", "-d", "link", "show")

@@ -49,8 +49,10 @@ class FrameWatches:
     def __init__(self, vifs: Pluggers) -> None:
         self._vifs = vifs
         self._lock = threading.Lock()
-        # Setting up a watch takes some tenths of a second on a busy host; whoever observes must not wait for it.
+        # Setting up a watch takes some tenths of a second on a busy host, and so does ending it; whoever observes
+        # must not wait for either.
         self._starter = ThreadPoolExecutor(4, thread_name_prefix="frame-watch-start")
+        self._ender = ThreadPoolExecutor(2, thread_name_prefix="frame-watch-end")
         self._watches: dict[str, _Watch] = {}
 
     def missing(self, vifs: Sequence[Vif], migration_id: str | None) -> bool:
@@ -90,14 +92,15 @@ class FrameWatches:
         oldest = time.monotonic() - _FORGOTTEN_S
         with self._lock:
             for port_id in [port_id for port_id, entry in self._watches.items() if entry.asked_at < oldest]:
-                _stop(self._watches.pop(port_id))
+                self._stop(self._watches.pop(port_id))
 
     def close(self) -> None:
         """End every watch, and begin no other."""
         self._starter.shutdown()
         with self._lock:
             while self._watches:
-                _stop(self._watches.popitem()[1])
+                self._stop(self._watches.popitem()[1])
+        self._ender.shutdown()
 
     def _of(self, vif: Vif, migration_id: str | None) -> _Watch | None:
         entry = self._watches.get(vif.port_id)
@@ -106,7 +109,7 @@ class FrameWatches:
     def _start(self, vif: Vif, migration_id: str | None, target: str | None) -> None:
         before = self._watches.pop(vif.port_id, None)
         if before is not None:
-            _stop(before)
+            self._stop(before)
 
         def watch(*, answers: bool) -> Future[FrameWatch]:
             find = partial(self._vifs.device, vif, target)
@@ -115,6 +118,10 @@ class FrameWatches:
         answers = watch(answers=True) if vif.fixed_ips else None
         self._watches[vif.port_id] = _Watch(migration_id, watch(answers=False), answers, time.monotonic())
 
+    def _stop(self, entry: _Watch) -> None:
+        for watch in filter(None, (entry.frames, entry.answers)):
+            self._ender.submit(_stop_when_begun, watch)
+
 
 def _times(watch: Future[FrameWatch] | None) -> FrameTimes:
     if watch is None or not watch.done() or watch.exception() is not None:
@@ -122,13 +129,7 @@ def _times(watch: Future[FrameWatch] | None) -> FrameTimes:
     return watch.result().times()
 
 
-def _stop(entry: _Watch) -> None:
-    entry.frames.add_done_callback(_stopped)
-    if entry.answers is not None:
-        entry.answers.add_done_callback(_stopped)
-
-
-def _stopped(watch: Future[FrameWatch]) -> None:
+def _stop_when_begun(watch: Future[FrameWatch]) -> None:
     error = watch.exception()
     if error is None:
         watch.result().stop()

@@ -7,10 +7,10 @@ from functools import partial
 from importlib.metadata import entry_points
 from threading import RLock
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from kedge.model.domain import VifReport, VifState
-from kedge.model.errors import HostFailure
+from kedge.model.errors import HostFailure, KedgeError
 from kedge.model.host import HostBackend
 from kedge.model.host_network import HostNetwork
 from kedge.model.network import Vif
@@ -35,6 +35,22 @@ def plugger_types() -> dict[str, type[Plugger]]:
         point.name: point.load() for point in entry_points(group=ENTRY_POINTS)
     }
     return {**_BUILT_IN, **installed}
+
+
+class Plugged(NamedTuple):
+    """What became of VIFs that were plugged together: how far each is, or why it failed, by its port."""
+
+    states: dict[str, VifState]
+    failed: dict[str, str]
+
+
+@contextmanager
+def noting(failed: dict[str, str], port_id: str) -> Iterator[None]:
+    """Within the block, an error of Kedge's is noted as why this port failed."""
+    try:
+        yield
+    except KedgeError as error:
+        failed[port_id] = str(error)
 
 
 class Pluggers:
@@ -68,9 +84,34 @@ class Pluggers:
     def plug(self, vif: Vif, queues: int = 1) -> VifState:
         """Plug and wire a VIF, silent."""
         with self._lock:
-            # With the lock held, nobody is about to mark these any more.
-            self._links.delete(self._half_made())
-            return self._of(vif).plug(vif, queues)
+            self._plug(vif, queues)
+            ovs_client.wait()
+            return self.state(vif)
+
+    def plug_all(self, vifs: Iterable[tuple[Vif, int]]) -> Plugged:
+        """Plug and wire VIFs, each with its number of queue pairs; one that fails does not keep back the others.
+
+        Open vSwitch is waited for once. Raises HostFailure if that fails.
+        """
+        done: list[Vif] = []
+        failed: dict[str, str] = {}
+        with self._lock:
+            for vif, queues in vifs:
+                with noting(failed, vif.port_id):
+                    self._plug(vif, queues)
+                    done.append(vif)
+            ovs_client.wait()
+            states: dict[str, VifState] = {}
+            with self.one_look():
+                for vif in done:
+                    with noting(failed, vif.port_id):
+                        states[vif.port_id] = self.state(vif)
+        return Plugged(states, failed)
+
+    def _plug(self, vif: Vif, queues: int) -> None:
+        # With the lock held, nobody is about to mark these any more.
+        self._links.delete(self._half_made())
+        self._of(vif).plug(vif, queues)
 
     def mend(self, vif: Vif, queues: int = 1) -> VifState:
         """Plug a VIF again of which something is missing while its VM runs.
@@ -144,11 +185,12 @@ class Pluggers:
         for plugger in self._pluggers.values():
             plugger.receive_for(device, mac)
 
-    def unplug(self, port_id: str) -> None:
-        """Remove what Kedge made here for the port, by whichever plugger."""
+    def unplug(self, *port_ids: str) -> None:
+        """Remove what Kedge made here for the ports, by whichever plugger. Open vSwitch is waited for once."""
         with self._lock:
             for plugger in self._pluggers.values():
-                plugger.unplug(port_id)
+                plugger.unplug(port_ids)
+            ovs_client.wait()
 
     def plugged(self) -> list[VifReport]:
         """Every VIF that Kedge made on this host."""
@@ -195,4 +237,4 @@ class Pluggers:
         return plugger
 
 
-__all__ = ["Plugger", "Pluggers", "plugger_types"]
+__all__ = ["Plugged", "Plugger", "Pluggers", "noting", "plugger_types"]

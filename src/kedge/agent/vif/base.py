@@ -12,7 +12,7 @@ finds everything that the older one made.
     OVS Bridge, `external_ids`   kedge-vlan:<physical network>:<VLAN id or flat>=<local VLAN>
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -54,14 +54,14 @@ class Plugger(Protocol):
     def __init__(self, backend: HostBackend | None, links: Links) -> None:
         """`backend` is None where the agent is not configured for this driver; then VIFs can only be removed."""
 
-    def plug(self, vif: Vif, queues: int = 1) -> VifState:
+    def plug(self, vif: Vif, queues: int = 1) -> None:
         """Plug and wire a VIF; a VIF that is plugged already is checked and mended.
 
         Called on the destination before a migration starts, on a server's host before its domain is
         defined, and again whenever `state` is less than it was. The domain may not exist yet, be incoming,
         or run. Afterwards the VIF is wired and tagged, and silent: at no instant does a frame of another
         network reach it, nothing announces its MAC, and the host itself emits nothing on it. `queues` is
-        the NIC's number of queue pairs.
+        the NIC's number of queue pairs. What Open vSwitch still has to carry out is waited for by `ovs_client.wait`.
         """
         ...
 
@@ -114,8 +114,8 @@ class Plugger(Protocol):
         """
         ...
 
-    def unplug(self, port_id: str) -> None:
-        """Remove what Kedge made here for the port, and then the shared parts that nothing uses any more.
+    def unplug(self, port_ids: Collection[str]) -> None:
+        """Remove what Kedge made here for these ports, and then the shared parts that nothing uses any more.
 
         Called when no domain here uses the VIF any more: after a migration on its source, after a rollback
         on its destination, and for VIFs that nothing explains. It goes by the marks alone, so the

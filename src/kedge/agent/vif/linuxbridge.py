@@ -1,6 +1,6 @@
 """VIFs on a Linux bridge: a tap in the bridge of its network, which also holds what carries the segment."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -32,7 +32,7 @@ class BridgePlugger:
         self._backend = backend
         self._links = links
 
-    def plug(self, vif: Vif, queues: int = 1) -> VifState:
+    def plug(self, vif: Vif, queues: int = 1) -> None:
         """See `Plugger.plug`."""
         member = ensure_segment_device(self._links, vif, carrier(self._backend, vif))
         bridge = self._ensure_bridge(vif, member)
@@ -45,7 +45,6 @@ class BridgePlugger:
             self._links.set(tap, master=bridge.index)
         if not tap.up:
             self._links.set(tap, state="up")
-        return self.state(vif)
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
         """See `Plugger.state`."""
@@ -94,9 +93,9 @@ class BridgePlugger:
             raise HostFailure(f"nothing carries the segment of port {vif.port_id} here; plug it first")
         send(member.name, frames)
 
-    def unplug(self, port_id: str) -> None:
+    def unplug(self, port_ids: Collection[str]) -> None:
         """See `Plugger.unplug`."""
-        mine = [link for link in self._links.all() if port_of(link.alias, VifType.BRIDGE) == port_id]
+        mine = [link for link in self._links.all() if port_of(link.alias, VifType.BRIDGE) in port_ids]
         self._links.delete(mine)
         self._links.delete(self._unused_bridges())
         release_vlan_devices(self._links)

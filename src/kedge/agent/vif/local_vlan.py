@@ -20,10 +20,11 @@ from operator import itemgetter
 from kedge.model.errors import HostFailure
 from kedge.model.network import NetworkType, Segment
 
-from . import openflow
+from . import openflow, ovs_changes
 from . import ovs_client as ovs
 from .base import vlan_of
 from .openflow import DROP, NORMAL, STRIP_VLAN, UNTAGGED, Flow, match, set_vlan
+from .ovsdb import Operation
 
 COOKIE = 0x6B65646765  # "kedge"
 PATCH_MARK = "kedge-patch"
@@ -55,13 +56,11 @@ def outer_name(physical: str) -> str:
 def ensure(integration: str, physical: str, segment: Segment) -> int:
     """The segment's local VLAN on `integration`, with all that joins it to the bridge `physical`.
 
-    Mends what is missing. Raises HostFailure if a bridge is missing, or a patch port is someone else's.
+    Mends what is missing; what it changes last, ovs-vswitchd may still have to carry out (`ovs.wait`). Raises
+    HostFailure if a bridge is missing, or a patch port is someone else's.
     """
     switch = ovs.look()
     _require_bridges(switch, integration, physical)
-    if not switch.bridges[integration].secure:
-        # This empties the flow table, so what it needs follows at once. It happens once for a bridge.
-        ovs.vsctl("set-fail-mode", integration, "secure")
     local = _number(switch, integration, segment)
     switch, patch = _ensure_numbered_patch(switch, integration, physical, segment, local)
     # Every patch drops before anything is switched, those of other physical networks too: after a restart of
@@ -156,18 +155,19 @@ def patches(switch: ovs.Switch, integration: str) -> dict[str, str]:
 
 def _release(switch: ovs.Switch, integration: str) -> None:
     keys, kept = unused(switch, integration), networks_in_use(switch, integration)
-    changes: list[str] = []
+    changes = ovs_changes.forget_ids(integration, keys)
     guards: list[tuple[str, Flow]] = []
     for patch in _own_patches(switch, integration):
         network = patch_network(switch, patch.physical)
         _remove_flows(switch, patch, [key for key in keys if _segment(key).physical_network == network])
         if network not in kept:
-            changes += _without_patch(patch)
+            for name in (inner_name(patch.physical), outer_name(patch.physical)):
+                changes += ovs_changes.remove_port(switch.ports[name].bridge, switch.ports[name].uuid)
             guards += [(integration, _inner_drop(patch)), (patch.physical, _outer_drop(patch))]
-    for key in keys:
-        changes += ["--", "remove", "Bridge", integration, "external_ids", ovs.quoted(key)]
     if changes:
-        ovs.vsctl(*changes)
+        ovs.change(changes)
+    if guards:
+        ovs.wait()
     # The ports went before the flows that guard them.
     for bridge, guard in guards:
         openflow.remove(bridge, [guard])
@@ -180,13 +180,6 @@ def _remove_flows(switch: ovs.Switch, patch: Patch, keys: Sequence[str]) -> None
     if segments:
         openflow.remove(patch.integration, [_incoming(patch, *each) for each in segments])
         openflow.remove(patch.physical, [_outgoing(patch, *each) for each in segments])
-
-
-def _without_patch(patch: Patch) -> list[str]:
-    return [
-        "--", "--if-exists", "del-port", patch.integration, inner_name(patch.physical),
-        "--", "--if-exists", "del-port", patch.physical, outer_name(patch.physical),
-    ]  # fmt: skip
 
 
 def _require_bridges(switch: ovs.Switch, integration: str, physical: str) -> None:
@@ -218,16 +211,21 @@ def _ensure_numbered_patch(
     switch: ovs.Switch, integration: str, physical: str, segment: Segment, local: int
 ) -> tuple[ovs.Switch, Patch]:
     """Note the number and make both patch ports, not yet joined: first the flows must be there that drop the rest."""
-    changes: list[str] = []
+    changes: list[Operation] = []
     key = _key(segment)
     if key not in _numbers(switch, integration):
-        noted = f"external_ids:{ovs.quoted(key)}={ovs.quoted(str(local))}"
-        changes += ["--", "set", "Bridge", integration, noted]
+        changes += ovs_changes.set_bridge(integration, {"external_ids": {key: str(local)}})
     patch = _patch(switch, integration, physical)
+    secure = switch.bridges[integration].secure
+    if not secure:
+        # This empties the flow table, so what it needs follows at once. It happens once for a bridge.
+        changes += ovs_changes.set_bridge(integration, {"fail_mode": "secure"})
     if patch is None:
         changes += _patch_ports(switch, integration, physical, segment.physical_network)
     if changes:
-        ovs.vsctl(*changes)
+        ovs.change(changes)
+    if patch is None or not secure:
+        ovs.wait()
         switch = ovs.look()
         patch = _patch(switch, integration, physical)
     if patch is None:
@@ -237,18 +235,24 @@ def _ensure_numbered_patch(
     return switch, patch
 
 
-def _patch_ports(switch: ovs.Switch, integration: str, physical: str, physical_network: str) -> list[str]:
-    arguments: list[str] = []
+def _patch_ports(
+    switch: ovs.Switch, integration: str, physical: str, physical_network: str
+) -> list[Operation]:
+    changes: list[Operation] = []
     for bridge, name in ((integration, inner_name(physical)), (physical, outer_name(physical))):
         port = switch.ports.get(name)
-        if port is not None and PATCH_MARK not in port.external_ids:
+        if port is not None and (PATCH_MARK not in port.external_ids or port.bridge != bridge):
             raise HostFailure(
-                f"there is a port {name} that Kedge did not make; does another agent serve {bridge}?"
+                f"there is a port {name} on {port.bridge} that Kedge did not make; does another agent serve {bridge}?"
             )
-        arguments += ["--", "--may-exist", "add-port", bridge, name]
-        arguments += ["--", "set", "Port", name, f"external_ids:{PATCH_MARK}={ovs.quoted(physical_network)}"]
-        arguments += ["--", "set", "Interface", name, "type=patch", f"options:peer={_NOT_JOINED}"]
-    return arguments
+        mark = {"external_ids": {PATCH_MARK: physical_network}}
+        ends = {"type": "patch", "options": {"peer": _NOT_JOINED}}
+        changes += (
+            ovs_changes.add_port(bridge, name, mark, ends)
+            if port is None
+            else ovs_changes.set_port(name, mark, ends)
+        )
+    return changes
 
 
 def _is_joined(switch: ovs.Switch, physical: str) -> bool:
@@ -259,10 +263,12 @@ def _is_joined(switch: ovs.Switch, physical: str) -> bool:
 def _join(patch: Patch) -> None:
     """Let frames pass; the ports keep their numbers from now on, for the flows go by them."""
     inner, outer = inner_name(patch.physical), outer_name(patch.physical)
-    ovs.vsctl(
-        "set", "Interface", inner, f"options:peer={outer}", f"ofport_request={patch.inner}",
-        "--", "set", "Interface", outer, f"options:peer={inner}", f"ofport_request={patch.outer}",
-    )  # fmt: skip
+    ovs.change(
+        [
+            *ovs_changes.set_interface(inner, {"options": {"peer": outer}, "ofport_request": patch.inner}),
+            *ovs_changes.set_interface(outer, {"options": {"peer": inner}, "ofport_request": patch.outer}),
+        ]
+    )
 
 
 def _number(switch: ovs.Switch, integration: str, segment: Segment) -> int:

@@ -12,7 +12,7 @@ VM. (Neutron's macvtap agent does the same.)
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -43,7 +43,7 @@ class MacvtapPlugger:
         self._backend = backend
         self._links = links
 
-    def plug(self, vif: Vif, queues: int = 1) -> VifState:
+    def plug(self, vif: Vif, queues: int = 1) -> None:
         """See `Plugger.plug`; a macvtap has as many queues as it is opened with."""
         parent = ensure_segment_device(self._links, vif, self._interface(vif), _source(vif))
         if parent.master is not None:
@@ -59,7 +59,6 @@ class MacvtapPlugger:
             self._links.receive_all_multicast(device)
         if not device.up:
             self._links.set(device, state="up")
-        return self.state(vif)
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
         """See `Plugger.state`; whoever made it, a macvtap on the segment's device is UP."""
@@ -110,10 +109,10 @@ class MacvtapPlugger:
             raise HostFailure(f"nothing carries the segment of port {vif.port_id} here; plug it first")
         send(parent.name, frames)
 
-    def unplug(self, port_id: str) -> None:
+    def unplug(self, port_ids: Collection[str]) -> None:
         """See `Plugger.unplug`."""
         self._links.delete(
-            [link for link in self._links.all() if port_of(link.alias, VifType.MACVTAP) == port_id]
+            [link for link in self._links.all() if port_of(link.alias, VifType.MACVTAP) in port_ids]
         )
         release_vlan_devices(self._links)
 

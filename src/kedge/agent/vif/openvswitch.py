@@ -5,10 +5,10 @@ which a veth pair (qvb…, qvo…) joins to the integration bridge; Neutron does
 Either way the port is added together with its tag, in one transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
-from kedge.agent.vif import local_vlan, openflow, unused_local_vlans, vswitchd
+from kedge.agent.vif import local_vlan, openflow, ovs_changes, unused_local_vlans, vswitchd
 from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
@@ -36,7 +36,7 @@ class OvsPlugger:
         self._backend = backend
         self._links = links
 
-    def plug(self, vif: Vif, queues: int = 1) -> VifState:
+    def plug(self, vif: Vif, queues: int = 1) -> None:
         """See `Plugger.plug`."""
         self._leave_other_form(vif)
         integration = self._integration(vif)
@@ -48,7 +48,6 @@ class OvsPlugger:
         self._up(_port_name(vif))
         self._up(tap.name)
         self._ensure_port(vif, integration, local, before)
-        return self.state(vif)
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
         """See `Plugger.state`. A port that Kedge did not make is UP when it is on the bridge."""
@@ -103,13 +102,15 @@ class OvsPlugger:
             )
         openflow.packet_out(port.bridge, port.number, frames)
 
-    def unplug(self, port_id: str) -> None:
+    def unplug(self, port_ids: Collection[str]) -> None:
         """See `Plugger.unplug`."""
         if self._has_ovs():
-            for port in ovs.look().ports.values():
-                if port.external_ids.get(PORT_ID) == port_id:
-                    ovs.vsctl("--if-exists", "del-port", port.bridge, port.name)
-        self._links.delete(link for link in self._links.all() if port_of(link.alias, VifType.OVS) == port_id)
+            mine = [port for port in ovs.look().ports.values() if port.external_ids.get(PORT_ID) in port_ids]
+            if mine:
+                ovs.change(
+                    [each for port in mine for each in ovs_changes.remove_port(port.bridge, port.uuid)]
+                )
+        self._links.delete(link for link in self._links.all() if port_of(link.alias, VifType.OVS) in port_ids)
         if self._has_ovs():
             local_vlan.release()
 
@@ -152,7 +153,7 @@ class OvsPlugger:
         tap = self._links.find(vif.tap_name)
         if tap is not None and tap.is_open:
             raise HostFailure(f"{vif.tap_name} is in use and plugged in another way than the binding says")
-        self.unplug(vif.port_id)
+        self.unplug([vif.port_id])
 
     def _ensure_hybrid(self, vif: Vif, tap: Link) -> None:
         mark = port_mark(vif.port_id, vif.vif_type)
@@ -179,13 +180,14 @@ class OvsPlugger:
         # Open vSwitch holds on to the device that had this name when the port was made.
         stale = before is None or before.index != self._links.get(name).index
         if there is not None and (stale or there.bridge != integration or there.number is None):
-            ovs.vsctl("--if-exists", "del-port", there.bridge, name)
-        ovs.vsctl(
-            "--may-exist", "add-port", integration, name,
-            "--", "set", "Port", name, f"tag={local}", "vlan_mode=access", f"external_ids:{PORT_ID}={vif.port_id}",
-            "--", "set", "Interface", name, f"external_ids:iface-id={vif.port_id}",
-            f"external_ids:attached-mac={ovs.quoted(vif.mac_address)}", "external_ids:iface-status=active",
-        )  # fmt: skip
+            ovs.remove_port(there)
+            there = None
+        port = {"tag": local, "vlan_mode": "access", "external_ids": {PORT_ID: vif.port_id}}
+        ids = {"iface-id": vif.port_id, "attached-mac": vif.mac_address, "iface-status": "active"}
+        if there is None:
+            ovs.change(ovs_changes.add_port(integration, name, port, {"external_ids": ids}))
+        else:
+            ovs.change(ovs_changes.set_port(name, port, {"external_ids": ids}))
 
     def _up(self, name: str) -> None:
         link = self._links.get(name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from kedge.agent.on_disk.highest_epochs import Epochs
-from kedge.agent.vif import Pluggers
+from kedge.agent.vif import Pluggers, noting
 from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import KedgeError
 from kedge.model.host import HostBackend
@@ -32,13 +32,14 @@ class VifOrders:
 
         Raises StaleEpoch, and HostFailure if the epoch can't be noted or the host can't be looked at.
         """
-        states: dict[str, VifState] = {}
-        failed: dict[str, str] = {}
         with self._admitted([vif.port_id for vif in order.vifs], order.epoch):
             for vif in order.vifs:
                 self._plugged_at[vif.port_id] = time.monotonic()
-                with _noting(failed, vif.port_id):
-                    states[vif.port_id] = self._vifs.plug(vif, order.queues.get(vif.port_id, 1))
+            wanted = [(vif, order.queues.get(vif.port_id, 1)) for vif in order.vifs]
+            try:
+                states, failed = self._vifs.plug_all(wanted)
+            except KedgeError as error:
+                states, failed = {}, {vif.port_id: str(error) for vif in order.vifs}
             made = self._made() if states else {}
         self._changed()
         done = (made.get(port_id) or VifReport(port_id, state, ()) for port_id, state in states.items())
@@ -50,8 +51,13 @@ class VifOrders:
         with self._admitted(order.port_ids, order.epoch):
             for port_id in order.port_ids:
                 self._unplugged_at[port_id] = time.monotonic()
-                with _noting(failed, port_id):
-                    self._vifs.unplug(port_id)
+            try:
+                if order.port_ids:
+                    self._vifs.unplug(*order.port_ids)
+            except KedgeError:  # One that fails is not to keep back the others.
+                for port_id in order.port_ids:
+                    with noting(failed, port_id):
+                        self._vifs.unplug(port_id)
             left = self._made() if order.port_ids else {}
         self._changed()
         for port_id in order.port_ids:
@@ -127,11 +133,3 @@ class VifOrders:
             lock = self._locks.setdefault(port_id, threading.Lock())
         with lock:
             yield
-
-
-@contextmanager
-def _noting(failed: dict[str, str], port_id: str) -> Iterator[None]:
-    try:
-        yield
-    except KedgeError as error:
-        failed[port_id] = str(error)

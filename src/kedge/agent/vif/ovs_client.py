@@ -1,13 +1,9 @@
-"""Open vSwitch: its database is read here (`ovsdb`) and changed by `ovs-vsctl`; its flows are `openflow`'s.
+"""Open vSwitch as pluggers see and change it; its database is `ovsdb`'s, and its flows are `openflow`'s.
 
-Why the reference client and not a library for changes: `ovs-vsctl` makes one atomic transaction of all that one call
-names, so a port is never there without its tag; it waits until ovs-vswitchd has done it; and it follows the
-database's schema of whatever version is installed. It finds the daemons as everything else on the host does
-(OVS_RUNDIR).
+A change is in the database at once, whole or not at all, so a port is never there without its tag. ovs-vswitchd carries
+it out some milliseconds later; who needs that waits, for all changes before at once.
 """
 
-import json
-import subprocess
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,12 +12,11 @@ from typing import Any, TypeVar
 
 from kedge.model.errors import HostFailure
 
-from . import openflow, ovsdb
+from . import openflow, ovs_changes, ovsdb
 from .openflow import Flow
+from .ovsdb import Operation
 
 T = TypeVar("T")
-
-TIMEOUT_S = 15
 
 # The columns that `look` reads of each table.
 _COLUMNS = {
@@ -46,6 +41,7 @@ class Port:
     """A port with its (first) interface. `number` is its OpenFlow port, None while it has none."""
 
     name: str
+    uuid: str
     bridge: str
     tag: int | None
     external_ids: Mapping[str, str]
@@ -112,12 +108,29 @@ def _look() -> Switch:
     )
 
 
-def vsctl(*arguments: str) -> str:
-    """Run one `ovs-vsctl` transaction, and wait until ovs-vswitchd has carried it out; answers what it printed.
+def change(operations: Sequence[Operation]) -> None:
+    """Make one transaction of these (`ovs_changes`); `wait` tells when ovs-vswitchd has carried it out.
 
-    Raises HostFailure with its message.
+    Raises HostFailure; then nothing was changed.
     """
-    return _run(["ovs-vsctl", f"--timeout={TIMEOUT_S}", *arguments])
+    _changes.newest = ovsdb.change(operations)
+
+
+def wait() -> None:
+    """Wait until ovs-vswitchd has carried out all that this thread has changed. Raises HostFailure."""
+    newest: int | None = getattr(_changes, "newest", None)
+    _changes.newest = None
+    if newest is not None:
+        ovsdb.wait_for(newest)
+
+
+_changes = threading.local()
+
+
+def remove_port(port: Port) -> None:
+    """Remove a port, if it is still there, and wait. Raises HostFailure."""
+    change(ovs_changes.remove_port(port.bridge, port.uuid))
+    wait()
 
 
 def is_reachable() -> bool:
@@ -145,21 +158,6 @@ def all_flows(bridge: str) -> set[Flow]:
     return _once(bridge, lambda: openflow.flows(bridge))
 
 
-def quoted(value: str) -> str:
-    """A string as the clients take it wherever a value is expected."""
-    return json.dumps(value)
-
-
-def _run(command: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostFailure(f"can't run {command[0]}: {error}; is Open vSwitch installed?") from error
-    if done.returncode:
-        raise HostFailure(f"{' '.join(command)} failed: {done.stderr.strip()}")
-    return done.stdout
-
-
 def _bridge(row: Mapping[str, Any]) -> Bridge:
     return Bridge(
         row["name"], row["fail_mode"] == "secure", row["datapath_type"] or "system", row["external_ids"]
@@ -170,6 +168,7 @@ def _port(row: Mapping[str, Any], bridge: str, interface: Mapping[str, Any]) -> 
     number = interface["ofport"]
     return Port(
         name=row["name"],
+        uuid=row["_uuid"],
         bridge=bridge,
         tag=row["tag"] if isinstance(row["tag"], int) else None,
         external_ids=row["external_ids"],

@@ -46,9 +46,7 @@ def _half_patches(switch: ovs.Switch) -> list[Loose]:
     }
     needed = {network for bridge in switch.bridges for network in local_vlan.networks_in_use(switch, bridge)}
     return [
-        Loose(
-            f"patch port {port.name}", partial(ovs.vsctl, "--if-exists", "del-port", port.bridge, port.name)
-        )
+        Loose(f"patch port {port.name}", partial(ovs.remove_port, port))
         for port in switch.ports.values()
         if local_vlan.PATCH_MARK in port.external_ids
         and port.name not in whole
