@@ -110,12 +110,15 @@ class MigrationRecords:
     def find(self, migration_id: str) -> Migration:
         """The migration with this id, or the only one whose id begins so. Raises NotFound."""
         with reading(self._engine) as session:
-            rows = session.scalars(
-                select(MigrationRow).where(MigrationRow.id.startswith(migration_id, autoescape=True)).limit(2)
-            ).all()
-            if len(rows) != 1:
-                raise NotFound(f"There is no migration {migration_id!r}; `kedge migrations list` shows them.")
-            return _migration(rows[0])
+            # No index serves those who ask for the beginning of an id.
+            for that in (
+                MigrationRow.id == migration_id,
+                MigrationRow.id.startswith(migration_id, autoescape=True),
+            ):
+                rows = session.scalars(select(MigrationRow).where(that).limit(2)).all()
+                if len(rows) == 1:
+                    return _migration(rows[0])
+        raise NotFound(f"There is no migration {migration_id!r}; `kedge migrations list` shows them.")
 
     def changes(self, migration_ids: Collection[str]) -> dict[str, Change]:
         """What was written to these last: cheap, for those who wait for news of them."""
