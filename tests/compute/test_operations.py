@@ -1,7 +1,7 @@
 """Operations over simulated hosts: drained, restored, taken over by another conductor, and refused."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from kedge.compute import operation_conductor
 from kedge.compute.claims import claims_in
 from kedge.compute.conductor import Conductor
 from kedge.compute.operation_api import operations_router
@@ -24,7 +25,7 @@ from kedge.model.placement import MIB
 from kedge.model.server import MigrationOptions, Phase, Server
 from kedge.network.api import install_error_handlers
 from kedge.store import transaction
-from kedge.store.tables import MigrationEventRow, MigrationRow
+from kedge.store.tables import MigrationEventRow, MigrationRow, ServerRow
 
 from .compute_world import ComputeWorld, Killed, die
 
@@ -370,3 +371,54 @@ def test_it_is_driven_by_itself(fleet: Fleet, servers: list[Server]) -> None:
         conductor.stop()
 
     assert fleet.records.find(operation.id).state == "completed"
+
+
+@pytest.fixture
+def driver(fleet: Fleet) -> Iterator[OperationConductor]:
+    claims = claims_in(fleet.world.engine)
+    yield OperationConductor(fleet.conductor, fleet.records, claims)
+    claims.close()
+
+
+def test_a_round_is_made_when_something_has_changed(
+    fleet: Fleet, driver: OperationConductor, servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[str] = []
+    whole = driver.round
+
+    def counted(operation_id: str) -> None:
+        rounds.append(operation_id)
+        whole(operation_id)
+
+    monkeypatch.setattr(driver, "round", counted)
+    monkeypatch.setattr(operation_conductor, "LOOK_S", 3600.0)
+    operation = fleet.begin(limits=OperationLimits(in_all=1))
+
+    def made() -> int:
+        rounds.clear()
+        for _ in range(4):
+            driver.look_at_all()
+        return len(rounds)
+
+    assert made() == 2, "one begins a migration, one finds that there is nothing more to do"
+    assert made() == 0
+    fleet.records.limit(operation.id, OperationLimits(in_all=2))
+    assert made() == 2
+    fleet.drive_migrations()
+    assert made() == 1
+    assert fleet.records.find(operation.id).state == "completed"
+
+
+def test_a_round_sees_who_came_to_a_host_that_is_drained(
+    fleet: Fleet, driver: OperationConductor, servers: list[Server]
+) -> None:
+    operation = fleet.begin()
+    for _ in range(3):
+        driver.look_at_all()
+    moved = fleet.world.server("h2", name="newcomer")
+    with transaction(fleet.world.engine) as session:
+        session.get_one(ServerRow, moved.id).host = "h1"
+
+    driver.look_at_all()
+
+    assert "newcomer" in {each.name for each in fleet.records.find(operation.id).items}

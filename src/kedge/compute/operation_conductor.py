@@ -5,6 +5,7 @@ the operation's in the transaction that begins it, so nothing is begun twice.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from kedge.wire.messages import TransferTuning
 
 from .claims import Claims
 from .conductor import Conductor
-from .operation_driving import DrivenOperations
+from .operation_driving import DrivenOperations, Pulse
 from .operation_records import OperationRecords
 from .operations import moves_of, reason_of, targets_of
 from .running_migrations import RunningMigrations
@@ -27,7 +28,10 @@ from .running_migrations import RunningMigrations
 log = structlog.get_logger()
 
 POLL_S = 1.0
-"""How often an operation is looked at: its migrations take longer than that."""
+"""How often it is asked whether something of an operation has changed: its migrations take longer than that."""
+
+LOOK_S = 5.0
+"""So often an operation is looked at that did not change: its fleet may have, or its window have opened."""
 
 
 class OperationConductor:
@@ -39,9 +43,12 @@ class OperationConductor:
         self._conductor = conductor
         self._records = records
         self._driven = DrivenOperations(records.engine)
+        self._driven = DrivenOperations(records.engine)
         self._claims = claims
         self._poll_s = poll_s
         self._epochs: dict[str, int] = {}
+        # Of those in whose last round nothing was to be done: what they were like before it, and when that was.
+        self._left: dict[str, tuple[Pulse | None, float]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._drive, name="operations", daemon=True)
 
@@ -58,20 +65,38 @@ class OperationConductor:
     def _drive(self) -> None:
         while not self._stopping.is_set():
             try:
-                unfinished = self._records.unfinished()
-                for operation_id in self._claims.claim(unfinished) if unfinished else ():
-                    self.round(operation_id)
+                self.look_at_all()
             except Exception as error:
                 # Whatever is wrong, with the database or with Kedge, the next round looks at everything anew.
                 log.warning("operations could not be driven, will look again", error=in_words(error))
             self._stopping.wait(self._poll_s)
 
+    def look_at_all(self) -> None:
+        """A round of each operation of which something has changed."""
+        unfinished = self._records.unfinished()
+        for operation_id in self._claims.claim(unfinished) if unfinished else ():
+            if self._has_changed(operation_id):
+                self.round(operation_id)
+
+    def _has_changed(self, operation_id: str) -> bool:
+        """Whether one of its migrations has ended, a person has changed it, or it was not looked at for a while."""
+        known, looked_at = self._left.get(operation_id, (None, float("-inf")))
+        if time.monotonic() - looked_at >= LOOK_S:
+            return True
+        return known is None or self._driven.pulse(operation_id) != known
+
     def round(self, operation_id: str) -> None:
         """Look, decide and act once."""
+        began = time.monotonic()
+        self._left.pop(operation_id, None)
         try:
             epoch = self._epochs.get(operation_id) or self._driven.take_over(operation_id)
             self._epochs[operation_id] = epoch
-            ended = Round(operation_id, epoch, self._conductor, self._records).run()
+            before = self._driven.pulse(operation_id)
+            this = Round(operation_id, epoch, self._conductor, self._records)
+            ended = this.run()
+            if not this.acted:
+                self._left[operation_id] = (before, began)
         except StaleEpoch as error:
             log.info("this conductor drives it no longer", operation=operation_id, why=str(error))
             ended = True
@@ -79,12 +104,13 @@ class OperationConductor:
             log.warning("an operation has to wait", operation=operation_id, error=str(error))
             ended = False
         if ended:
+            self._left.pop(operation_id, None)
             self._epochs.pop(operation_id, None)
             self._claims.release(operation_id)
 
 
 class Round:
-    """One look at an operation, and what follows from it."""
+    """One look at an operation, and what follows from it; `acted` says whether anything did."""
 
     def __init__(
         self, operation_id: str, epoch: int, conductor: Conductor, records: OperationRecords
@@ -94,6 +120,7 @@ class Round:
         self._driven = DrivenOperations(records.engine)
         self._migrations = RunningMigrations(records.engine)
         self._ids: dict[str, tuple[str, int]] = {}
+        self.acted = False
 
     def run(self) -> bool:
         """Look, decide, act; says whether it has ended. Raises StaleEpoch when somebody else drives it."""
@@ -104,6 +131,7 @@ class Round:
             decision = decide(seen)
             if not decision.without_place:
                 break
+        self.acted = bool(decision.tune or decision.end or decision.start)
         for tune in decision.tune:
             self._tune(tune, seen)
         for server_id in decision.end:

@@ -5,18 +5,37 @@ A row holds what is wanted. Whoever drives an operation has its newest epoch; wr
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from kedge.core.operation import Ahead, Outlook, State, Tried
 from kedge.model.errors import Conflict, StaleEpoch
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits, Outcome
 from kedge.model.server import MigrationStatus, Server
-from kedge.store import now, reading, transaction
+from kedge.store import now, reading, statements, transaction
 from kedge.store.tables import MigrationRow, OperationItemRow, OperationRow, ServerRow
 
 from .operation_rows import item_for, row_of, state_of, tell
+
+Pulse = tuple[Any, ...]
+"""Of an operation: as long as it is the same, nothing that it is made of has changed."""
+
+_OF_IT = OperationItemRow.operation_id == OperationRow.id
+_PULSE = select(
+    OperationRow.epoch,
+    OperationRow.updated_at,
+    select(func.count())
+    .select_from(OperationItemRow)
+    .join(MigrationRow, MigrationRow.id == OperationItemRow.migration_id)
+    .where(_OF_IT, MigrationRow.finished_at.is_(None))
+    .scalar_subquery(),
+    select(func.count()).select_from(OperationItemRow).where(_OF_IT).scalar_subquery(),
+    select(func.count())
+    .where(OperationRow.host != "", ServerRow.host == OperationRow.host)
+    .scalar_subquery(),
+).where(OperationRow.id == bindparam("this"))
 
 _MOVED_ON = "somebody moved or paused it meanwhile"
 
@@ -78,6 +97,12 @@ class DrivenOperations:
                 for item in session.scalars(items)
                 if not item.why
             )
+
+    def pulse(self, operation_id: str) -> Pulse | None:
+        """What tells that there is something to do, in one statement; None if it is gone."""
+        with statements(self._engine, read_only=True) as connection:
+            row = connection.execute(_PULSE, {"this": operation_id}).one_or_none()
+        return None if row is None else tuple(row)
 
     def harvest(self, operation_id: str, epoch: int) -> None:
         """Write down what came of the migrations that have ended, and take in what came to a host that is drained."""
