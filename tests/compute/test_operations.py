@@ -266,6 +266,22 @@ def test_a_dead_host_can_not_be_drained(fleet: Fleet, world: ComputeWorld) -> No
         fleet.begin()
 
 
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_an_agent_that_is_away_for_a_moment_refuses_nothing_for_good(
+    fleet: Fleet, servers: list[Server], world: ComputeWorld, host: str
+) -> None:
+    operation = fleet.begin(to=("h2",))
+    world[host].agent.reachable = False
+    waiting = fleet.round(operation)
+    assert fleet.migrations() == []
+    assert states(waiting) == {"waiting"}
+    assert all(host in each.why[0] for each in waiting.items)
+
+    world[host].agent.reachable = True
+
+    assert fleet.to_end(operation).state == "completed"
+
+
 def test_a_simulation_stores_nothing(fleet: Fleet, servers: list[Server]) -> None:
     prediction = fleet.operations.simulate(OperationRequest(DRAIN, "h1"))
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from kedge.core.operation import Decision, Seen, Start, Tried, Tune, decide
+from kedge.core.operation import Decision, Outlook, Seen, Start, State, Tried, Tune, decide
 from kedge.model.errors import CannotMigrate, Conflict, KedgeError, NotFound, StaleEpoch
 from kedge.model.operation import Operation, OperationKind
 from kedge.model.server import MigrationOptions
@@ -23,6 +23,7 @@ from .conductor import Conductor
 from .operation_driving import DrivenOperations, Pulse
 from .operation_records import OperationRecords
 from .operations import moves_of, reason_of, targets_of
+from .planner import SILENT
 from .running_migrations import RunningMigrations
 
 log = structlog.get_logger()
@@ -121,6 +122,7 @@ class Round:
         self._migrations = RunningMigrations(records.engine)
         self._ids: dict[str, tuple[str, int]] = {}
         self.acted = False
+        self._waiting: dict[str, Outlook] = {}
 
     def run(self) -> bool:
         """Look, decide, act; says whether it has ended. Raises StaleEpoch when somebody else drives it."""
@@ -201,6 +203,10 @@ class Round:
         if server.host != seen.fleet.servers[server.id].host:
             return
         plan, room = self._tools.planner.think(server, start.destination)
+        silent = tuple(str(each) for each in plan.obstacle_details if each.code in SILENT)
+        if silent:  # That refuses nothing for good: an agent may be started anew just now.
+            self._waiting[server.id] = Outlook(State.WAITING, silent)
+            return
         if not plan.possible:
             refused = Tried(start.destination, "; ".join(plan.obstacles), failed=False)
             self._driven.refuse(self._id, self._epoch, server.id, refused)
@@ -215,7 +221,8 @@ class Round:
             log.info("a server is not moved yet", server=server.id, why=str(error))
 
     def _show(self, operation: Operation, decision: Decision) -> bool:
-        ended = self._driven.show(operation, self._epoch, decision.outlooks, decision.outcome)
+        outlooks = {**decision.outlooks, **self._waiting}
+        ended = self._driven.show(operation, self._epoch, outlooks, decision.outcome)
         if ended:
             log.info("an operation has ended", operation=self._id, outcome=decision.outcome)
         return ended

@@ -35,7 +35,8 @@ from .rooms import Records, Room, Rooms
 IN_CLEAR = "the guest's memory crosses the network between the hosts in clear; keep that network to yourself"
 """Said of every move until migrations are encrypted."""
 
-_SILENT = ("source-failed", "destination-failed", "forced-down", "agent-dead")
+SILENT = ("source-failed", "destination-failed", "forced-down", "agent-dead")
+"""The codes of obstacles that say that a host did not answer. It may a moment later."""
 
 
 @dataclass
@@ -161,7 +162,7 @@ class Planner:
         self, server: Server, destination: str, xml: str, records: Records, thoughts: _Thoughts
     ) -> None:
         """What libvirt and QEMU on both hosts would refuse. Who can't be asked at all has been named before."""
-        if destination == server.host or any(each.code in _SILENT for each in thoughts.obstacles):
+        if destination == server.host or any(each.code in SILENT for each in thoughts.obstacles):
             return
         try:
             asked, notes = gather(self._agents, server, xml, destination, records)
