@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .. import tour
 from .cloud import ChaosCloud
+from .drains import BEGUN, HALF_DONE, chosen, drains, with_company
 from .gone import lose_hosts
 from .invariants import Guest
 from .storm import make_guests, storm
@@ -44,7 +45,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="how long the storm is")
     parser.add_argument("--storm", action="store_true", help="only the storm")
     parser.add_argument("--victim", default="", help="only victims whose name contains this")
-    parser.add_argument("--step", default="", help="only this step")
+    parser.add_argument(
+        "--step", default="", help=f"only this step; {BEGUN!r} and {HALF_DONE!r} are some too"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
@@ -129,11 +132,37 @@ def _trials(console: Console, arguments: argparse.Namespace) -> bool:
                 console.print(cloud.last_words(), markup=False)
                 words = cloud.last_words(LAST_LETTERS, result.way.split("->"))
                 break
+        if all(result.good for result in results):
+            results += _drains(console, cloud, guest, arguments, say)
+            if results and not results[-1].good:
+                words = cloud.last_words(LAST_LETTERS)
         if not (arguments.victim or arguments.step) and all(result.good for result in results):
             wrong = lose_hosts(cloud, guest, say)
         say("removing the lab")
     report(console, results, wrong, words)
     return bool(results) and all(result.good for result in results) and not wrong
+
+
+def _drains(
+    console: Console,
+    cloud: ChaosCloud,
+    guest: Guest,
+    arguments: argparse.Namespace,
+    say: Callable[[str], None],
+) -> list[Result]:
+    """Drains with somebody dying meanwhile. The guests that are made for them are gone afterwards."""
+    victims = chosen(arguments.victim, arguments.step, long=arguments.long)
+    if not victims:
+        return []
+    say(f"two more VMs boot beside {guest.name}, and their host is drained")
+    guests = with_company(cloud, guest)
+    results = []
+    for result in drains(cloud, guests, victims):
+        _tell(console, result)
+        results.append(result)
+    for each in guests[1:]:
+        cloud.delete(f"/kedge/v1/servers/{each.id}")
+    return results
 
 
 def report(console: Console, results: list[Result], wrong: list[str], words: str) -> None:
@@ -169,7 +198,7 @@ def _tell(console: Console, result: Result) -> None:
 
 
 def _matrix(console: Console, results: list[Result]) -> None:
-    steps = [step for step in STEPS if any(result.step == step for result in results)]
+    steps = [step for step in (*STEPS, BEGUN, HALF_DONE) if any(result.step == step for result in results)]
     table = Table("victim", *steps, title="outcome, and seconds until all was whole again")
     for victim in dict.fromkeys(result.victim for result in results):
         row = []
