@@ -15,6 +15,9 @@ users = "/etc/kedge/users"  # `kedge users add` makes it
 
 [events]
 nova_cloud = "mycloud"
+
+[transition]
+commands.to-ovs = ["/usr/local/sbin/to-ovs", "{host}"]   # for `kedge transition --run to-ovs`
 """
 
 import tomllib
@@ -130,6 +133,24 @@ class EventsConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class TransitionConfig:
+    """What may be run on this machine to change a host's backend; see `kedge transition --run`.
+
+    Attributes:
+        commands: by name, a command and its arguments, run without a shell; `{host}` in an argument is the host's name.
+        timeout_s: a command that takes longer is ended.
+    """
+
+    commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+
+    def __post_init__(self) -> None:
+        for name, command in self.commands.items():
+            if not command or not Path(command[0]).is_absolute():
+                raise ValueError(f"command {name} needs a program with its whole path, like /usr/bin/ssh")
+
+
+@dataclass(frozen=True, config=_STRICT)
 class ControlPlaneConfig:
     """Where the control plane keeps its state, where it listens and whom it works with.
 
@@ -159,6 +180,7 @@ class ControlPlaneConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     events: EventsConfig = field(default_factory=EventsConfig)
+    transition: TransitionConfig = field(default_factory=TransitionConfig)
     limits: ListenersLimits = field(default_factory=ListenersLimits)
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from kedge.compute.actor import Tools
 from kedge.compute.agents import Agent, Agents
 from kedge.compute.api import compute_router
 from kedge.compute.claims import claims_in
+from kedge.compute.commands import Commands
 from kedge.compute.conductor import Conductor
 from kedge.compute.discard_duties import HostsWithDiscards
 from kedge.compute.doctor_api import doctor_router
@@ -55,7 +56,7 @@ from kedge.wire.version import SameWire
 
 AGENTS = "agents"
 
-_STATE = ("kedge.db*", "audit.log*", "pki", "*.sock", "*.toml", "*.pem", "*.key", "users")
+_STATE = ("kedge.db*", "audit.log*", "pki", "commands", "*.sock", "*.toml", "*.pem", "*.key", "users")
 """What people and Kedge keep in its state directory."""
 
 _OUTBOX = "00000000-0000-0000-0000-000000000001"
@@ -112,7 +113,14 @@ def control_plane(
     records = ServerRecords(engine)
     rooms, settings = Rooms(engine), HostSettingsRecords(engine)
     planner = Planner(network.service, agents, rooms)
-    tools = Tools(records, MigrationRecords(engine), network.service, agents, planner, settings, rooms)
+    commands = Commands(
+        config.transition.commands,
+        timeout_s=config.transition.timeout_s,
+        directory=config.state_dir / "commands",
+    )
+    tools = Tools(
+        records, MigrationRecords(engine), network.service, agents, planner, settings, rooms, commands
+    )
     claims = claims_in(engine)
     retention = Retention(engine, config.keep_migrations_days)
     conductor = Conductor(tools, claims, tidy=retention.prune_now_and_then)

@@ -251,7 +251,7 @@ def test_what_can_not_be_is_refused_before_anything_is_touched(fleet: Fleet, ser
     operation = fleet.begin()
     with pytest.raises(Conflict, match=f"Host h1 has a drain under way, operation {operation.id}"):
         fleet.begin()
-    with pytest.raises(Conflict, match=f"being drained by operation {operation.id}"):
+    with pytest.raises(Conflict, match=f"being emptied by operation {operation.id}"):
         fleet.begin(RESTORE)
     fleet.to_end(operation)
     with pytest.raises(Conflict, match="has ended already: completed"):

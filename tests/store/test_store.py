@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
@@ -24,6 +26,7 @@ from kedge.store.tables import (
     MigrationEventRow,
     MigrationRow,
     NetworkRow,
+    OperationRow,
     PortRow,
     ServerRow,
     SubnetRow,
@@ -110,7 +113,7 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0014.*Install that version again"):
+    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0015.*Install that version again"):
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
@@ -122,7 +125,7 @@ def _go_back_to_0003(engine: Engine) -> None:
         connection.execute(text("ALTER TABLE ports DROP COLUMN was_unbound"))
         connection.execute(text("ALTER TABLE migrations DROP COLUMN network_blackout_between"))
         connection.execute(text("DROP TABLE quotas"))
-        for table in ("host_settings", "operation_items", "operations"):
+        for table in ("host_settings", "operation_hosts", "operation_items", "operations"):
             connection.execute(text(f"DROP TABLE {table}"))
         for column in ("servers.labels", "servers.demand", "migrations.demand", "migrations.rooms"):
             table, _, name = column.partition(".")
@@ -166,6 +169,30 @@ def test_servers_of_an_earlier_kedge_take_what_their_xml_says(engine: Engine) ->
         found = {row.name: (row.labels, row.demand) for row in session.scalars(select(ServerRow))}
     assert found["vm1"] == ({}, {"memory": 2 << 30, "vcpus": 3, "huge_page": None})
     assert found["vm2"] == found["vm3"] == ({}, {})
+
+
+def test_operations_of_an_earlier_kedge_keep_their_servers(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/kedge.db")
+    config = Config()
+    config.set_main_option("script_location", "kedge.store:migrations")
+    config.set_main_option("path_separator", "os")
+    operation = "'o1', 'drain', 'h1', '[]', '{}', 0, 0, '2026-11-01 00:00:00', '2026-11-01 00:00:00'"
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0014")
+        connection.exec_driver_sql(
+            "INSERT INTO operations (id, kind, host, targets, limits, paused, epoch, created_at, updated_at)"
+            f" VALUES ({operation})"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO operation_items VALUES"
+            " ('o1', 's1', 'vm1', 'h1', '[]', NULL, NULL, '[]', 'waiting', '[]', 1, '[]')"
+        )
+    upgrade(engine)
+    with reading(engine) as session:
+        (row,) = session.scalars(select(OperationRow))
+        assert (row.kind, row.transition, [item.name for item in row.items]) == ("drain", None, ["vm1"])
+    engine.dispose()
 
 
 def test_secrets_that_an_earlier_kedge_stored_are_gone(engine: Engine) -> None:

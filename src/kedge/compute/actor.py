@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from kedge.core.domain_xml import attachments, nic_of
@@ -16,6 +16,7 @@ from kedge.network.service import NetworkService
 from kedge.wire.messages import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
 
 from .agents import Agents, unplug_all
+from .commands import Commands
 from .host_settings import HostSettingsRecords
 from .looker import Looker
 from .planner import Planner
@@ -37,6 +38,7 @@ class Tools:
     planner: Planner
     settings: HostSettingsRecords
     rooms: Rooms
+    commands: Commands = field(default_factory=Commands)
 
 
 _ENDS: Mapping[Outcome, MigrationStatus] = {

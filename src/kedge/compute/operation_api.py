@@ -41,6 +41,7 @@ class Assumptions:
     fixed_s: float | None = None
     slowdown: float | None = None
     lag_s: float | None = None
+    convert_s: float | None = None
 
     def __post_init__(self) -> None:
         TransferModel(**self.given())  # type: ignore[arg-type]
@@ -76,7 +77,7 @@ def operations_router(conductor: Conductor) -> APIRouter:
 
     @router.post("/operations", status_code=202)
     def begin_operation(body: OperationRequest) -> Operation:
-        """Begin to drain or restore a host, to move servers, or to level hosts. What forbids it is said first."""
+        """Begin to drain or restore a host, to move servers, to level or change hosts. What forbids it is said."""
         return operations().begin(body)
 
     @router.post("/operations/simulate")

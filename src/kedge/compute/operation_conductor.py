@@ -6,14 +6,14 @@ the operation's in the transaction that begins it, so nothing is begun twice.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import structlog
 
-from kedge.core.operation import Decision, Outlook, Seen, Start, State, Tried, Tune, decide
+from kedge.core.operation import Move, Outlook, Seen, Start, State, Tried, Tune, decide
 from kedge.model.errors import CannotMigrate, Conflict, KedgeError, NotFound, StaleEpoch
-from kedge.model.operation import Operation, OperationKind
+from kedge.model.operation import Operation, OperationKind, Outcome
 from kedge.model.server import MigrationOptions
 from kedge.store import in_words, now
 from kedge.wire.messages import TransferTuning
@@ -25,6 +25,7 @@ from .operation_records import OperationRecords
 from .operations import moves_of, reason_of, targets_of
 from .planner import SILENT
 from .running_migrations import RunningMigrations
+from .transition_hosts import TransitionHosts
 
 log = structlog.get_logger()
 
@@ -43,7 +44,6 @@ class OperationConductor:
     ) -> None:
         self._conductor = conductor
         self._records = records
-        self._driven = DrivenOperations(records.engine)
         self._driven = DrivenOperations(records.engine)
         self._claims = claims
         self._poll_s = poll_s
@@ -120,6 +120,7 @@ class Round:
         self._conductor, self._tools, self._records = conductor, conductor.tools, records
         self._driven = DrivenOperations(records.engine)
         self._migrations = RunningMigrations(records.engine)
+        self._hosts = TransitionHosts(operation_id, epoch, conductor.tools, records.engine)
         self._ids: dict[str, tuple[str, int]] = {}
         self.acted = False
         self._waiting: dict[str, Outlook] = {}
@@ -131,7 +132,9 @@ class Round:
         self._keep_settings(operation)
         for seen in self._looks(operation):
             decision = decide(seen)
-            if not decision.without_place:
+            if operation.transition is not None:
+                self._hosts.decide(operation, seen, decision)
+            if not decision.without_place and not self._hosts.following.short:
                 break
         self.acted = bool(decision.tune or decision.end or decision.start)
         for tune in decision.tune:
@@ -140,11 +143,19 @@ class Round:
             self._end(server_id)
         for start in decision.start:
             self._begin(start, seen)
-        return self._show(operation, decision)
+        if operation.transition is None:
+            return self._show(operation, decision.outlooks, decision.outcome)
+        self._hosts.act(operation, seen.fleet)
+        self.acted = self.acted or self._hosts.is_awake
+        outlooks = self._hosts.outlooks(operation, seen.fleet, decision)
+        return self._show(operation, outlooks, self._hosts.following.outcome)
 
     def _keep_settings(self, operation: Operation) -> None:
         """A host that is drained receives no server; one that is restored does."""
-        if operation.state == "aborting" or not operation.host:
+        if operation.state == "aborting":
+            return
+        self._hosts.keep_settings(operation)
+        if not operation.host:
             return
         disabled = self._tools.settings.of(operation.host).disabled is not None
         if operation.kind is OperationKind.DRAIN and not disabled:
@@ -159,23 +170,28 @@ class Round:
         self._ids = {each.server_id: (migration_id, epoch) for each, epoch, migration_id in under_way}
         moving = set(self._ids)
         to_place = self._tools.servers.some({item.server_id for item in operation.items} - moving)
-        moves = moves_of(
-            operation.kind,
-            operation.host,
-            operation.targets,
-            [(item.server_id, item.source, item.hosts) for item in operation.items],
-        )
+        planned: tuple[Move, ...] = ()
+        if operation.transition is None:
+            planned = moves_of(
+                operation.kind,
+                operation.host,
+                operation.targets,
+                [(item.server_id, item.source, item.hosts) for item in operation.items],
+            )
         intents = self._driven.intents(operation.id)
         tried = {item.server_id: tuple(Tried(**each) for each in item.tried) for item in operation.items}
-        moves = tuple(
-            replace(each, tried=tried[each.server_id], left=intents.left.get(each.server_id))
-            for each in moves
-        )
         running = tuple(replace(each, ours=migration_id in ours) for each, _, migration_id in under_way)
         emptying = frozenset({operation.host} if operation.kind is OperationKind.DRAIN else ())
         limits, ahead = operation.limits, self._driven.ahead(operation)
         now_s = now(self._records.engine).timestamp()
-        for fleet in self._conductor.places.fleets(to_place, limits, targets_of(moves), besides=moving):
+        its_hosts = [each.host for each in operation.hosts]
+        for fleet in self._conductor.places.fleets(
+            to_place, limits, targets_of(planned), besides=moving, with_hosts=its_hosts
+        ):
+            moves = tuple(
+                replace(each, tried=tried[each.server_id], left=intents.left.get(each.server_id))
+                for each in planned or self._hosts.moves(operation, fleet)
+            )
             yield Seen(fleet, moves, running, limits, emptying, intents.paused, intents.abort, ahead, now_s)
 
     def _tune(self, tune: Tune, seen: Seen) -> None:
@@ -220,9 +236,9 @@ class Round:
         except (Conflict, CannotMigrate) as error:  # somebody was quicker; the next round sees what is now
             log.info("a server is not moved yet", server=server.id, why=str(error))
 
-    def _show(self, operation: Operation, decision: Decision) -> bool:
-        outlooks = {**decision.outlooks, **self._waiting}
-        ended = self._driven.show(operation, self._epoch, outlooks, decision.outcome)
+    def _show(self, operation: Operation, outlooks: Mapping[str, Outlook], outcome: Outcome | None) -> bool:
+        shown = {**outlooks, **self._waiting}
+        ended = self._driven.show(operation, self._epoch, shown, outcome)
         if ended:
-            log.info("an operation has ended", operation=self._id, outcome=decision.outcome)
+            log.info("an operation has ended", operation=self._id, outcome=outcome)
         return ended

@@ -14,10 +14,11 @@ from kedge.core.operation import Ahead, Outlook, State, Tried
 from kedge.model.errors import Conflict, StaleEpoch
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits, Outcome
 from kedge.model.server import MigrationStatus, Server
+from kedge.model.transition import Stage
 from kedge.store import now, reading, statements, transaction
 from kedge.store.tables import MigrationRow, OperationItemRow, OperationRow, ServerRow
 
-from .operation_rows import item_for, row_of, state_of, tell
+from .operation_rows import item_for, owned, row_of, state_of, tell
 
 Pulse = tuple[Any, ...]
 """Of an operation: as long as it is the same, nothing that it is made of has changed."""
@@ -107,24 +108,24 @@ class DrivenOperations:
     def harvest(self, operation_id: str, epoch: int) -> None:
         """Write down what came of the migrations that have ended, and take in what came to a host that is drained."""
         with transaction(self._engine) as session:
-            row = _owned(session, operation_id, epoch)
+            row = owned(session, operation_id, epoch)
             for item in row.items:
                 if item.migration_id is not None:
                     _look_at_end(session, item)
-            if row.kind == OperationKind.DRAIN.value:
-                _take_newcomers(session, row)
+            for host in _emptied(row):
+                _take_newcomers(session, row, host)
 
     def refuse(self, operation_id: str, epoch: int, server_id: str, tried: Tried) -> None:
         """Write down that a plan refused this destination."""
         with transaction(self._engine) as session:
-            item = _item_of(_owned(session, operation_id, epoch), server_id)
+            item = _item_of(owned(session, operation_id, epoch), server_id)
             item.tried = [*item.tried, asdict(tried)]
 
     def claim(self, operation_id: str, epoch: int, server: Server) -> Callable[[Session, str], None]:
         """Makes a migration the operation's own, in the transaction that begins it, if it is still wanted then."""
 
         def within(session: Session, migration_id: str) -> None:
-            row = _owned(session, operation_id, epoch)
+            row = owned(session, operation_id, epoch)
             item, now_on = _item_of(row, server.id), session.get(ServerRow, server.id)
             moved = now_on is None or now_on.host != server.host
             if row.paused or row.abort or item.migration_id or moved:
@@ -141,7 +142,7 @@ class DrivenOperations:
         It does not end if something else is wanted than when it was `seen`.
         """
         with transaction(self._engine) as session:
-            row = _owned(session, seen.id, epoch)
+            row = owned(session, seen.id, epoch)
             for item in row.items:
                 outlook = outlooks.get(item.server_id)
                 if outlook and (item.state, item.why) != (outlook.state.value, list(outlook.why)):
@@ -152,6 +153,8 @@ class DrivenOperations:
             row.outcome, row.finished_at = outcome.value, now(self._engine)
             for item in row.items:
                 item.open = False
+            for its in row.hosts:
+                its.open = False
             tell(session, row, "ended")
             return True
 
@@ -173,9 +176,19 @@ def _look_at_end(session: Session, item: OperationItemRow) -> None:
     item.tried = [*item.tried, asdict(tried)]
 
 
-def _take_newcomers(session: Session, row: OperationRow) -> None:
-    known = {item.server_id for item in row.items}
-    there = session.scalars(select(ServerRow).where(ServerRow.host == row.host))
+def _emptied(row: OperationRow) -> list[str]:
+    if row.kind == OperationKind.DRAIN.value:
+        return [row.host]
+    return [each.host for each in row.hosts if each.stage == Stage.EMPTYING.value]
+
+
+def _take_newcomers(session: Session, row: OperationRow, host: str) -> None:
+    done = {each.host for each in row.hosts if each.stage == Stage.DONE.value}
+    known = {item.server_id: item for item in row.items}
+    there = session.scalars(select(ServerRow).where(ServerRow.host == host)).all()
+    for server in there:
+        if server.id in known and known[server.id].source in done:
+            known[server.id].source = host
     new = [each for each in there if each.id not in known]
     taken = set(
         session.scalars(
@@ -189,15 +202,6 @@ def _take_newcomers(session: Session, row: OperationRow) -> None:
         for each in new
         if each.id not in taken
     )
-
-
-def _owned(session: Session, operation_id: str, epoch: int) -> OperationRow:
-    row = session.scalars(
-        select(OperationRow).where(OperationRow.id == operation_id).with_for_update()
-    ).one_or_none()
-    if row is None or row.epoch != epoch or row.finished_at is not None:
-        raise StaleEpoch(f"Operation {operation_id} has ended, or another conductor drives it now.")
-    return row
 
 
 def _item_of(row: OperationRow, server_id: str) -> OperationItemRow:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,10 +16,12 @@ from kedge.model.errors import Conflict
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling
 from kedge.model.server import Server
+from kedge.model.transition import Stage, Transition
 from kedge.store import now, reading, transaction
-from kedge.store.tables import OperationItemRow, OperationRow
+from kedge.store.tables import OperationHostRow, OperationItemRow, OperationRow
 
 from .operation_rows import item_for, operation_of, row_of, tell
+from .transition_records import forget_trouble
 
 
 class OperationRecords:
@@ -39,16 +41,26 @@ class OperationRecords:
         levelling: Levelling | None,
         limits: OperationLimits,
         prediction: Mapping[str, Any],
+        transition: Transition | None = None,
     ) -> Operation:
-        """Store a new operation. Raises Conflict, which names the rival that has its host or one of its servers."""
+        """Store a new operation. Raises Conflict, which names the rival that has one of its hosts or servers."""
         operation_id = str(uuid.uuid4())
+        hosts = transition.hosts if transition else (host,) if host else ()
         try:
             with transaction(self.engine) as session:
-                _refuse_rivals(session, host, servers)
+                _refuse_rivals(session, hosts, servers)
                 at = now(self.engine)
                 row = OperationRow(id=operation_id, kind=kind.value, host=host, targets=list(targets))
                 row.limits, row.prediction = asdict(limits), dict(prediction)
                 row.created_at = row.updated_at = at
+                if transition is not None:
+                    row.transition = asdict(transition)
+                    row.hosts = [
+                        OperationHostRow(
+                            operation_id=operation_id, host=each, position=number, stage=Stage.QUEUED.value
+                        )
+                        for number, each in enumerate(hosts)
+                    ]
                 row.levelling = None if levelling is None else asdict(levelling)
                 row.items = [item_for(operation_id, each, destinations.get(each.id, ())) for each in servers]
                 session.add(row)
@@ -86,22 +98,29 @@ class OperationRecords:
         with reading(self.engine) as session:
             return set(session.scalars(select(OperationItemRow.server_id).where(OperationItemRow.open)))
 
-    def last_drain(self, host: str) -> Operation | None:
-        """The drain of this host that began last."""
-        wanted = select(OperationRow).where(
-            OperationRow.host == host, OperationRow.kind == OperationKind.DRAIN.value
+    def last_emptied(self, host: str) -> Operation | None:
+        """The drain or transition that took the servers of this host away last."""
+        changed = select(OperationHostRow.operation_id).where(
+            OperationHostRow.host == host, OperationHostRow.stage != Stage.QUEUED.value
         )
+        drained = and_(OperationRow.host == host, OperationRow.kind == OperationKind.DRAIN.value)
+        wanted = select(OperationRow).where(or_(drained, OperationRow.id.in_(changed)))
         with reading(self.engine) as session:
             row = session.scalars(wanted.order_by(OperationRow.number.desc()).limit(1)).first()
             return None if row is None else operation_of(row)
 
     def pause(self, operation_id: str, *, paused: bool) -> Operation:
-        """Begin nothing for now, or again. Raises Conflict if it has ended or is being aborted."""
+        """Begin nothing for now, or again; hosts in trouble are then tried again.
+
+        Raises Conflict if it has ended or is being aborted.
+        """
 
         def change(row: OperationRow) -> None:
             if row.abort is not None:
                 raise Conflict(f"Operation {row.id} is being aborted.")
             row.paused = paused
+            if not paused:
+                forget_trouble(row, now(self.engine))
 
         return self._asked(operation_id, "paused" if paused else "resumed", change)
 
@@ -133,15 +152,19 @@ class OperationRecords:
         return self.find(found)
 
 
-def _refuse_rivals(session: Session, host: str, servers: Sequence[Server]) -> None:
-    if host:
-        rival = session.scalars(
-            select(OperationRow).where(OperationRow.host == host, OperationRow.finished_at.is_(None))
-        ).first()
-        if rival is not None:
-            raise Conflict(
-                f"Host {host} has a {rival.kind} under way, operation {rival.id}; wait for it, or abort it."
-            )
+def _refuse_rivals(session: Session, hosts: Sequence[str], servers: Sequence[Server]) -> None:
+    of_one = select(OperationRow, OperationRow.host).where(
+        OperationRow.host.in_(hosts), OperationRow.finished_at.is_(None)
+    )
+    of_several = (
+        select(OperationRow, OperationHostRow.host)
+        .join(OperationHostRow, OperationHostRow.operation_id == OperationRow.id)
+        .where(OperationHostRow.host.in_(hosts), OperationHostRow.open)
+    )
+    for rival, host in (*session.execute(of_one.limit(1)), *session.execute(of_several.limit(1))):
+        raise Conflict(
+            f"Host {host} has a {rival.kind} under way, operation {rival.id}; wait for it, or abort it."
+        )
     ids = [each.id for each in servers]
     taken = session.scalars(
         select(OperationItemRow).where(OperationItemRow.open, OperationItemRow.server_id.in_(ids)).limit(1)

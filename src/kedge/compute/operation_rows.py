@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 
+from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kedge.model.errors import NotFound
+from kedge.model.errors import NotFound, StaleEpoch
 from kedge.model.operation import Operation, OperationItem, OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling
 from kedge.model.server import Server
+from kedge.model.transition import Transition, TransitionHost
 from kedge.store import now, outbox
-from kedge.store.tables import OperationItemRow, OperationRow
+from kedge.store.tables import OperationHostRow, OperationItemRow, OperationRow
+
+_HOST = TypeAdapter(TransitionHost)
 
 
 def row_of(session: Session, operation_id: str) -> OperationRow:
@@ -21,6 +25,16 @@ def row_of(session: Session, operation_id: str) -> OperationRow:
         if len(rows) == 1:
             return rows[0]
     raise NotFound(f"There is no operation {operation_id!r}; `GET /kedge/v1/operations` lists them.")
+
+
+def owned(session: Session, operation_id: str, epoch: int) -> OperationRow:
+    """The operation, for whoever drives it with this epoch. Raises StaleEpoch."""
+    row = session.scalars(
+        select(OperationRow).where(OperationRow.id == operation_id).with_for_update()
+    ).one_or_none()
+    if row is None or row.epoch != epoch or row.finished_at is not None:
+        raise StaleEpoch(f"Operation {operation_id} has ended, or another conductor drives it now.")
+    return row
 
 
 def operation_of(row: OperationRow) -> Operation:
@@ -50,6 +64,30 @@ def operation_of(row: OperationRow) -> Operation:
         row.finished_at,
         None if row.finished_at is None else (row.finished_at - row.created_at).total_seconds(),
         None if row.levelling is None else Levelling(**row.levelling),
+        transition_of(row),
+        tuple(map(host_of, row.hosts)),
+    )
+
+
+def transition_of(row: OperationRow) -> Transition | None:
+    """What is wanted of its hosts."""
+    if row.transition is None:
+        return None
+    return Transition(**row.transition | {"hosts": tuple(row.transition["hosts"])})
+
+
+def host_of(row: OperationHostRow) -> TransitionHost:
+    """A host of a transition as it stands."""
+    return _HOST.validate_python(
+        {
+            "host": row.host,
+            "stage": row.stage,
+            "trouble": row.trouble,
+            "why": row.why,
+            "before": row.before,
+            "command": row.command,
+            "log": row.log,
+        }
     )
 
 

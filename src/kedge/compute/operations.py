@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 from kedge.core.operation import Levels, Move, Prediction, Seen, TransferModel, learn, simulate
-from kedge.model.errors import BadRequest, Conflict
+from kedge.core.operation.simulate_transition import simulate_transition
+from kedge.model.errors import BadRequest, CannotMigrate, Conflict
 from kedge.model.operation import Operation, OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling
 from kedge.model.server import UNKNOWN_REFUSED, Server
+from kedge.model.transition import Transition
 from kedge.store import now
 
 from .actor import Tools
@@ -17,6 +19,7 @@ from .operation_records import OperationRecords
 from .past_migrations import past_migrations
 from .places import Places
 from .running_migrations import RunningMigrations
+from .transition_request import checked
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class OperationRequest:
         servers: which servers are moved, by name or id; only for a list of servers.
         to: where servers may go; without, to any host. Of a rebalance, the hosts that it levels; without, all.
         levelling: only of a rebalance; without, the usual one.
+        transition: only of a transition, which has its hosts and the backend that they shall have.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -38,6 +42,7 @@ class OperationRequest:
     to: tuple[str, ...] = ()
     limits: OperationLimits = field(default_factory=OperationLimits)
     levelling: Levelling | None = None
+    transition: Transition | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,9 @@ class Operations:
         """Store it; the conductor does the rest. Raises what `simulate` raises, and Conflict for a rival."""
         wanted = self._checked(request)
         prediction = self._predict(wanted, {})
+        if request.transition is not None and prediction.unmoved:
+            reasons = sorted({reason for each in prediction.unmoved.values() for reason in each})
+            raise CannotMigrate(f"The hosts can't be changed to {request.transition}", reasons)
         operation = self.records.add(
             request.kind,
             request.host,
@@ -79,6 +87,7 @@ class Operations:
             levelling=wanted.request.levelling,
             limits=request.limits,
             prediction=asdict(prediction),
+            transition=request.transition,
         )
         if request.kind is OperationKind.DRAIN:
             self._tools.settings.disable(request.host, reason_of(operation))
@@ -107,8 +116,22 @@ class Operations:
         others = tuple(replace(each, ours=False) for each, _, _ in under_way)
         model = replace(learn(past_migrations(self.records.engine), TransferModel()), **given)  # type: ignore[arg-type]
         limits, now_s = wanted.request.limits, now(self.records.engine).timestamp()
-        for fleet in self._places.fleets(wanted.servers, limits, targets_of(moves), with_migrations=False):
+        change = wanted.request.transition
+        for fleet in self._places.fleets(
+            wanted.servers,
+            limits,
+            () if change else targets_of(moves),
+            with_hosts=change.hosts if change else (),
+            with_migrations=False,
+        ):
             as_begun = fleet
+            if change is not None:
+                seen = Seen(fleet, (), others, limits, now_s=now_s)
+                homes = {each.id: each.host for each in wanted.servers}
+                prediction = simulate_transition(change, seen, homes, model)
+                if not prediction.unmoved:
+                    break
+                continue
             if wanted.request.kind is OperationKind.RESTORE:
                 as_begun = fleet.enabled(wanted.request.host)
             prediction = simulate(Seen(as_begun, moves, others, limits, emptying, now_s=now_s), model)
@@ -119,6 +142,12 @@ class Operations:
     def _checked(self, request: OperationRequest) -> Wanted:
         for target in request.to:
             self._tools.agents.host(target)
+        if (request.transition is not None) is not (request.kind is OperationKind.TRANSITION):
+            raise BadRequest(
+                "A transition, and nothing else, has `transition`: its hosts and their new backend."
+            )
+        if request.transition is not None:
+            return self._checked_transition(request, request.transition)
         if request.kind is OperationKind.REBALANCE:
             return self._checked_rebalance(request)
         if request.levelling is not None:
@@ -140,6 +169,11 @@ class Operations:
         if request.kind is OperationKind.DRAIN:
             return Wanted(request, tuple(self._tools.servers.on(request.host)), request.to)
         return self._checked_restore(request)
+
+    def _checked_transition(self, request: OperationRequest, wanted: Transition) -> Wanted:
+        if request.host or request.servers or request.to or request.levelling:
+            raise BadRequest("A transition takes nothing but `transition` and `limits`.")
+        return Wanted(request, checked(wanted, self._tools), ())
 
     def _checked_list(self, request: OperationRequest) -> Wanted:
         if request.host or not request.servers:
@@ -163,12 +197,14 @@ class Operations:
     def _checked_restore(self, request: OperationRequest) -> Wanted:
         if request.to:
             raise BadRequest("A restore brings servers back to where they were; leave `to` out.")
-        drain = self.records.last_drain(request.host)
+        drain = self.records.last_emptied(request.host)
         if drain is None:
             raise Conflict(f"Host {request.host} was never drained, so there is nothing to bring back.")
         if drain.finished_at is None:
-            raise Conflict(f"Host {request.host} is being drained by operation {drain.id}; abort that first.")
-        servers = self._tools.servers.some(item.server_id for item in drain.items)
+            raise Conflict(f"Host {request.host} is being emptied by operation {drain.id}; abort that first.")
+        servers = self._tools.servers.some(
+            item.server_id for item in drain.items if item.source == request.host
+        )
         return Wanted(request, tuple(servers), (request.host,))
 
 

@@ -64,16 +64,17 @@ class Places:
         targets: Collection[str] = (),
         *,
         besides: Collection[str] = (),
+        with_hosts: Collection[str] = (),
         with_migrations: bool = True,
     ) -> Iterator[Fleet]:
         """Ever more of the fleet, and the whole at last: a part that has a place for all servers will do.
 
-        Each part has the hosts of these servers, and all `targets` if there are any, which is the last one then. Else
-        it has so many hosts with few servers that this operation could not keep all of them busy. `besides` are
-        servers that are part of it, too.
+        Each part has the hosts of these servers, those `with_hosts`, and all `targets` if there are any, which is the
+        last one then. Else it has so many hosts with few servers that this operation could not keep all of them busy.
+        `besides` are servers that are part of it, too.
         """
         nics = self._nics(to_place)
-        own = {server.host for server in to_place}
+        own = {server.host for server in to_place}.union(with_hosts)
         known = {server.id for server in to_place}.union(besides)
         if targets:
             yield self._fleet(own.union(targets), nics, known, with_migrations=with_migrations)

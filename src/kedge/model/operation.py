@@ -9,6 +9,7 @@ from typing import Any
 from .placement import LABEL_PART
 from .rebalance import Levelling
 from .server import UNKNOWN_REFUSED
+from .transition import Transition, TransitionHost
 from .window import Window
 
 QUICK_FIRST, BIGGEST_FIRST, BY_LABEL = "quick-first", "biggest-first", "label:"
@@ -24,13 +25,14 @@ class Abort(StrEnum):
 
 class OperationKind(StrEnum):
     """What an operation is for: to empty a host, to bring back what a drain took away, to move chosen servers, or to
-    level hosts.
+    level hosts, or to change their network backend.
     """
 
     DRAIN = "drain"
     RESTORE = "restore"
     SERVERS = "servers"
     REBALANCE = "rebalance"
+    TRANSITION = "transition"
 
 
 class Outcome(StrEnum):
@@ -152,3 +154,5 @@ class Operation:
     finished_at: datetime | None = None
     took_s: float | None = None
     levelling: Levelling | None = None
+    transition: Transition | None = None
+    hosts: tuple[TransitionHost, ...] = ()

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from .errors import BadRequest
-from .host import Host
+from .host import Host, HostBackend
 from .server import UNKNOWN_REFUSED
 
 MOST_HOSTS = 10_000
@@ -112,13 +112,15 @@ class LogLine:
 class TransitionHost:
     """A host of a transition as it stands.
 
-    `trouble` is what stopped it, until a person resumes the operation; `why` what it waits for.
+    `trouble` is what stopped it, until a person resumes the operation; `why` what it waits for. `before` has the
+    backends that it had when its turn came.
     """
 
     host: str
     stage: Stage
     trouble: str | None = None
     why: str = ""
+    before: tuple[HostBackend, ...] = ()
     command: CommandRun | None = None
     log: tuple[LogLine, ...] = ()
 

@@ -26,7 +26,6 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from kedge.model.domain import VifState
 from kedge.model.network import BindingStatus, NetworkType, VifType
-from kedge.model.operation import OperationKind
 
 from .columns import UUID, Base, UtcDateTime, one_of
 
@@ -378,13 +377,12 @@ class MigrationEventRow(Base):
 class OperationRow(Base):
     """An operation: what is wanted of many servers. `host` is the one it drains or restores, "" without.
 
-    `targets` are the hosts that servers may go to; without, any. `levelling` is a rebalance's. `prediction` is what was
-    simulated at its begin.
+    `targets` are the hosts that servers may go to; without, any. `levelling` is a rebalance's, `transition` what is
+    wanted of the hosts of one. `prediction` is what was simulated at its begin.
     """
 
     __tablename__ = "operations"
     __table_args__ = (
-        one_of("kind", OperationKind),
         _unique_where("uq_operations_host", "host", where="finished_at IS NULL AND host <> ''"),
         {"sqlite_autoincrement": True},
     )
@@ -400,6 +398,7 @@ class OperationRow(Base):
     outcome: Mapped[str | None] = mapped_column(String(16))
     prediction: Mapped[dict[str, Any] | None]
     levelling: Mapped[dict[str, Any] | None]
+    transition: Mapped[dict[str, Any] | None]
     epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -408,6 +407,32 @@ class OperationRow(Base):
     items: Mapped[list["OperationItemRow"]] = relationship(
         order_by="OperationItemRow.server_id", cascade="all, delete-orphan", passive_deletes=True
     )
+    hosts: Mapped[list["OperationHostRow"]] = relationship(
+        order_by="OperationHostRow.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class OperationHostRow(Base):
+    """A host of a transition: the stage that it has reached, and what came of each before. One is `open` for each host.
+
+    `before` has the backends that it had when its turn came, `command` the run of its command, `log` what happened.
+    """
+
+    __tablename__ = "operation_hosts"
+    __table_args__ = (_unique_where("uq_operation_hosts_open", "host", where="open"),)
+
+    operation_id: Mapped[str] = mapped_column(
+        ForeignKey("operations.id", ondelete="CASCADE"), primary_key=True
+    )
+    host: Mapped[str] = mapped_column(String(255), primary_key=True)
+    position: Mapped[int]
+    stage: Mapped[str] = mapped_column(String(16))
+    trouble: Mapped[str | None] = mapped_column(Text)
+    why: Mapped[str] = mapped_column(Text, default="")
+    before: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    command: Mapped[dict[str, Any] | None]
+    log: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    open: Mapped[bool] = mapped_column(default=True)
 
 
 class OperationItemRow(Base):

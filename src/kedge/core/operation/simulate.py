@@ -10,7 +10,7 @@ from kedge.model.placement import MIB
 
 from .decide import decide
 from .rebalance import Level
-from .seen import Move, Running, Seen, State, Tried
+from .seen import Decision, Move, Running, Seen, State, Tried
 from .transfer import Forecast, TransferModel, forecast
 
 _NO_END = "its memory would change faster than it is copied: {dirty:g} MiB/s at {rate:g} MiB/s"
@@ -38,6 +38,15 @@ class Leg:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A host of a transition, with its times in s since the operation's begin; `end_s` is None if it is stopped."""
+
+    host: str
+    start_s: float
+    end_s: float | None
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Who goes where in which order, and who can't.
 
@@ -46,6 +55,7 @@ class Prediction:
         unmoved: why each server that has not arrived in the end has not, by its id.
         outcome: None if the operation waits for a person: it is paused.
         levels: of a rebalance, what its hosts' levels are now and would be.
+        turns: of a transition, when each host's turn begins and ends.
         basis: what was assumed, or learned of migrations that have ended; see `TransferModel`.
     """
 
@@ -54,6 +64,7 @@ class Prediction:
     total_s: float
     outcome: Outcome | None
     levels: tuple[Level, ...] = ()
+    turns: tuple[Turn, ...] = ()
     basis: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -98,7 +109,9 @@ def _less(left_s: float, seconds: float) -> float:
 
 
 @dataclass
-class _Simulation:
+class Simulation:
+    """A fleet in virtual time, with the migrations that an operation makes of it."""
+
     seen: Seen
     model: TransferModel
     fleet: Fleet
@@ -122,17 +135,27 @@ class _Simulation:
                 source = self.fleet.servers[start.server_id].host
                 begun = Running(start.server_id, source, start.destination, bandwidth_mib=start.bandwidth_mib)
                 self._begin(begun, number * self.model.lag_s)
-            wake_s = None if decision.wake_s is None else decision.wake_s - self.seen.now_s
-            if decision.outcome is not None or (not self.transfers and wake_s is None):
-                unmoved = {
-                    server_id: each.why
-                    for server_id, each in decision.outlooks.items()
-                    if each.state not in {State.ARRIVED, State.GONE}
-                }
-                legs = tuple(sorted(self.legs, key=lambda each: (each.start_s, each.end_s, each.server_id)))
-                total_s = self.now_s + (self.model.lag_s if legs else 0.0)
-                return Prediction(legs, unmoved, total_s, decision.outcome, basis=self.model.basis())
+            prediction = self._concluded(decision)
+            if prediction is not None:
+                return prediction
+
+    def _concluded(self, decision: Decision) -> Prediction | None:
+        """Let time pass; or what came of it all."""
+        wake_s = None if decision.wake_s is None else decision.wake_s - self.seen.now_s
+        if decision.outcome is None and (self.transfers or wake_s is not None):
             self._pass_time(wake_s)
+            return None
+        unmoved = {
+            server_id: each.why
+            for server_id, each in decision.outlooks.items()
+            if each.state not in {State.ARRIVED, State.GONE}
+        }
+        return self._predicted(unmoved, decision.outcome)
+
+    def _predicted(self, unmoved: Mapping[str, tuple[str, ...]], outcome: Outcome | None) -> Prediction:
+        legs = tuple(sorted(self.legs, key=lambda each: (each.start_s, each.end_s, each.server_id)))
+        total_s = self.now_s + (self.model.lag_s if legs else 0.0)
+        return Prediction(legs, unmoved, total_s, outcome, basis=self.model.basis())
 
     def _begin(self, running: Running, wait_s: float) -> None:
         model = self.model
@@ -185,10 +208,7 @@ class _Simulation:
             self.fleet = self.fleet.moved(running.server_id, running.destination)
         if failed and running.ours:
             tried = Tried(running.destination, failed, at_s=self.seen.now_s + self.now_s)
-            self.moves = tuple(
-                replace(each, tried=(*each.tried, tried)) if each.server_id == running.server_id else each
-                for each in self.moves
-            )
+            self._note(running.server_id, tried)
         downtime = None
         if transfer.forecast and not failed:
             downtime = max(self.model.pause_ms, transfer.forecast.downtime_ms)
@@ -205,10 +225,16 @@ class _Simulation:
             )
         )
 
+    def _note(self, server_id: str, tried: Tried) -> None:
+        self.moves = tuple(
+            replace(each, tried=(*each.tried, tried)) if each.server_id == server_id else each
+            for each in self.moves
+        )
+
 
 def simulate(seen: Seen, model: TransferModel | None = None) -> Prediction:
     """What the operation would do from now on.
 
     `seen.fleet` is taken without promises to the migrations in `seen.running`; they are made here.
     """
-    return _Simulation(seen, model or TransferModel(), seen.fleet, seen.moves).run()
+    return Simulation(seen, model or TransferModel(), seen.fleet, seen.moves).run()

@@ -20,6 +20,7 @@ from kedge.core.placement import Fleet, PlacedServer, place
 from kedge.model.host import Host, HostBackend
 from kedge.model.operation import Outcome
 from kedge.model.transition import CommandRun, CommandState, Stage, Transition, reported_in_words
+from kedge.model.window import Window
 
 from .seen import Decision, Move, Outlook, Seen, State
 
@@ -72,11 +73,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Advance:
-    """What is done with each host. `halt`: nothing goes on any more before a person has mended what is in trouble."""
+    """What is done with each host.
+
+    Attributes:
+        halt: nothing goes on any more before a person has mended what is in trouble.
+        short: a host's servers fit nowhere in the fleet as far as it was looked at.
+        wake_s: when the next host's turn may come, in s since 1970, if it waits for a time.
+    """
 
     steps: Mapping[str, Step] = field(default_factory=dict)
     outcome: Outcome | None = None
     halt: bool = False
+    short: bool = False
+    wake_s: float | None = None
 
 
 def moves(
@@ -113,15 +122,39 @@ def advance(
         return Advance(steps, None if ours or running else Outcome.ABORTED)
     if all(each.stage is Stage.DONE for each in hosts):
         return Advance(steps, None if ours else Outcome.COMPLETED)
-    if not seen.paused:
-        _begin_next(hosts, seen, decided, steps)
+    short, wake_s = False, None
+    following = None if seen.paused else _next(hosts, seen)
+    if following is not None:
+        wake_s = _opens_at(seen)
+        short = wake_s is None and _begin(following, hosts, seen, decided, steps)
     idle = all(
         each.stage is Stage.DONE
         or each.trouble is not None
         or (each.stage is Stage.QUEUED and steps[each.name] == Step(Act.WAIT))
         for each in hosts
     )
-    return Advance(steps, halt=idle and not ours and not seen.paused)
+    return Advance(steps, None, idle and wake_s is None and not ours and not seen.paused, short, wake_s)
+
+
+def outlooks(
+    hosts: Iterable[HostSeen], homes: Mapping[str, str], fleet: Fleet, decided: Decision
+) -> dict[str, Outlook]:
+    """How each server stands, those too that have nowhere to go at this stage."""
+    stages = {each.name: each for each in hosts}
+    found = {}
+    for server_id, home in homes.items():
+        server, host = fleet.servers.get(server_id), stages.get(home)
+        if server is None:
+            found[server_id] = Outlook(State.GONE)
+        elif server_id in decided.outlooks:
+            found[server_id] = decided.outlooks[server_id]
+        elif host is None or host.stage is Stage.DONE:
+            found[server_id] = Outlook(State.ARRIVED)
+        elif host.stage is Stage.QUEUED:
+            found[server_id] = Outlook(State.WAITING, (f"the turn of {home} has not come",))
+        else:
+            found[server_id] = Outlook(State.WAITING, (f"on {server.host}, and {home} is {host.stage}",))
+    return found
 
 
 def stands(each: HostSeen, homes: Mapping[str, str], fleet: Fleet) -> str:
@@ -239,14 +272,29 @@ def _verified(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
     return Step(Act.TRY)
 
 
-def _begin_next(hosts: tuple[HostSeen, ...], seen: Seen, decided: Decision, steps: dict[str, Step]) -> None:
-    """Writes the step of the host whose turn comes, if one's does."""
+def _next(hosts: tuple[HostSeen, ...], seen: Seen) -> str | None:
+    """The host whose turn comes, if one's does."""
     queued = [each.name for each in hosts if each.stage is Stage.QUEUED and each.trouble is None]
-    at_work = [each for each in hosts if each.stage.is_under_way and each.trouble is None]
+    at_work = sum(each.stage.is_under_way and each.trouble is None for each in hosts)
     troubled = sum(each.trouble is not None for each in hosts)
-    if not queued or troubled > seen.limits.troubled_hosts or len(at_work) >= seen.limits.hosts_at_once:
-        return
-    name = queued[0]
+    if not queued or troubled > seen.limits.troubled_hosts or at_work >= seen.limits.hosts_at_once:
+        return None
+    return queued[0]
+
+
+def _opens_at(seen: Seen) -> float | None:
+    """When the window opens, in s since 1970; None if it is open."""
+    if not seen.limits.window:
+        return None
+    opens_s = Window.parse(seen.limits.window).opens_at(seen.now_s)
+    return opens_s if opens_s > seen.now_s else None
+
+
+def _begin(
+    name: str, hosts: tuple[HostSeen, ...], seen: Seen, decided: Decision, steps: dict[str, Step]
+) -> bool:
+    """Writes the step of the host whose turn comes. Says whether its servers fit nowhere."""
+    at_work = any(each.stage.is_under_way and each.trouble is None for each in hosts)
     short = too_small(name, hosts, seen.fleet)
     if not _is_left_alone(name, seen) or any(each.destination == name for each in decided.start):
         steps[name] = Step(Act.WAIT, "a migration from or to it is under way")
@@ -254,6 +302,7 @@ def _begin_next(hosts: tuple[HostSeen, ...], seen: Seen, decided: Decision, step
         steps[name] = Step(Act.ENTER, stage=Stage.EMPTYING)
     else:
         steps[name] = Step(Act.WAIT if at_work else Act.STOP, "; ".join(short))
+    return bool(short)
 
 
 def too_small(host: str, hosts: Iterable[HostSeen], fleet: Fleet) -> list[str]:

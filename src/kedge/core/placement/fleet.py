@@ -161,8 +161,12 @@ class Fleet:
     def enabled(self, host: str) -> "Fleet":
         """The same with this host receiving servers."""
         state = self.hosts[host]
+        return self.with_host(replace(state, settings=replace(state.settings, disabled=None)))
+
+    def with_host(self, state: HostState) -> "Fleet":
+        """The same with this host in another state."""
         other = self._with({})
-        other.hosts = {**self.hosts, host: replace(state, settings=replace(state.settings, disabled=None))}
+        other.hosts = {**self.hosts, state.host.name: state}
         return other
 
     def _is_on(self, server_id: str, host: str) -> bool:

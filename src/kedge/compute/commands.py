@@ -1,0 +1,221 @@
+"""Commands of the administrator that change a host, run on the control plane's machine.
+
+Only what the configuration names is run, without a shell, so that who may begin operations can't run what he likes. A
+command has a time limit, and for each host one runs at a time: whatever it starts holds a lock, which outlives this
+process. Nothing is run twice by itself: what became of a command whose process died is not known, and said so.
+"""
+
+import fcntl
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from kedge.model.errors import BadRequest, Conflict
+from kedge.model.transition import CommandRun, CommandState
+from kedge.trust.private_files import opened
+
+log = structlog.get_logger()
+
+KEPT = 4000
+"""So many characters of what a command said are kept, the last ones."""
+
+TIMEOUT_S = 600.0
+
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_GRACE_S = 5.0
+_LOOK_S = 0.2
+
+
+class Commands:
+    """The commands of this control plane.
+
+    Args:
+        configured: by name, a command and its arguments; `{host}` in them is the host's name.
+        timeout_s: a command that takes longer is ended, and what it has started with it.
+        directory: where the locks are; without one, none outlives this process.
+    """
+
+    def __init__(
+        self,
+        configured: Mapping[str, Sequence[str]] | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        directory: Path | None = None,
+    ) -> None:
+        self._configured = {name: tuple(each) for name, each in (configured or {}).items()}
+        self._timeout_s = timeout_s
+        self._directory = directory
+        self._ours: set[str] = set()
+        self._lock = threading.Lock()
+
+    def check(self, name: str) -> None:
+        """Raises BadRequest, which says what to do, if there is no such command."""
+        if name not in self._configured:
+            known = ", ".join(sorted(self._configured)) or "none"
+            raise BadRequest(
+                f"There is no command {name!r}; configured are: {known}. An administrator of the control plane's"
+                f' machine names it in kedge.toml: [transition] commands.{name} = ["/path/to/it", "{{host}}"].'
+            )
+
+    def begin(
+        self,
+        name: str,
+        host: str,
+        *,
+        note: Callable[[CommandRun], object],
+        told: Callable[[CommandRun], object],
+    ) -> None:
+        """Run a command for a host. `note` writes down that it runs before it does; if that raises, it doesn't.
+
+        `told` hears how it ended, from another thread. Raises BadRequest; Conflict if one for this host still runs.
+        """
+        self.check(name)
+        if not _HOST.fullmatch(host):
+            raise BadRequest(f"{host!r} is no name that a command could be given.")
+        arguments = [each.replace("{host}", host) for each in self._configured[name]]
+        run = CommandRun(str(uuid.uuid4()), socket.gethostname(), CommandState.RUNNING)
+        lock = self._locked(host)
+        thread = threading.Thread(
+            target=self._run, args=(arguments, run, lock, told), name=f"command-{run.id[:8]}", daemon=True
+        )
+        with self._lock:
+            self._ours.add(run.id)
+        try:
+            note(run)
+            thread.start()
+        except BaseException:
+            self._forget(run, lock)
+            raise
+
+    def seen(self, host: str, run: CommandRun) -> CommandRun:
+        """The run as it is now: one that nobody will hear of any more is lost."""
+        with self._lock:
+            ours = run.id in self._ours
+        if run.state is not CommandState.RUNNING or ours:
+            return run
+        if run.on == socket.gethostname() and self._is_locked(host):
+            return run
+        why = f"was run on {run.on}, and that control plane ended before it; how it ended is not known"
+        return replace(run, state=CommandState.LOST, why=why)
+
+    def _run(
+        self,
+        arguments: Sequence[str],
+        run: CommandRun,
+        lock: int | None,
+        told: Callable[[CommandRun], object],
+    ) -> None:
+        try:
+            state, why, output = _ran(arguments, self._timeout_s, lock)
+            told(replace(run, state=state, why=why, output=output, ended_at=datetime.now(UTC)))
+        except Exception as error:  # the database is away: the next look finds that this run was lost
+            log.warning("how a command ended could not be written down", run=run.id, error=str(error))
+        finally:
+            self._forget(run, lock)
+
+    def _forget(self, run: CommandRun, lock: int | None) -> None:
+        if lock is not None:
+            os.close(lock)
+        with self._lock:
+            self._ours.discard(run.id)
+
+    def _path(self, host: str) -> Path | None:
+        if self._directory is None:
+            return None
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._directory / f"{host}.lock"
+
+    def _locked(self, host: str) -> int | None:
+        path = self._path(host)
+        if path is None:
+            return None
+        with opened(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(f"a command for {host} still runs here; wait until it has ended") from None
+            return os.dup(file.fileno())
+
+    def _is_locked(self, host: str) -> bool:
+        path = self._path(host)
+        if path is None:
+            return False
+        with opened(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+
+def _ran(arguments: Sequence[str], timeout_s: float, lock: int | None) -> tuple[CommandState, str, str]:
+    """Run it to its end: what became of it, in words, and the end of what it said."""
+    try:
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=() if lock is None else (lock,),
+        )
+    except OSError as error:
+        return CommandState.FAILED, f"could not be started: {error}", ""
+    said, in_time = _listened(process, time.monotonic() + timeout_s)
+    if not in_time:
+        _end(process)
+    code = process.wait()
+    output = said.decode(errors="replace")[-KEPT:].strip()
+    if not in_time:
+        return CommandState.FAILED, f"took longer than {timeout_s:g} s and was ended", output
+    if code:
+        ended = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+        return CommandState.FAILED, ended, output
+    return CommandState.SUCCEEDED, "", output
+
+
+def _listened(process: "subprocess.Popen[bytes]", until: float) -> tuple[bytes, bool]:
+    """The end of what it says until it has ended; and whether that was in time.
+
+    What it leaves in the background may hold its output open, and is not waited for.
+    """
+    assert process.stdout is not None
+    said, open_ = b"", True
+    with process.stdout as output:
+        while process.poll() is None or open_:
+            left = until - time.monotonic()
+            if left <= 0:
+                return said, False
+            if not open_:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(left)
+                continue
+            if select.select([output], [], [], min(left, _LOOK_S))[0]:
+                read = os.read(output.fileno(), 1 << 16)
+                open_ = bool(read)
+                said = (said + read)[-4 * KEPT :]
+            elif process.poll() is not None:
+                break
+    return said, True
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+    # The leader may have ended while others of its session live on; the last signal reached them all.

@@ -1,0 +1,177 @@
+"""The hosts of a transition in one round: what is seen of them, and what is done with each."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine
+
+from kedge.core.operation import Decision, Move, Outlook, Seen
+from kedge.core.operation.stages import Act, Advance, HostSeen, Step, advance, moves, outlooks, stands
+from kedge.core.placement import Fleet
+from kedge.model.errors import KedgeError, StaleEpoch, Unreachable
+from kedge.model.host import Host
+from kedge.model.operation import Operation
+from kedge.model.transition import Stage, Transition, TransitionHost, reported_in_words
+
+from .actor import Tools
+from .probe import Probe, one_of_each
+from .transition_records import TransitionRecords
+
+log = structlog.get_logger()
+
+_ENTERED = {
+    Stage.EMPTYING: "its servers have to leave",
+    Stage.CONVERTING: "it is empty, and has to be changed",
+    Stage.VERIFYING: "its agent reports what is wanted",
+    Stage.DONE: "its servers are back",
+}
+
+
+class TransitionHosts:
+    """What a round does with the hosts, for whoever drives the operation with this epoch."""
+
+    def __init__(self, operation_id: str, epoch: int, tools: Tools, engine: Engine) -> None:
+        self._id, self._epoch = operation_id, epoch
+        self._tools = tools
+        self._records = TransitionRecords(engine)
+        self._seen: tuple[HostSeen, ...] = ()
+        self.following = Advance()
+
+    def keep_settings(self, operation: Operation) -> None:
+        """A host that is emptied, changed and tried receives no server; one that gets its servers back does.
+
+        This is done before a look, so that nothing that is not seen then can come to a host that is emptied.
+        """
+        under_way = [each for each in operation.hosts if each.stage.is_under_way]
+        settings = self._tools.settings.all() if under_way else {}
+        for each in under_way:
+            disabled = each.host in settings and settings[each.host].disabled is not None
+            if each.stage.takes_nobody and not disabled:
+                self._tools.settings.disable(each.host, f"changed by operation {operation.id}")
+            elif not each.stage.takes_nobody and disabled:
+                self._tools.settings.enable(each.host)
+
+    def moves(self, operation: Operation, fleet: Fleet) -> tuple[Move, ...]:
+        """Which servers have to go where now; none of an operation that is no transition."""
+        if operation.transition is None:
+            return ()
+        self._seen = tuple(self._host_seen(each, fleet) for each in operation.hosts)
+        return moves(operation.transition, self._seen, homes_of(operation), fleet)
+
+    def decide(self, operation: Operation, seen: Seen, decided: Decision) -> None:
+        """Say in `following` what is done with each host, as they were seen for `moves`."""
+        self.following = advance(_wanted(operation), self._seen, homes_of(operation), seen, decided)
+
+    def act(self, operation: Operation, fleet: Fleet) -> None:
+        """Do it. Raises StaleEpoch."""
+        waiting = {}
+        for each in self._seen:
+            step = self.following.steps[each.name]
+            if step.act is Act.WAIT:
+                waiting[each.name] = step.why
+            else:
+                self._do(operation, each, step, fleet)
+        self._records.waiting(self._id, self._epoch, waiting)
+        if self.following.halt:
+            self._records.halt(self._id, self._epoch)
+        if self.following.outcome is not None:
+            self._clean(operation)
+
+    @property
+    def is_awake(self) -> bool:
+        """Something was done with a host, or its agent may report what is wanted at any moment."""
+        acts = {each.act for each in self.following.steps.values()}
+        waits = any(each.stage is Stage.CONVERTING and each.trouble is None for each in self._seen)
+        return waits or bool(acts - {Act.WAIT})
+
+    def outlooks(self, operation: Operation, fleet: Fleet, decided: Decision) -> Mapping[str, Outlook]:
+        """How each server stands."""
+        return outlooks(self._seen, homes_of(operation), fleet, decided)
+
+    def _host_seen(self, each: TransitionHost, fleet: Fleet) -> HostSeen:
+        host = fleet.hosts[each.host].host if each.host in fleet.hosts else Host(each.host, alive=False)
+        command, ago_s = each.command, 0.0
+        if command is not None:
+            now = self._tools.commands.seen(each.host, command)
+            if now != command:
+                command = self._records.command_ended(self._id, each.host, now)
+            if command is not None and command.ended_at is not None:
+                ago_s = (datetime.now(UTC) - command.ended_at).total_seconds()
+        return HostSeen(host, each.stage, each.trouble, each.before, command, ago_s)
+
+    def _do(self, operation: Operation, each: HostSeen, step: Step, fleet: Fleet) -> None:
+        try:
+            if step.act is Act.ENTER and step.stage is not None:
+                what = f"{step.stage}: {_ENTERED.get(step.stage, '')}"
+                self._records.enter(self._id, self._epoch, each.host, step.stage, what)
+            elif step.act is Act.RUN:
+                self._run(each.name, _wanted(operation).run)
+            elif step.act is Act.TRY:
+                self._try(operation, each.host, fleet)
+            elif step.act is Act.STOP:
+                self._stop(operation, each, step.why, fleet)
+        except StaleEpoch:
+            raise
+        except Unreachable as error:
+            log.info(
+                "a host is not reached, will try again", operation=self._id, host=each.name, error=str(error)
+            )
+        except KedgeError as error:
+            self._stop(operation, each, str(error), fleet)
+
+    def _stop(self, operation: Operation, each: HostSeen, why: str, fleet: Fleet) -> None:
+        state = stands(each, homes_of(operation), fleet)
+        log.warning("a host is in trouble", operation=self._id, host=each.name, why=why)
+        self._records.stop(
+            self._id,
+            self._epoch,
+            each.name,
+            f"{why.rstrip('.')}. So {state}. Mend it, then `kedge operations resume {self._id[:8]}`.",
+        )
+
+    def _run(self, host: str, name: str) -> None:
+        self._tools.commands.begin(
+            name,
+            host,
+            note=lambda run: self._records.command_begins(self._id, self._epoch, host, run, name),
+            told=lambda run: self._records.command_ended(self._id, host, run),
+        )
+
+    def _try(self, operation: Operation, host: Host, fleet: Fleet) -> None:
+        mine = [
+            each for each, home in homes_of(operation).items() if home == host.name and each in fleet.servers
+        ]
+        networks = one_of_each(network for each in mine for _, network in fleet.servers[each].nics)
+        self._probe(host.name).work(host, _wanted(operation), networks)
+        tried = ", ".join(each.name or each.id for each in networks)
+        what = (
+            f"a port worked on network {tried}"
+            if tried
+            else "no server has to come back, so no port was tried"
+        )
+        self._records.enter(
+            self._id, self._epoch, host, Stage.RETURNING, f"returning: {reported_in_words(host)}; {what}"
+        )
+
+    def _clean(self, operation: Operation) -> None:
+        """Remove what a try that broke off has left."""
+        for each in operation.hosts:
+            if each.stage is Stage.VERIFYING:
+                try:
+                    self._probe(each.host).remove()
+                except KedgeError as error:
+                    log.warning("a port that was tried is left", host=each.host, error=str(error))
+
+    def _probe(self, host: str) -> Probe:
+        return Probe(self._tools.network, self._tools.agents.agent(host), self._id, host)
+
+
+def homes_of(operation: Operation) -> dict[str, str]:
+    """The host that each server comes back to, by the server's id."""
+    return {item.server_id: item.source for item in operation.items}
+
+
+def _wanted(operation: Operation) -> Transition:
+    assert operation.transition is not None
+    return operation.transition

@@ -1,0 +1,359 @@
+"""Transitions over simulated hosts: by a command and by hand, with everything that may be in the way."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from kedge.compute.claims import claims_in
+from kedge.compute.commands import Commands
+from kedge.compute.conductor import Conductor
+from kedge.compute.operation_conductor import OperationConductor
+from kedge.compute.operation_driving import DrivenOperations
+from kedge.compute.operation_records import OperationRecords
+from kedge.compute.operations import OperationRequest, Operations
+from kedge.compute.probe import OWNER
+from kedge.compute.records import MigrationRecords
+from kedge.compute.transition_records import TransitionRecords
+from kedge.model.errors import BadRequest, CannotMigrate, Conflict, NotFound
+from kedge.model.host import HostBackend
+from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
+from kedge.model.placement import HostLimits
+from kedge.model.server import Server
+from kedge.model.transition import Stage, Transition, TransitionHost
+from kedge.store import reading
+from kedge.store.tables import PortRow
+
+from .compute_world import ComputeWorld, Killed, die
+
+OVS = HostBackend("openvswitch", {"physnet1": "br-physnet1", "physnet2": "br-physnet2"})
+OTHER_PARENT = HostBackend("macvtap", {"physnet1": "eth3", "physnet2": "eth4"})
+
+
+class Hosts:
+    """A world with a transition, whose rounds and migrations are driven by hand."""
+
+    def __init__(self, world: ComputeWorld, directory: Path) -> None:
+        self.world = world
+        self.directory = directory
+        self.commands = Commands(
+            {
+                "convert": [
+                    "/bin/sh",
+                    "-c",
+                    'echo "changing $0"; touch "$1/ran-$0"; exit 0',
+                    "{host}",
+                    str(directory),
+                ],
+                "fail": ["/bin/sh", "-c", "echo no such bridge; exit 3"],
+            },
+            directory=directory / "commands",
+        )
+        self.tools = replace(world.tools, commands=self.commands)
+        self.records = OperationRecords(world.engine)
+        self.conductor = Conductor(self.tools, claims_in(world.engine))
+        self.operations = Operations(self.tools, self.records, self.conductor.places)
+
+    def begin(self, *hosts: str, run: str = "", to: HostBackend = OVS, **limits: int) -> Operation:
+        wanted = Transition(hosts, to.driver, to.mappings if to is OTHER_PARENT else {}, run)
+        bounds = OperationLimits(**limits)  # type: ignore[arg-type]
+        return self.operations.begin(
+            OperationRequest(OperationKind.TRANSITION, limits=bounds, transition=wanted)
+        )
+
+    def round(self, operation: Operation) -> Operation:
+        """As a conductor that was started just now, which knows nothing."""
+        OperationConductor(self.conductor, self.records, claims_in(self.world.engine)).round(operation.id)
+        return self.records.find(operation.id)
+
+    def report(self, host: str, *backends: HostBackend) -> None:
+        """The agent comes back with these backends."""
+        self.world[host].backends = backends
+        self.world[host].agent.restart()
+        self.world.pass_time(1)
+
+    def until(self, operation: Operation, reached: Callable[[Operation], bool]) -> Operation:
+        for _ in range(60):
+            operation = self.round(operation)
+            if reached(operation):
+                return operation
+            for migration_id in self.tools.migrations.unfinished():
+                self.world.drive(self.tools.migrations.find(migration_id))
+            for thread in threading.enumerate():
+                if thread.name.startswith("command-"):
+                    thread.join(60)
+        raise AssertionError(f"it does not come to this: {operation}")
+
+    def until_stage(self, operation: Operation, stage: Stage, host: str = "h5") -> Operation:
+        return self.until(operation, lambda found: of(found, host).stage is stage)
+
+    def until_trouble(self, operation: Operation) -> Operation:
+        return self.until(operation, lambda found: found.state == "paused")
+
+    def to_end(self, operation: Operation) -> Operation:
+        return self.until(operation, lambda found: found.finished_at is not None)
+
+    def probes(self) -> list[str]:
+        with reading(self.world.engine) as session:
+            return list(session.scalars(select(PortRow.id).where(PortRow.device_owner == OWNER)))
+
+
+def of(operation: Operation, host: str = "h5") -> TransitionHost:
+    return next(each for each in operation.hosts if each.host == host)
+
+
+@pytest.fixture
+def hosts(world: ComputeWorld, tmp_path: Path) -> Hosts:
+    return Hosts(world, tmp_path)
+
+
+@pytest.fixture
+def servers(world: ComputeWorld) -> list[Server]:
+    return [world.server("h5", name="vm0")]
+
+
+def test_a_person_changes_a_host_and_its_servers_come_back(hosts: Hosts, servers: list[Server]) -> None:
+    operation = hosts.begin("h5")
+    assert operation.prediction is not None
+    assert len(operation.prediction["legs"]) == 2
+
+    waits = hosts.until_stage(operation, Stage.CONVERTING)
+    waits = hosts.round(waits)
+    assert of(waits).why.startswith(
+        "configure openvswitch for its agent and restart that; its agent reports linux"
+    )
+    assert "changed by operation" in (hosts.tools.settings.of("h5").disabled or "")
+    assert {hosts.tools.servers.find(each.id).host for each in servers}.isdisjoint({"h5"})
+
+    hosts.report("h5", OVS)
+    ended = hosts.to_end(operation)
+
+    assert (ended.state, {each.state for each in ended.items}) == ("completed", {"arrived"})
+    assert hosts.tools.settings.of("h5").disabled is None
+    for each in servers:
+        hosts.world.check(each, "h5")
+    said = " | ".join(line.what for line in of(ended).log)
+    assert "a port worked on network flat, tagged" in said
+    assert hosts.probes() == []
+
+
+def test_a_command_changes_hosts_one_after_the_other(hosts: Hosts, servers: list[Server]) -> None:
+    hosts.world.server("h1", name="vm9")
+    operation = hosts.begin("h5", "h1", run="convert")
+
+    waits = hosts.until(operation, lambda _: (hosts.directory / "ran-h5").exists())
+    assert of(waits, "h1").stage is Stage.QUEUED
+    hosts.report("h5", OVS)
+    hosts.until(operation, lambda _: (hosts.directory / "ran-h1").exists())
+    hosts.report("h1", OVS)
+    ended = hosts.to_end(operation)
+
+    assert ended.state == "completed"
+    command = of(ended).command
+    assert command is not None
+    assert (command.state, command.output) == ("succeeded", "changing h5")
+    assert {hosts.tools.servers.find(each.id).host for each in servers} == {"h5"}
+
+
+def test_a_macvtap_host_gets_another_parent_device(hosts: Hosts) -> None:
+    server = hosts.world.server("h1")
+    operation = hosts.begin("h1", to=OTHER_PARENT)
+    hosts.until_stage(operation, Stage.CONVERTING, "h1")
+    assert "configure macvtap (physnet1: eth3, physnet2: eth4)" in of(hosts.round(operation), "h1").why
+
+    hosts.report("h1", OTHER_PARENT)
+
+    assert hosts.to_end(operation).state == "completed"
+    hosts.world.check(server, "h1")
+
+
+def test_a_host_that_comes_back_otherwise_is_stopped_and_resumed(hosts: Hosts, servers: list[Server]) -> None:
+    operation = hosts.begin("h5")
+    hosts.until_stage(operation, Stage.CONVERTING)
+    hosts.report("h5", HostBackend("macvtap", {"physnet1": "eth1"}))
+
+    trouble = of(hosts.until_trouble(operation)).trouble or ""
+    assert trouble.startswith(
+        "its agent reports macvtap (physnet1: eth1), and not openvswitch. So h5 is disabled"
+    )
+    assert "1 of 1 servers are elsewhere" in trouble
+    assert f"`kedge operations resume {operation.id[:8]}`" in trouble
+
+    hosts.report("h5", OVS)
+    hosts.records.pause(operation.id, paused=False)
+    assert hosts.to_end(operation).state == "completed"
+
+
+def test_a_command_that_fails_stops_its_host(hosts: Hosts, servers: list[Server]) -> None:
+    operation = hosts.begin("h5", run="fail")
+    stopped = of(hosts.until_trouble(operation))
+    assert (stopped.trouble or "").startswith("`fail` exited with 3. So h5 is disabled")
+    assert stopped.command is not None
+    assert stopped.command.output == "no such bridge"
+    hosts.round(operation)
+    assert of(hosts.round(operation)).command == stopped.command
+
+    hosts.records.abort(operation.id, Abort.FINISH_RUNNING)
+    assert hosts.to_end(operation).state == "aborted"
+    assert hosts.tools.settings.of("h5").disabled is not None
+
+    hosts.to_end(hosts.operations.begin(OperationRequest(OperationKind.RESTORE, "h5")))
+    assert hosts.tools.settings.of("h5").disabled is None
+    hosts.world.check(servers[0], "h5")
+
+
+def test_a_port_that_does_not_work_stops_its_host(hosts: Hosts, servers: list[Server]) -> None:
+    operation = hosts.begin("h5")
+    hosts.until_stage(operation, Stage.CONVERTING)
+    hosts.report("h5", HostBackend("openvswitch", {"physnet1": "br-physnet1"}))
+
+    trouble = of(hosts.until_trouble(operation)).trouble or ""
+    assert "no mapping for physnet2" in trouble or "physnet2" in trouble
+    assert hosts.probes() == []
+
+    hosts.report("h5", OVS)
+    hosts.records.pause(operation.id, paused=False)
+    assert hosts.to_end(operation).state == "completed"
+
+
+def test_the_old_backend_beside_the_new_one_is_found_by_the_port(hosts: Hosts, servers: list[Server]) -> None:
+    operation = hosts.begin("h5")
+    hosts.until_stage(operation, Stage.CONVERTING)
+    hosts.report("h5", hosts.world["h5"].backends[0], OVS)
+
+    trouble = of(hosts.until_trouble(operation)).trouble or ""
+    assert "is bound as bridge, which is not openvswitch: take the host's other backends out" in trouble
+
+
+@pytest.mark.parametrize(
+    ("records", "method"),
+    [
+        (MigrationRecords, "add"),
+        (TransitionRecords, "enter"),
+        (TransitionRecords, "command_begins"),
+        (DrivenOperations, "show"),
+    ],
+)
+def test_a_conductor_may_die_anywhere(
+    hosts: Hosts, servers: list[Server], records: type, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = hosts.begin("h5", run="convert")
+    deaths = iter(range(2))
+    whole: Callable[..., object] = getattr(records, method)
+
+    def dying(*arguments: object, **named: object) -> object:
+        answer = whole(*arguments, **named)
+        if next(deaths, None) is not None:
+            die()
+        return answer
+
+    monkeypatch.setattr(records, method, dying)
+    resumed = 0
+    for _ in range(60):
+        try:
+            found = hosts.round(operation)
+        except Killed:
+            found = hosts.records.find(operation.id)
+        if found.state == "paused":  # it died between writing that the command runs and running it
+            assert method == "command_begins"
+            assert "how it ended is not known" in (of(found).trouble or "")
+            hosts.records.pause(operation.id, paused=False)
+            resumed += 1
+        for migration_id in hosts.tools.migrations.unfinished():
+            hosts.world.drive(hosts.tools.migrations.find(migration_id))
+        if (hosts.directory / "ran-h5").exists() and hosts.world["h5"].backends != (OVS,):
+            hosts.report("h5", OVS)
+        if found.finished_at is not None:
+            break
+    assert (found.state, hosts.probes()) == ("completed", [])
+    assert resumed == (2 if method == "command_begins" else 0)
+    assert len(hosts.tools.migrations.all()) == 2
+    for each in servers:
+        hosts.world.check(each, "h5")
+
+
+def test_a_try_that_broke_off_leaves_no_port(
+    hosts: Hosts, servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = hosts.begin("h5")
+    hosts.until_stage(operation, Stage.CONVERTING)
+    hosts.report("h5", OVS)
+    hosts.until_stage(operation, Stage.VERIFYING)
+    agent = hosts.world["h5"].agent
+    monkeypatch.setattr(agent, "plug", lambda _order: die())
+    with pytest.raises(Killed):
+        hosts.round(operation)
+    assert len(hosts.probes()) == 1
+    monkeypatch.undo()
+
+    assert hosts.to_end(operation).state == "completed"
+    assert hosts.probes() == []
+
+
+def test_servers_that_are_deleted_moved_or_new_meanwhile(hosts: Hosts, servers: list[Server]) -> None:
+    other = hosts.world.server("h5", name="vm1")
+    operation = hosts.begin("h5")
+    hosts.world.servers.delete(servers[0].id)
+    hosts.world.move(other, "h3")
+    hosts.until_stage(operation, Stage.CONVERTING)
+    hosts.report("h5", OVS)
+
+    ended = hosts.to_end(operation)
+
+    assert ended.state == "completed"
+    assert {each.name: each.state for each in ended.items} == {"vm0": "gone", "vm1": "arrived"}
+    hosts.world.check(other, "h5")
+
+
+def test_nothing_begins_while_it_is_paused(hosts: Hosts, servers: list[Server]) -> None:
+    operation = hosts.begin("h5")
+    hosts.records.pause(operation.id, paused=True)
+    assert of(hosts.round(operation)).stage is Stage.QUEUED
+    hosts.records.pause(operation.id, paused=False)
+    assert of(hosts.round(operation)).stage is Stage.EMPTYING
+
+
+def test_capacity_that_is_too_small_is_refused_with_the_arithmetic(
+    hosts: Hosts, servers: list[Server]
+) -> None:
+    hosts.world.server("h5", name="vm9")
+    hosts.tools.settings.limit("h1", HostLimits(vcpus=1))
+    for name in ("h2", "h3", "h4"):
+        hosts.tools.settings.disable(name, "new disks")
+    with pytest.raises(
+        CannotMigrate, match=r"h5: vm9 fits nowhere else: h1: CPUs: .*h1 have 1 of the 1 .* h2: "
+    ):
+        hosts.begin("h5")
+    assert hosts.records.all() == []
+    assert hosts.tools.settings.of("h5").disabled is None
+
+
+def test_what_can_not_be_is_refused_before_anything_is_touched(hosts: Hosts, servers: list[Server]) -> None:
+    with pytest.raises(NotFound, match="nowhere"):
+        hosts.begin("h5", "nowhere")
+    with pytest.raises(BadRequest, match="Name each host once; h5"):
+        hosts.begin("h5", "h5")
+    with pytest.raises(BadRequest, match="Name the hosts"):
+        hosts.begin()
+    with pytest.raises(BadRequest, match=r"reports openvswitch .* already; leave it out"):
+        hosts.begin("h3")
+    with pytest.raises(BadRequest, match=r"no command 'rm'; configured are: convert, fail"):
+        hosts.begin("h5", run="rm")
+    with pytest.raises(BadRequest, match="and nothing else, has `transition`"):
+        hosts.operations.begin(OperationRequest(OperationKind.TRANSITION))
+    with pytest.raises(ValueError, match="hosts_at_once is 0"):
+        hosts.begin("h5", hosts_at_once=0)
+    hosts.tools.settings.disable("h5", "new disks")
+    with pytest.raises(Conflict, match=r"h5 is disabled \(new disks\)"):
+        hosts.begin("h5")
+    hosts.tools.settings.enable("h5")
+    assert hosts.records.all() == []
+
+    operation = hosts.begin("h5")
+    with pytest.raises(Conflict, match=f"Host h5 has a transition under way, operation {operation.id}"):
+        hosts.operations.begin(OperationRequest(OperationKind.DRAIN, "h5"))
+    with pytest.raises(Conflict, match="Host h5 has a transition under way"):
+        hosts.begin("h5")

@@ -1,0 +1,64 @@
+"""What a transition would do, in virtual time."""
+
+import pytest
+
+from kedge.core.operation import Prediction, Seen, TransferModel
+from kedge.core.operation.simulate_transition import simulate_transition
+from kedge.core.placement import HostState, PlacedServer
+from kedge.model.operation import OperationLimits, Outcome
+from kedge.model.transition import Transition
+
+from ..placement.fleets import fleet, host, server
+
+MODEL = TransferModel(link_mib=1024, assumed_dirty_mib=0, fixed_s=2, convert_s=30)
+THREE = tuple(host(name, gib=64, driver="linuxbridge") for name in "abc")
+VMS = (server("vm1", "a", gib=4), server("vm2", "a", gib=4), server("vm3", "b", gib=4))
+
+
+def predicted(
+    *things: HostState | PlacedServer,
+    hosts: tuple[str, ...] = ("a", "b"),
+    to: str = "openvswitch",
+    **limits: int,
+) -> Prediction:
+    of = fleet(*things)
+    homes = {each.id: each.host for each in of.servers.values() if each.host in hosts}
+    bounds = OperationLimits(**limits)  # type: ignore[arg-type]
+    return simulate_transition(Transition(hosts, to), Seen(of, (), limits=bounds), homes, MODEL)
+
+
+def test_who_goes_where_and_when_each_hosts_turn_is() -> None:
+    found = predicted(*THREE, *VMS)
+
+    assert (found.outcome, found.unmoved) == (Outcome.COMPLETED, {})
+    assert [(each.server_id, each.source) for each in found.legs[:2]] == [("vm1", "a"), ("vm2", "a")]
+    assert {each.server_id: each.destination for each in found.legs[2:4]} == {"vm1": "a", "vm2": "a"}
+    assert [(each.server_id, each.source) for each in found.legs[4:5]] == [("vm3", "b")]
+    assert [(each.server_id, each.destination) for each in found.legs[5:]] == [("vm3", "b")]
+    first, second = found.turns
+    # Two servers of 4 GiB share a link of 1 GiB/s, away and back; then the other host's one, alone.
+    assert (first.host, first.start_s) == ("a", 0)
+    assert first.end_s == pytest.approx(2 * (2 + 8) + 30, rel=0.05)
+    assert (second.host, second.start_s) == ("b", first.end_s)
+    assert second.end_s == pytest.approx(50 + 2 * (2 + 4) + 30, rel=0.05)
+    assert second.end_s is not None
+    assert found.total_s == second.end_s + MODEL.lag_s
+
+
+def test_several_hosts_at_once_are_quicker() -> None:
+    assert predicted(*THREE, *VMS, hosts_at_once=2).total_s < predicted(*THREE, *VMS).total_s - 30
+
+
+def test_capacity_that_is_too_small_is_said_with_the_arithmetic() -> None:
+    found = predicted(host("a", gib=64, driver="linuxbridge"), host("b", gib=5), *VMS[:2], hosts=("a",))
+
+    assert found.outcome is Outcome.FAILED
+    assert found.legs == ()
+    (why,) = found.unmoved["vm1"]
+    assert why.startswith("a: vm2 fits nowhere else: b: ")
+    assert "GiB" in why or "MiB" in why
+
+
+def test_hosts_without_servers_are_changed_too() -> None:
+    assert predicted(*THREE).total_s == 60
+    assert [each.host for each in predicted(*THREE).turns] == ["a", "b"]
