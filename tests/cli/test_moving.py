@@ -188,6 +188,8 @@ def test_options_reach_the_migration(cli: Kedge) -> None:
         "completion_timeout_s": 600,
         "progress_timeout_s": None,
         "timeout_action": "force-complete",
+        "share_mib": 0,
+        "complete_now": False,
     }
     (transfer,) = cli.fleet.transfers.values()
     assert (transfer.order.downtime_limit_ms, transfer.order.bandwidth_mib) == (120, 64)
@@ -397,3 +399,18 @@ def _wait_until_running(cli: Kedge) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("the migration does not come to copy memory")
+
+
+def test_a_running_migration_is_changed_and_forced(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.lasts_s = 600
+    begun = cli.json("migrate", "vm1", "--to", "h2", "--detach")["id"]
+    assert "bandwidth_mib 5" in cli("migrations", "set", begun, "--bandwidth", "5").out
+    changed = cli.json("migrations", "set", begun[:8], "--downtime-limit", "90")["options"]
+    assert (changed["bandwidth_mib"], changed["downtime_limit_ms"]) == (5, 90)
+    assert "Say what is to be changed" in cli("migrations", "set", begun, exits=2).err
+    assert "stand still until the rest is copied" in cli("migrations", "force-complete", begun).out
+    assert cli.json("migrations", "show", begun)["options"]["complete_now"]
+    cli("migrations", "abort", begun)
+    cli("migrations", "show", begun, "--follow", exits=1)
+    assert "has ended already" in cli("migrations", "force-complete", begun, exits=3).err

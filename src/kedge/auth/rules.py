@@ -128,6 +128,8 @@ RULES = (
     Rule("POST", f"{V1}/servers/{{server}}/migrate", "migrate_server", ADMIN, Of.SYSTEM),
     Rule("GET", f"{V1}/migrations", "get_migration", READ, Of.SYSTEM),
     Rule("GET", f"{V1}/migrations/{{id}}", "get_migration", READ, Of.SYSTEM, waits=True),
+    Rule("PATCH", f"{V1}/migrations/{{id}}", "update_migration", ADMIN, Of.SYSTEM),
+    Rule("POST", f"{V1}/migrations/{{id}}/force-complete", "update_migration", ADMIN, Of.SYSTEM),
     Rule("DELETE", f"{V1}/migrations/{{id}}", "abort_migration", ADMIN, Of.SYSTEM),
     Rule("GET", f"{V1}/operations", "get_operation", ADMIN, Of.SYSTEM),
     Rule("POST", f"{V1}/operations", "create_operation", ADMIN, Of.SYSTEM),

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from kedge.model.errors import BadRequest
+
 from . import lookup, progress, summary
 from .client import ControlPlane, Json, connect, segment
 from .lookup import KEDGE_API
@@ -85,6 +87,47 @@ def abort_migration(context: typer.Context, migration: MigrationId, as_json: AsJ
         f"The abort of migration {found['id']} is asked for;"
         f" `kedge migrations show {short(found['id'])} --follow` shows what becomes of it."
     )
+
+
+@app.command("set")
+def set_migration(
+    context: typer.Context,
+    migration: MigrationId,
+    *,
+    bandwidth: Annotated[
+        int | None,
+        typer.Option(metavar="MIB", min=0, help="Limit of the transfer rate in MiB/s; 0 for none."),
+    ] = None,
+    downtime_limit: Annotated[
+        int | None, typer.Option(metavar="MS", min=1, help="The pause that QEMU may plan for.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a migration that is under way."""
+    changed = {"bandwidth_mib": bandwidth, "downtime_limit_ms": downtime_limit}
+    wanted = {name: value for name, value in changed.items() if value is not None}
+    if not wanted:
+        raise BadRequest("Say what is to be changed: --bandwidth or --downtime-limit.")
+    with connect(context) as api:
+        found: Json = api.patch(f"{KEDGE_API}/migrations/{_find(api, migration)['id']}", wanted)
+    if as_json:
+        print_json(found)
+    else:
+        say(f"Migration {found['id']}: {', '.join(f'{name} {value}' for name, value in wanted.items())}.")
+
+
+@app.command("force-complete")
+def force_complete(context: typer.Context, migration: MigrationId, as_json: AsJson = False) -> None:
+    """Let the VM stand still until the rest of its memory is copied, however long that takes."""
+    with connect(context) as api:
+        found: Json = api.post(f"{KEDGE_API}/migrations/{_find(api, migration)['id']}/force-complete", None)
+    if as_json:
+        print_json(found)
+    else:
+        say(
+            f"The VM of migration {found['id']} will stand still until the rest is copied;"
+            f" `kedge migrations show {short(found['id'])} --follow` shows how far it is."
+        )
 
 
 def _find(api: ControlPlane, migration: str) -> Json:

@@ -166,7 +166,7 @@ class Actor:
             migrate_uri=destination.migrate_uri,
             destination_xml=destination_xml,
             downtime_limit_ms=first_limit_ms(options.downtime_limit_ms),
-            bandwidth_mib=options.bandwidth_mib,
+            bandwidth_mib=options.rate_mib,
             auto_converge=options.auto_converge,
             postcopy=options.timeout_action is TimeoutAction.POST_COPY,
         )

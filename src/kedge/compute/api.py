@@ -1,7 +1,7 @@
 """REST under /kedge/v1: hosts, servers, plans and migrations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from kedge.model.network import Binding, Port
 from kedge.model.obstacle import Obstacle
-from kedge.model.server import UNKNOWN_REFUSED, Migration, MigrationOptions, Plan, Server
+from kedge.model.server import UNKNOWN_REFUSED, Migration, MigrationChange, MigrationOptions, Plan, Server
 from kedge.serving.strict_request import StrictRoute
 
 from .conductor import Conductor
@@ -208,6 +208,17 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
         """A migration. With `wait_ms`, it answers soon after something of it changes, or after that time."""
         found = await to_thread.run_sync(tools.migrations.find, migration_id)
         return await waits.for_news(request, found.id, wait_ms / 1000) if wait_ms else found
+
+    @router.patch("/migrations/{migration_id}", tags=["migrations"])
+    def change_migration(migration_id: str, body: MigrationChange) -> Migration:
+        """Change a migration that is under way, as soon as its conductor looks at it again."""
+        return tools.migrations.change(tools.migrations.find(migration_id).id, body.applied)
+
+    @router.post("/migrations/{migration_id}/force-complete", tags=["migrations"], status_code=202)
+    def force_complete_migration(migration_id: str) -> Migration:
+        """Let the VM stand still until the rest of its memory is copied, however much that is."""
+        found = tools.migrations.find(migration_id)
+        return tools.migrations.change(found.id, lambda options: replace(options, complete_now=True))
 
     @router.delete("/migrations/{migration_id}", tags=["migrations"], status_code=202)
     def abort_migration(migration_id: str) -> Migration:

@@ -13,19 +13,18 @@ import structlog
 from sqlalchemy.orm import Session
 
 from kedge.core.migration import Act, Action, Observation, Role, decide
-from kedge.core.migration.pace import UNLIMITED_MS, LowMark, first_limit_ms, low_mark, next_limit_ms
 from kedge.core.placement import candidates, left_out, reasons
-from kedge.model.domain import DomainState, JobProgress
+from kedge.model.domain import DomainState
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch, Unreachable
-from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server, TimeoutAction
+from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server
 from kedge.store import in_words, is_trouble
-from kedge.wire.messages import TransferTuning
 
 from .actor import Actor, Tools
 from .claims import Claims
 from .looker import Looker
 from .places import Places
 from .rooms import Room
+from .transfer_pace import TransferPace
 
 log = structlog.get_logger()
 
@@ -203,9 +202,7 @@ class Drive:
         self._migration = tools.migrations.find(migration_id)
         self._looker = Looker(self._migration, tools.network, tools.agents)
         self._actor = Actor(self._migration, self._epoch, self._looker, tools)
-        self._limit_ms = first_limit_ms(self._migration.options.downtime_limit_ms)
-        self._low_mark: LowMark | None = None
-        self._hurried = False
+        self._pace = TransferPace(self._migration, self._epoch, tools)
         self._tries = 0
         self._log = log.bind(migration=migration_id, epoch=self._epoch)
 
@@ -221,6 +218,8 @@ class Drive:
                 self._log.warning("can't look, will look again", error=str(error))
                 self._pause()
                 continue
+            if previous is None and seen.intent.orders:
+                self._pace.inherit()
             action = decide(seen)
             if action != previous:
                 self._log.info("decided", act=action.act, on=action.role, why=action.why)
@@ -282,55 +281,12 @@ class Drive:
         self._tools.migrations.show(
             self._id,
             self._epoch,
-            progress=asdict(view.progress) | {"downtime_limit_ms": self._limit_ms, "seen_ns": time.time_ns()},
+            progress=asdict(view.progress)
+            | {"downtime_limit_ms": self._pace.limit_ms, "seen_ns": time.time_ns()},
         )
         if view.domain is not DomainState.RUNNING:
             return
-        why = seen.intent.overdue or self._stalled(view.progress)
-        if why:
-            self._end_sooner(why)
-        elif self._migration.options.downtime_limit_ms is None:
-            self._lift_limit(next_limit_ms(self._limit_ms, view.progress))
-
-    def _stalled(self, progress: JobProgress) -> str | None:
-        """Says so when the memory that remains has not become less for too long. A new conductor counts anew."""
-        self._low_mark = low_mark(self._low_mark, progress, time.monotonic())
-        limit = self._migration.options.progress_timeout_s
-        if limit is None or self._low_mark.stalled_s(time.monotonic()) < limit:
-            return None
-        return f"no progress was made for {limit:g} s"
-
-    def _end_sooner(self, why: str) -> None:
-        """The time is up: abort, or do what the person chose instead."""
-        chosen = self._migration.options.timeout_action
-        if chosen is TimeoutAction.ABORT:
-            self._tools.migrations.give_up(self._id, self._epoch, why)
-            return
-        if chosen is TimeoutAction.POST_COPY:
-            done = self._tune(TransferTuning(epoch=self._epoch, postcopy=True))
-        else:
-            done = self._lift_limit(UNLIMITED_MS)
-        if done and not self._hurried:
-            self._hurried = True
-            self._tools.migrations.note(
-                self._id, self._epoch, Phase.HURRIED, detail={"why": why, "done": chosen.value}
-            )
-
-    def _lift_limit(self, limit_ms: int) -> bool:
-        if limit_ms <= self._limit_ms:
-            return True
-        if not self._tune(TransferTuning(epoch=self._epoch, downtime_limit_ms=limit_ms)):
-            return False
-        self._limit_ms = limit_ms
-        return True
-
-    def _tune(self, tuning: TransferTuning) -> bool:
-        try:
-            self._tools.agents.agent(self._migration.source).tune_transfer(self._id, tuning)
-        except KedgeError as error:
-            self._log.info("the running transfer could not be changed", error=str(error))
-            return False
-        return True
+        self._pace.heed(seen.intent, view.progress)
 
 
 def _to_check(done: Action) -> tuple[Role, ...]:

@@ -16,7 +16,6 @@ from kedge.model.errors import CannotMigrate, Conflict, KedgeError, NotFound, St
 from kedge.model.operation import Operation, OperationKind, Outcome
 from kedge.model.server import MigrationOptions
 from kedge.store import in_words, now
-from kedge.wire.messages import TransferTuning
 
 from .claims import Claims
 from .conductor import Conductor
@@ -138,7 +137,7 @@ class Round:
                 break
         self.acted = bool(decision.tune or decision.end or decision.start)
         for tune in decision.tune:
-            self._tune(tune, seen)
+            self._tune(tune)
         for server_id in decision.end:
             self._end(server_id)
         for start in decision.start:
@@ -194,16 +193,13 @@ class Round:
             )
             yield Seen(fleet, moves, running, limits, emptying, intents.paused, intents.abort, ahead, now_s)
 
-    def _tune(self, tune: Tune, seen: Seen) -> None:
-        migration_id, epoch = self._ids[tune.server_id]
-        source = next(each.source for each in seen.running if each.server_id == tune.server_id)
+    def _tune(self, tune: Tune) -> None:
         try:
-            self._tools.agents.agent(source).tune_transfer(
-                migration_id, TransferTuning(epoch=epoch, bandwidth_mib=tune.bandwidth_mib)
+            self._tools.migrations.change(
+                self._ids[tune.server_id][0], lambda options: replace(options, share_mib=tune.bandwidth_mib)
             )
-            self._migrations.share(migration_id, tune.bandwidth_mib)
-        except KedgeError as error:  # it copies nothing yet, or no more
-            log.info("a transfer keeps its bandwidth", migration=migration_id, error=str(error))
+        except (Conflict, NotFound) as error:
+            log.info("a migration ended by itself", error=str(error))
 
     def _end(self, server_id: str) -> None:
         try:
@@ -227,7 +223,7 @@ class Round:
             refused = Tried(start.destination, "; ".join(plan.obstacles), failed=False)
             self._driven.refuse(self._id, self._epoch, server.id, refused)
             return
-        options = MigrationOptions(bandwidth_mib=start.bandwidth_mib)
+        options = MigrationOptions(share_mib=start.bandwidth_mib)
         claim = self._driven.claim(self._id, self._epoch, server)
         try:
             self._conductor.begin(server, start.destination, options, room, claim)

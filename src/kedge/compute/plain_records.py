@@ -87,8 +87,9 @@ def intent(connection: Connection, migration_id: str, epoch: int) -> Intent:
         orders=row.attempts,
         announced=row.announced,
         overdue=_overdue(row.created_at, options, _now(connection)),
-        hurry=options.timeout_action is not TimeoutAction.ABORT,
+        hurry=options.timeout_action is not TimeoutAction.ABORT or options.complete_now,
         unwired=row.unwired,
+        options=options,
     )
 
 

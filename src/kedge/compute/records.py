@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from kedge.core.migration import Intent
 from kedge.core.placement import Promise
-from kedge.model.errors import CannotMigrate, Conflict, NotFound, StaleEpoch
+from kedge.model.errors import BadRequest, CannotMigrate, Conflict, NotFound, StaleEpoch
 from kedge.model.server import (
     Migration,
     MigrationOptions,
@@ -177,6 +177,19 @@ class MigrationRecords:
             timeline.note(session, row, Phase.ABORT_ASKED)
         return self.find(migration_id)
 
+    def change(self, migration_id: str, change: Callable[[MigrationOptions], MigrationOptions]) -> Migration:
+        """Change the options; whoever drives it heeds them at its next look. Raises Conflict if it has ended."""
+        with self._written(migration_id) as session:
+            row = _row(session, migration_id)
+            if row.finished_at is not None:
+                raise Conflict(f"Migration {migration_id} has ended already: {row.status}.")
+            try:
+                row.options = asdict(change(MigrationOptions(**row.options)))
+            except ValueError as error:
+                raise BadRequest(f"{error}.") from None
+            row.updated_at = _now(session)
+        return self.find(migration_id)
+
     def give_up(self, migration_id: str, epoch: int, why: str) -> None:
         """Write down why the migration can't go on; the first reason stays."""
         with self._written(migration_id) as session:
@@ -250,7 +263,7 @@ class MigrationRecords:
             if retry and row.candidates:
                 session.flush()  # A server has one unfinished migration at every instant.
                 rooms = {host: Room.of(room) for host, room in row.rooms.items()}
-                following = _new(row.server_id, row.source, "", row.options, rooms)
+                following = _new(row.server_id, row.source, "", {**row.options, "complete_now": False}, rooms)
                 reasons = _take_room(session, following, row.candidates)
                 if reasons:
                     why = f"no other host could be tried: {'; '.join(reasons)}"

@@ -3,12 +3,12 @@
 from sqlalchemy import Engine, select
 
 from kedge.core.operation import Running
-from kedge.store import reading, transaction
+from kedge.store import reading
 from kedge.store.tables import MigrationRow
 
 
 class RunningMigrations:
-    """Every migration under way, and its share of the bandwidth."""
+    """Every migration under way, with its share of an operation's bandwidth."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -32,17 +32,10 @@ class RunningMigrations:
                         row.source,
                         row.destination,
                         ending=row.abort_requested,
-                        bandwidth_mib=row.options.get("bandwidth_mib", 0),
+                        bandwidth_mib=row.options.get("share_mib", 0),
                     ),
                     row.epoch,
                     row.id,
                 )
                 for row in session.execute(wanted)
             ]
-
-    def share(self, migration_id: str, bandwidth_mib: int) -> None:
-        """Write down how much bandwidth a running migration has now."""
-        with transaction(self._engine) as session:
-            row = session.scalars(select(MigrationRow).where(MigrationRow.id == migration_id)).one_or_none()
-            if row is not None:
-                row.options = {**row.options, "bandwidth_mib": bandwidth_mib}

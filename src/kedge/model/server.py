@@ -1,7 +1,7 @@
 """Servers (VMs as Kedge's API shows them), their migrations, and what a migration would do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -91,6 +91,11 @@ class TimeoutAction(StrEnum):
     POST_COPY = "post-copy"
 
 
+MOST_MIB = 1 << 20
+MOST_DOWNTIME_MS = 2_000_000
+"""QEMU takes no higher limit (its MAX_MIGRATE_DOWNTIME)."""
+
+
 @dataclass(frozen=True)
 class MigrationOptions:
     """What a person may choose for one migration.
@@ -103,6 +108,8 @@ class MigrationOptions:
         progress_timeout_s: how long the memory that remains may fail to become less than ever before, as oVirt
             counts it; None for ever.
         timeout_action: what happens when either time is up.
+        share_mib: what the operation that it belongs to lets it have of its bandwidth, in MiB/s; 0 for no limit.
+        complete_now: let the VM stand still until the rest is copied, without waiting for it to become little.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -113,6 +120,8 @@ class MigrationOptions:
     completion_timeout_s: float | None = None
     progress_timeout_s: float | None = 240.0
     timeout_action: TimeoutAction = TimeoutAction.ABORT
+    share_mib: int = 0
+    complete_now: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timeout_action", TimeoutAction(self.timeout_action))
@@ -120,6 +129,39 @@ class MigrationOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; give a time in seconds, or none for no limit")
+        for name in ("bandwidth_mib", "share_mib"):
+            if not 0 <= getattr(self, name) <= MOST_MIB:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; give a number of MiB/s up to {MOST_MIB}, or 0"
+                )
+        if self.downtime_limit_ms is not None and not 1 <= self.downtime_limit_ms <= MOST_DOWNTIME_MS:
+            raise ValueError(
+                f"downtime_limit_ms is {self.downtime_limit_ms}; give a number from 1 to {MOST_DOWNTIME_MS}"
+            )
+
+    @property
+    def rate_mib(self) -> int:
+        """The limit of the transfer rate that holds, in MiB/s; 0 for none."""
+        return min((each for each in (self.bandwidth_mib, self.share_mib) if each), default=0)
+
+
+@dataclass(frozen=True)
+class MigrationChange:
+    """What a person changes of a migration under way; None is left as it is.
+
+    Attributes:
+        bandwidth_mib: in MiB/s, 0 for no limit.
+        downtime_limit_ms: from now on Kedge no longer chooses it.
+    """
+
+    __pydantic_config__ = UNKNOWN_REFUSED
+
+    bandwidth_mib: int | None = None
+    downtime_limit_ms: int | None = None
+
+    def applied(self, options: MigrationOptions) -> MigrationOptions:
+        """The options with it. Raises ValueError."""
+        return replace(options, **{name: value for name, value in vars(self).items() if value is not None})
 
 
 @dataclass(frozen=True)

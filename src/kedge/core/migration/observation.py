@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kedge.model.domain import DomainState, TransferState
+from kedge.model.server import MigrationOptions
 
 
 class Role(StrEnum):
@@ -111,7 +112,8 @@ class Intent:
     `overdue` says which time is up, once one is; `hurry`: then a transfer is not aborted but ended sooner.
     `failure` is why the migration was given up, once it was. `orders` counts how often the transfer was
     ordered, and is written before each order. `announced`: the destination has been told to announce the VM.
-    `unwired`: the source, where the VM stays, could not wire it again, and that is written down.
+    `unwired`: the source, where the VM stays, could not wire it again, and that is written down. `options` are as a
+    person wants them by now.
     """
 
     abort: bool = False
@@ -121,6 +123,7 @@ class Intent:
     overdue: str | None = None
     hurry: bool = False
     unwired: bool = False
+    options: MigrationOptions = field(default_factory=MigrationOptions)
 
 
 @dataclass(frozen=True)
