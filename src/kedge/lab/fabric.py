@@ -32,6 +32,16 @@ def build(nodes: Mapping[str, Node]) -> None:
             _configure(node)
 
 
+def lay_cable(node: Node, network: str, interface: str, cable: str) -> None:
+    """Gives a node one more interface on a network, as `cable` on the fabric's side."""
+    lines = [
+        f"link add {cable} group {CABLES} type veth peer name {interface} netns {node.netns}",
+        f"link set {cable} master {FABRIC_BRIDGES[network]} up",
+    ]
+    processes.run(["ip", "-n", FABRIC.netns, "-batch", "-"], text_input="\n".join(lines) + "\n")
+    node.shell(f"ethtool -K {interface} tx off >/dev/null\nip link set {interface} up\n")
+
+
 def remove_cables() -> None:
     """Removes every cable, and with them what was made on their ends, before the namespaces go."""
     processes.run(["ip", "-n", FABRIC.netns, "link", "del", "group", str(CABLES)], check=False)

@@ -22,6 +22,8 @@ class LabHost(Node):
         self.host_spec = spec
         self.address = str(spec.address)
         self.backend: Backend = spec.backend
+        self.backends: list[dict[str, Any]] = []
+        """What its agent is configured with, the preferred one first; without any, what its specification says."""
         self.libvirt_uri = f"qemu+tcp://{spec.address}/system"
         self.migrate_uri = f"tcp://{spec.address}"
         self.agent_url = f"https://{spec.address}:{AGENT_PORT}"
@@ -66,7 +68,7 @@ class LabHost(Node):
         ca: Path | None = None,
         control: Sequence[str] = (f"https://{CONTROL.address}:{CONTROL_PORT}",),
     ) -> Path:
-        """Writes the configuration of the host's agent, and gives the file's path.
+        """Writes the configuration of the host's agent with the host's `backends`, and gives the file's path.
 
         The path is the same inside and outside of the host. Certificates are by default those that lie
         as `NAME.crt`, `NAME.key` and `ca.crt` in the lab's `pki` directory, which every host sees.
@@ -84,14 +86,12 @@ class LabHost(Node):
             "libvirt_uri": self.libvirt_uri,
             "migrate_uri": self.migrate_uri,
         }
-        backend: dict[str, object] = {"driver": spec.backend.driver}
-        if spec.backend.is_ovs:
-            backend["integration_bridge"] = "br-int"
-            backend["datapath_type"] = datapath_type(self)
-            backend["hybrid_plug"] = spec.backend is Backend.OVS_HYBRID
         lines = [_toml(key, value) for key, value in settings.items()]
-        lines += ["", "[[backend]]", *(_toml(key, value) for key, value in backend.items())]
-        lines += ["", "[backend.mappings]", *(_toml(key, value) for key, value in spec.mappings.items())]
+        for backend in self.backends or [backend_of(self, spec)]:
+            own = {key: value for key, value in backend.items() if key != "mappings"}
+            lines += ["", "[[backend]]", *(_toml(key, value) for key, value in own.items())]
+            mappings = backend["mappings"].items()
+            lines += ["", "[backend.mappings]", *(_toml(key, value) for key, value in mappings)]
         file = self.directory / "agent.toml"
         file.write_text("\n".join(lines) + "\n")
         return file
@@ -105,6 +105,16 @@ class LabHost(Node):
         """Raises HostFailure if the host is gone."""
         if not self.alive:
             raise HostFailure(f"the lab's host {self.name} is gone; make the lab anew")
+
+
+def backend_of(node: Node, spec: HostSpec) -> dict[str, Any]:
+    """The agent's configuration of what a specification says that the node has."""
+    backend: dict[str, Any] = {"driver": spec.backend.driver, "mappings": spec.mappings}
+    if spec.backend.is_ovs:
+        backend["integration_bridge"] = "br-int"
+        backend["datapath_type"] = datapath_type(node)
+        backend["hybrid_plug"] = spec.backend is Backend.OVS_HYBRID
+    return backend
 
 
 def _toml(key: str, value: object) -> str:

@@ -146,7 +146,14 @@ def wait_for_libvirtd(node: Node, spec: HostSpec, timeout: float = 60) -> None:
 
 
 def start_open_vswitch(node: Node, spec: HostSpec) -> None:
-    """Starts Open vSwitch with br-int and, for each physical network, a bridge with its interface.
+    """Starts Open vSwitch with br-int and, for each physical network, a bridge with its interface."""
+    start_bridges(node, spec)
+    for physical_network, interface in spec.interfaces.items():
+        node.run(["ovs-vsctl", "--timeout=20", "add-port", spec.mappings[physical_network], interface])
+
+
+def start_bridges(node: Node, spec: HostSpec) -> None:
+    """Starts Open vSwitch with br-int and a bridge for each physical network, which has no interface yet.
 
     The bridges use the kernel's datapath where the kernel has one, and the userspace one (netdev) elsewhere.
     """
@@ -168,8 +175,6 @@ def start_open_vswitch(node: Node, spec: HostSpec) -> None:
         settings = ["--", "set", "bridge", bridge, f"datapath_type={datapath}", "fail_mode=standalone"]
         node.run(["ovs-vsctl", "--timeout=20", "add-br", bridge, *settings])
         node.run(["ip", "link", "set", bridge, "up"])
-    for physical_network, interface in spec.interfaces.items():
-        node.run(["ovs-vsctl", "--timeout=20", "add-port", spec.mappings[physical_network], interface])
 
 
 def start_vswitchd(node: Node) -> None:
