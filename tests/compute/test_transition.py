@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,15 @@ from kedge.compute.operations import OperationRequest, Operations
 from kedge.compute.probe import OWNER
 from kedge.compute.records import MigrationRecords
 from kedge.compute.transition_records import TransitionRecords
+from kedge.core.operation import TransferModel
 from kedge.model.errors import BadRequest, CannotMigrate, Conflict, NotFound
 from kedge.model.host import HostBackend
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
 from kedge.model.placement import HostLimits
 from kedge.model.server import Server
 from kedge.model.transition import Stage, Transition, TransitionHost
-from kedge.store import reading
-from kedge.store.tables import PortRow
+from kedge.store import reading, transaction
+from kedge.store.tables import OperationHostRow, PortRow
 
 from .compute_world import ComputeWorld, Killed, die
 
@@ -138,6 +140,24 @@ def test_a_person_changes_a_host_and_its_servers_come_back(hosts: Hosts, servers
     said = " | ".join(line.what for line in of(ended).log)
     assert "a port worked on network flat, tagged" in said
     assert hosts.probes() == []
+
+
+def test_how_long_a_change_takes_is_learned_of_the_last_ones(hosts: Hosts, servers: list[Server]) -> None:
+    next_one = OperationRequest(OperationKind.TRANSITION, transition=Transition(("h1",), "openvswitch"))
+    assert hosts.operations.simulate(next_one).basis["convert_s"] == TransferModel().convert_s
+    operation = hosts.begin("h5")
+    hosts.until_stage(operation, Stage.CONVERTING)
+    hosts.report("h5", OVS)
+    hosts.to_end(operation)
+    with transaction(hosts.world.engine) as session:
+        (row,) = session.scalars(select(OperationHostRow))
+        began = datetime.fromisoformat(next(each["at"] for each in row.log if "converting" in each["what"]))
+        ended = (began + timedelta(seconds=42)).isoformat()
+        row.log = [
+            {**each, "at": ended} if each["what"].startswith("returning") else each for each in row.log
+        ]
+
+    assert hosts.operations.simulate(next_one).basis["convert_s"] == 42
 
 
 def test_a_command_changes_hosts_one_after_the_other(hosts: Hosts, servers: list[Server]) -> None:

@@ -16,7 +16,7 @@ from kedge.store import now
 from .actor import Tools
 from .fleet_levels import FleetLevels
 from .operation_records import OperationRecords
-from .past_migrations import past_migrations
+from .past_migrations import past_conversions, past_migrations
 from .places import Places
 from .running_migrations import RunningMigrations
 from .transition_request import checked
@@ -114,9 +114,11 @@ class Operations:
         emptying = frozenset({drained} if drained else ())
         under_way = RunningMigrations(self.records.engine).all()
         others = tuple(replace(each, ours=False) for each, _, _ in under_way)
-        model = replace(learn(past_migrations(self.records.engine), TransferModel()), **given)  # type: ignore[arg-type]
+        engine, change = self.records.engine, wanted.request.transition
+        conversions = past_conversions(engine) if change is not None else []
+        learned = learn(past_migrations(engine), TransferModel(), conversions)
+        model = replace(learned, **given)  # type: ignore[arg-type]
         limits, now_s = wanted.request.limits, now(self.records.engine).timestamp()
-        change = wanted.request.transition
         for fleet in self._places.fleets(
             wanted.servers,
             limits,

@@ -1,4 +1,4 @@
-"""What migrations have cost lately, for those who predict what the next ones will."""
+"""What migrations and changes of hosts have cost lately, for those who predict what the next ones will."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,11 +11,21 @@ from sqlalchemy.orm import Session
 from kedge.core.operation import Finished
 from kedge.model.placement import MIB
 from kedge.model.server import MigrationStatus, Phase
+from kedge.model.transition import Stage
 from kedge.store import reading
-from kedge.store.tables import MigrationEventRow, MigrationRow, OperationItemRow, OperationRow
+from kedge.store.tables import (
+    MigrationEventRow,
+    MigrationRow,
+    OperationHostRow,
+    OperationItemRow,
+    OperationRow,
+)
 
 RECENT = 24
 """So many are looked at: enough for a median, few enough that they are of today's network and hosts."""
+
+RECENT_HOSTS = 8
+"""So many hosts that were changed are looked at."""
 
 _MOST_ITEMS = 500
 """Of operations: a server may have been a part of many."""
@@ -54,6 +64,32 @@ def past_migrations(engine: Engine) -> list[Finished]:
         )
         for row in rows
     ]
+
+
+def past_conversions(engine: Engine) -> list[float]:
+    """For how many s each of the hosts that transitions changed last was changed, and tried."""
+    query = (
+        select(OperationHostRow.log)
+        .join(OperationRow, OperationRow.id == OperationHostRow.operation_id)
+        .where(OperationHostRow.stage == Stage.DONE.value)
+        .order_by(OperationRow.number.desc(), OperationHostRow.position.desc())
+        .limit(RECENT_HOSTS)
+    )
+    with reading(engine) as session:
+        logs = session.scalars(query).all()
+    return [took for log in logs if (took := _converted_in(log)) is not None]
+
+
+def _converted_in(log: Sequence[Mapping[str, str]]) -> float | None:
+    """From when the host was empty until it had been tried, the last time; None if its log does not say."""
+    began = ended = None
+    for line in log:
+        at = datetime.fromisoformat(line["at"])
+        if line["what"].startswith(f"{Stage.CONVERTING}:"):
+            began = at
+        elif line["what"].startswith(f"{Stage.RETURNING}:"):
+            ended = at
+    return (ended - began).total_seconds() if began and ended and began <= ended else None
 
 
 def _copying(session: Session, ids: Collection[str]) -> dict[str, float]:

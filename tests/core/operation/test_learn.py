@@ -95,3 +95,7 @@ def test_time_that_does_not_grow_with_memory_is_no_error() -> None:
 
     assert model.copy_mib == ASSUMED.copy_mib
     assert model.fixed_s + 1536 / model.copy_mib == pytest.approx(5)
+
+
+def test_how_long_hosts_were_changed_is_a_median_whatever_is_known_of_migrations() -> None:
+    assert learn([], ASSUMED, [5, 90, 7]) == replace(ASSUMED, convert_s=7)

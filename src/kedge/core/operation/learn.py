@@ -50,8 +50,15 @@ class _Sample:
     others: float
 
 
-def learn(history: Sequence[Finished], assumed: TransferModel) -> TransferModel:
-    """The model with what the history tells in it; as it was assumed where that tells too little."""
+def learn(
+    history: Sequence[Finished], assumed: TransferModel, conversions: Sequence[float] = ()
+) -> TransferModel:
+    """The model with what the history tells in it; as it was assumed where that tells too little.
+
+    `conversions` has for how many s each of some hosts was changed, and tried, in transitions.
+    """
+    if conversions:
+        assumed = replace(assumed, convert_s=median(conversions))
     samples = [
         _Sample(each.memory_mib, each.ended_s - each.began_s, each.copy_s, _others(each, history))
         for each in history
