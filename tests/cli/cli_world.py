@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from kedge.cli.commands import app as command_line
 from kedge.compute.actor import Tools
 from kedge.compute.agents import Agents
 from kedge.compute.claims import claims_in
+from kedge.compute.commands import Commands
 from kedge.compute.conductor import Conductor
 from kedge.compute.host_settings import HostSettingsRecords
 from kedge.compute.operation_conductor import OperationConductor
@@ -31,6 +32,7 @@ from kedge.compute.rooms import Rooms
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
 from kedge.control_plane import build_app
+from kedge.model.host import HostBackend
 from kedge.network.local import LocalNetworkService
 from kedge.serving.server import Listener, running
 from kedge.store import open_database, upgrade
@@ -59,6 +61,7 @@ class Kedge:
 
     url: str
     fleet: Fleet
+    hosts: LocalNetworkService
 
     def __call__(self, *arguments: str, exits: int = 0) -> Said:
         """Run a command. It must end with `exits`, and never with a traceback."""
@@ -78,6 +81,10 @@ class Kedge:
             text=True,
             **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
         )
+
+    def report(self, host: str, *backends: HostBackend) -> None:
+        """A host's agent comes back with these backends."""
+        self.hosts.record_host(replace(report_of(host), backends=backends))
 
     def network(self, name: str = "blue", *options: str) -> Any:
         """A network on physnet1."""
@@ -133,9 +140,9 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
     agents = Agents(network, lambda _, url: fleet.agent(url.removeprefix("fake://")))
     records = ServerRecords(engine)
     rooms, settings = Rooms(engine), HostSettingsRecords(engine)
-    tools = Tools(
-        records, MigrationRecords(engine), network, agents, Planner(network, agents, rooms), settings, rooms
-    )
+    planner = Planner(network, agents, rooms)
+    commands = Commands({"convert": ["/bin/sh", "-c", "echo no bridge for {host}; exit 3"]})
+    tools = Tools(records, MigrationRecords(engine), network, agents, planner, settings, rooms, commands)
     claims = claims_in(engine)
     conductor = Conductor(tools, claims, poll_s=0.05)
     operations = OperationConductor(conductor, OperationRecords(engine), claims, poll_s=0.05)
@@ -146,7 +153,7 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
     try:
         # The conductor's log would be printed between what commands say.
         with capture_logs(), running(api, [Listener.unix(socket)]):
-            yield Kedge(f"unix://{socket}", fleet)
+            yield Kedge(f"unix://{socket}", fleet, network)
     finally:
         operations.stop()
         conductor.stop()

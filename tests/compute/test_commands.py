@@ -99,7 +99,7 @@ def test_one_whose_process_died_is_seen_as_long_as_it_runs_and_lost_then(tmp_pat
     os.mkfifo(started)
     script = (
         "import sys, threading; from pathlib import Path; from kedge.compute.commands import Commands\n"
-        f"commands = Commands({{'x': ['/bin/sh', '-c', 'echo $$ > {started}; exec sleep 600']}},"
+        f"commands = Commands({{'x': ['/bin/sh', '-c', 'echo half way; echo $$ > {started}; exec sleep 600']}},"
         f" directory=Path({str(tmp_path / 'locks')!r}))\n"
         "commands.begin('x', 'h1', note=lambda run: print(run.id, run.on, flush=True), told=print)\n"
         "threading.Event().wait()\n"
@@ -119,7 +119,7 @@ def test_one_whose_process_died_is_seen_as_long_as_it_runs_and_lost_then(tmp_pat
     os.kill(command, signal.SIGKILL)
     wait_for_end(command)
     lost = after.seen("h1", begun)
-    assert lost.state is CommandState.LOST
+    assert (lost.state, lost.output) == (CommandState.LOST, "half way")
     assert (
         lost.why == f"was run on {machine}, and that control plane ended before it; how it ended is not known"
     )

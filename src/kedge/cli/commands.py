@@ -16,6 +16,7 @@ _COMMANDS = {
     "drain": "operations.drain",
     "restore": "operations.restore",
     "rebalance": "rebalance.rebalance",
+    "transition": "transition.transition",
     "operations": "operations.app",
     "server": "servers.app",
     "hosts": "hosts.app",

@@ -14,6 +14,7 @@ from kedge.model.operation import OperationLimits
 from . import lookup, operation_progress
 from .client import START_S, ControlPlane, Json, connect
 from .exits import Exit
+from .operation_hosts import show_turns
 from .operation_levels import show_levels
 from .operation_progress import API, KEEP_ON
 from .options import AsJson
@@ -44,7 +45,8 @@ def begins(wanted: Callable[..., Json]) -> Callable[..., None]:
         as_json: AsJson = False,
         **its_own: Any,
     ) -> None:
-        operation = wanted(**its_own) | {"limits": limits_said(limit)}
+        operation = wanted(**its_own)
+        operation["limits"] = operation.get("limits", {}) | limits_said(limit)
         with connect(context) as api:
             if simulate:
                 _simulate(api, operation, as_json)
@@ -98,6 +100,8 @@ def _simulate(api: ControlPlane, wanted: Json, as_json: bool) -> None:
 def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
     if found["levels"]:
         show_levels(found["levels"])
+    if found["turns"]:
+        show_turns(found["turns"])
     made = table("Server", "From", "To", "Begins", "Ends", "Stands still", "Fails")
     for leg in found["legs"]:
         still = None if leg["downtime_ms"] is None else f"{leg['downtime_ms']:.0f} ms"

@@ -5,9 +5,12 @@ import sys
 import time
 from collections.abc import Iterator
 
+from kedge.model.transition import backend_in_words
+
 from .client import ControlPlane, Json
 from .exits import Exit, NoControlPlane
 from .lookup import KEDGE_API
+from .operation_hosts import changed, is_stopped, show_hosts, stage
 from .operation_levels import show_levels
 from .progress import PATIENCE_S
 from .render import Cell, console, facts, listed, row, say, short, show, status, table
@@ -20,6 +23,11 @@ _LOOK_S = 1.0
 
 def title(operation: Json) -> str:
     """What an operation does, in two or three words."""
+    wanted = operation["transition"]
+    if wanted:
+        return (
+            f"{operation['kind']} of {listed(wanted['hosts'][:3])}{'' if len(wanted['hosts']) < 4 else ', …'}"
+        )
     return f"{operation['kind']} {operation['host']}".strip()
 
 
@@ -30,7 +38,7 @@ def describe(operation: Json) -> None:
         "id": operation["id"],
         "operation": title(operation),
         "state": status(operation["state"]),
-        "to": listed(operation["targets"]) or None,
+        "to": listed(operation["targets"]) or _backend(operation),
         "predicted": f"{prediction['total_s']:.0f} s" if prediction else None,
         "took": None if operation["took_s"] is None else f"{operation['took_s']:.0f} s",
         "limits": listed(f"{name} {value}" for name, value in operation["limits"].items()),
@@ -40,6 +48,9 @@ def describe(operation: Json) -> None:
     if prediction.get("levels"):
         show_levels(prediction["levels"])
         say()
+    if operation["hosts"]:
+        show_hosts(operation["hosts"])
+        say()
     made = table("Server", "Was on", "State", "Why", "Migrations")
     for item in operation["items"]:
         migrations = "\n".join(short(each) for each in item["migrations"]) or None
@@ -47,10 +58,15 @@ def describe(operation: Json) -> None:
     show(made, none="There was no server to move.")
 
 
-def follow(api: ControlPlane, operation: Json, *, as_json: bool) -> None:
-    """Say what changes until it has ended; exits with 1 if it did not complete. Ctrl-C leaves it running.
+def _backend(operation: Json) -> str | None:
+    wanted = operation["transition"]
+    return backend_in_words(wanted["to_backend"], wanted["mappings"]) if wanted else None
 
-    With `as_json`, each change is a line of JSON, and the last one is the whole operation.
+
+def follow(api: ControlPlane, operation: Json, *, as_json: bool) -> None:
+    """Say what changes until it has ended, or a person has to mend a host; exits with 1 if it did not complete.
+
+    Ctrl-C leaves it running. With `as_json`, each change is a line of JSON, and the last one is the whole operation.
     """
     try:
         ended = _follow(api, operation, as_json)
@@ -68,6 +84,7 @@ def follow(api: ControlPlane, operation: Json, *, as_json: bool) -> None:
 
 def _follow(api: ControlPlane, operation: Json, as_json: bool) -> Json:
     known: dict[str, tuple[str, tuple[str, ...]]] = {}
+    known_hosts: dict[str, Json] = {}
     state = ""
     while True:
         if operation["state"] != state and operation["finished_at"] is None:
@@ -76,13 +93,19 @@ def _follow(api: ControlPlane, operation: Json, as_json: bool) -> Json:
                 _line({"operation": operation["id"], "state": state})
             else:
                 say(f"{title(operation)} (operation {short(operation['id'])}): {state}{_expected(operation)}")
+        for host in changed(operation, known_hosts):
+            if as_json:
+                _line({"operation": operation["id"]} | host)
+            else:
+                why = host["trouble"] or host["why"]
+                say(f"  {host['host']} {stage(host)}{f': {why}' if why else ''}")
         for item in _changed(operation, known):
             if as_json:
                 _line({"operation": operation["id"]} | item)
             else:
                 why = f": {'; '.join(item['why'])}" if item["why"] else ""
                 say(f"  {item['name']} {item['state']}{why}{_of_all(operation)}")
-        if operation["finished_at"] is not None:
+        if operation["finished_at"] is not None or is_stopped(operation):
             return operation
         time.sleep(_LOOK_S)
         operation = _look(api, operation)
@@ -123,6 +146,12 @@ def _of_all(operation: Json) -> str:
 
 def _sum_up(operation: Json) -> None:
     stuck = [item for item in operation["items"] if item["state"] not in {"arrived", "gone"}]
+    if is_stopped(operation):
+        troubled = [each for each in operation["hosts"] if each["trouble"]]
+        say(f"{title(operation)} waits for you: {len(troubled)} hosts are in trouble.", "red")
+        for each in troubled:
+            say(f"  - {each['host']}: {each['trouble']}", "red")
+        return
     if operation["state"] == "completed":
         say(f"{title(operation)} completed: {len(operation['items'])} servers{_took(operation)}.", "green")
     else:

@@ -8,7 +8,6 @@ process. Nothing is run twice by itself: what became of a command whose process 
 import fcntl
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -20,6 +19,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import structlog
 
@@ -37,6 +38,8 @@ TIMEOUT_S = 600.0
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _GRACE_S = 5.0
 _LOOK_S = 0.2
+_MOST = 1 << 20
+"""So many bytes of output there are on the disk, looked at so often."""
 
 
 class Commands:
@@ -45,7 +48,7 @@ class Commands:
     Args:
         configured: by name, a command and its arguments; `{host}` in them is the host's name.
         timeout_s: a command that takes longer is ended, and what it has started with it.
-        directory: where the locks are; without one, none outlives this process.
+        directory: where locks and outputs are; without one, none outlives this process.
     """
 
     def __init__(
@@ -89,7 +92,10 @@ class Commands:
         run = CommandRun(str(uuid.uuid4()), socket.gethostname(), CommandState.RUNNING)
         lock = self._locked(host)
         thread = threading.Thread(
-            target=self._run, args=(arguments, run, lock, told), name=f"command-{run.id[:8]}", daemon=True
+            target=self._run,
+            args=(arguments, run, host, lock, told),
+            name=f"command-{run.id[:8]}",
+            daemon=True,
         )
         with self._lock:
             self._ours.add(run.id)
@@ -108,19 +114,27 @@ class Commands:
             return run
         if run.on == socket.gethostname() and self._is_locked(host):
             return run
+        output = ""
+        if run.on == socket.gethostname():
+            with self._output(host) as file:
+                output = _end_of(file)
         why = f"was run on {run.on}, and that control plane ended before it; how it ended is not known"
-        return replace(run, state=CommandState.LOST, why=why)
+        return replace(run, state=CommandState.LOST, why=why, output=output)
 
     def _run(
         self,
         arguments: Sequence[str],
         run: CommandRun,
+        host: str,
         lock: int | None,
         told: Callable[[CommandRun], object],
     ) -> None:
         try:
-            state, why, output = _ran(arguments, self._timeout_s, lock)
-            told(replace(run, state=state, why=why, output=output, ended_at=datetime.now(UTC)))
+            with self._output(host) as output:
+                output.truncate(0)
+                state, why = _ran(arguments, self._timeout_s, lock, output)
+                ended = replace(run, state=state, why=why, output=_end_of(output), ended_at=datetime.now(UTC))
+            told(ended)
         except Exception as error:  # the database is away: the next look finds that this run was lost
             log.warning("how a command ended could not be written down", run=run.id, error=str(error))
         finally:
@@ -132,14 +146,19 @@ class Commands:
         with self._lock:
             self._ours.discard(run.id)
 
-    def _path(self, host: str) -> Path | None:
+    def _path(self, name: str) -> Path | None:
         if self._directory is None:
             return None
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return self._directory / f"{host}.lock"
+        return self._directory / name
+
+    def _output(self, host: str) -> IO[bytes]:
+        """Where a command's output goes: a file, so that it does not depend on who reads it."""
+        path = self._path(f"{host}.log")
+        return TemporaryFile(buffering=0) if path is None else opened(path)
 
     def _locked(self, host: str) -> int | None:
-        path = self._path(host)
+        path = self._path(f"{host}.lock")
         if path is None:
             return None
         with opened(path) as file:
@@ -150,7 +169,7 @@ class Commands:
             return os.dup(file.fileno())
 
     def _is_locked(self, host: str) -> bool:
-        path = self._path(host)
+        path = self._path(f"{host}.lock")
         if path is None:
             return False
         with opened(path) as file:
@@ -161,55 +180,47 @@ class Commands:
             return False
 
 
-def _ran(arguments: Sequence[str], timeout_s: float, lock: int | None) -> tuple[CommandState, str, str]:
-    """Run it to its end: what became of it, in words, and the end of what it said."""
+def _ran(
+    arguments: Sequence[str], timeout_s: float, lock: int | None, output: IO[bytes]
+) -> tuple[CommandState, str]:
+    """Run it to its end, and say what became of it."""
     try:
         process = subprocess.Popen(
             arguments,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=() if lock is None else (lock,),
         )
     except OSError as error:
-        return CommandState.FAILED, f"could not be started: {error}", ""
-    said, in_time = _listened(process, time.monotonic() + timeout_s)
-    if not in_time:
+        return CommandState.FAILED, f"could not be started: {error}"
+    if not _ends_in_time(process, timeout_s, output):
         _end(process)
-    code = process.wait()
-    output = said.decode(errors="replace")[-KEPT:].strip()
-    if not in_time:
-        return CommandState.FAILED, f"took longer than {timeout_s:g} s and was ended", output
+        process.wait()
+        return CommandState.FAILED, f"took longer than {timeout_s:g} s and was ended"
+    code = process.returncode
     if code:
         ended = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
-        return CommandState.FAILED, ended, output
-    return CommandState.SUCCEEDED, "", output
+        return CommandState.FAILED, ended
+    return CommandState.SUCCEEDED, ""
 
 
-def _listened(process: "subprocess.Popen[bytes]", until: float) -> tuple[bytes, bool]:
-    """The end of what it says until it has ended; and whether that was in time.
+def _ends_in_time(process: "subprocess.Popen[bytes]", timeout_s: float, output: IO[bytes]) -> bool:
+    until = time.monotonic() + timeout_s
+    while (left_s := until - time.monotonic()) > 0:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(min(left_s, _LOOK_S))
+            return True
+        if os.fstat(output.fileno()).st_size > _MOST:
+            output.truncate(0)  # It is written to at its end, wherever that is.
+    return False
 
-    What it leaves in the background may hold its output open, and is not waited for.
-    """
-    assert process.stdout is not None
-    said, open_ = b"", True
-    with process.stdout as output:
-        while process.poll() is None or open_:
-            left = until - time.monotonic()
-            if left <= 0:
-                return said, False
-            if not open_:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(left)
-                continue
-            if select.select([output], [], [], min(left, _LOOK_S))[0]:
-                read = os.read(output.fileno(), 1 << 16)
-                open_ = bool(read)
-                said = (said + read)[-4 * KEPT :]
-            elif process.poll() is not None:
-                break
-    return said, True
+
+def _end_of(output: IO[bytes]) -> str:
+    size = os.fstat(output.fileno()).st_size
+    said = os.pread(output.fileno(), 4 * KEPT, max(0, size - 4 * KEPT))
+    return said.decode(errors="replace")[-KEPT:].strip()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
