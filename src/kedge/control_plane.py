@@ -32,6 +32,9 @@ from kedge.compute.operation_records import OperationRecords
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
 from kedge.compute.retention import Retention
+from kedge.compute.rewiring_api import rewirings_router
+from kedge.compute.rewiring_conductor import RewiringConductor
+from kedge.compute.rewiring_records import RewiringRecords
 from kedge.compute.rooms import Rooms
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
@@ -137,13 +140,16 @@ def control_plane(
         nova=nova is not None,
     )
     operations = OperationConductor(conductor, OperationRecords(engine), claims)
+    rewirings = RewiringConductor(tools, RewiringRecords(engine), claims)
     conductor.start()
     operations.start()
+    rewirings.start()
     teller.start()
     try:
         yield app
     finally:
         teller.stop()
+        rewirings.stop()
         operations.stop()
         conductor.stop()
         network.close()
@@ -200,6 +206,7 @@ def clients_app(
     app.include_router(elsewhere_router(cloud) if cloud else network_router(network))
     app.include_router(compute_router(conductor, servers))
     app.include_router(operations_router(conductor))
+    app.include_router(rewirings_router(conductor.tools))
     app.include_router(doctor_router(conductor.tools, network, hosts or network, nova=nova))
     app.include_router(events_router(network))
     install_error_handlers(app)

@@ -27,6 +27,10 @@ from kedge.wire.messages import (
     ObserveRequest,
     PlugOrder,
     ResumeOrder,
+    RewireOrder,
+    RewireResults,
+    Side,
+    SidesRequest,
     TransferTuning,
     UnplugOrder,
     VifResults,
@@ -218,6 +222,12 @@ class FakeAgent:
     def unplug(self, order: UnplugOrder) -> VifResults:
         self._fleet.vifs[self._host] -= set(order.port_ids)
         return VifResults(tuple(VifReport(port_id, VifState.ABSENT, ()) for port_id in order.port_ids))
+
+    def sides(self, request: SidesRequest) -> dict[str, Side]:
+        return {each.vif.port_id: Side.THERE for each in request.ports}
+
+    def rewire(self, order: RewireOrder) -> RewireResults:
+        raise HostFailure("no host here has two switches")
 
     def announce(self, order: AnnounceOrder) -> None:
         self._fleet.announced.append(order.vif.mac_address)

@@ -23,7 +23,14 @@ from kedge.agent.vif.orders import VifOrders
 from kedge.agent.vm_changes.guest_macs import GuestMacs
 from kedge.agent.vm_changes.places import Places
 from kedge.trust.certificates import client_context
-from kedge.wire.messages import AnnounceOrder, HostDuties, UnplugOrder, VifResults
+from kedge.wire.messages import (
+    AnnounceOrder,
+    HostDuties,
+    RewireOrder,
+    RewireResults,
+    UnplugOrder,
+    VifResults,
+)
 from kedge.wire.peer import AnyPeer, Peer
 
 
@@ -99,6 +106,10 @@ class Agent:
         """Announce a VM from this host; see `Announcer.announce`."""
         self.announcer.announce(order.vif, order.repeat, order.interval_ms)
 
+    def rewire(self, order: RewireOrder) -> RewireResults:
+        """Take a step of moving taps between switches, and announce the VMs of those that were moved."""
+        return self.vifs.rewire(order, self.announcer.announce)
+
     def unplug(self, order: UnplugOrder) -> VifResults:
         """Unplug VIFs, and say nothing more in their names."""
         for port_id in order.port_ids:
@@ -109,5 +120,6 @@ class Agent:
         self._reporter.nudge()
 
     def _duties(self, duties: HostDuties, asked_at: float) -> None:
+        self.vifs.stage(duties.staged, asked_at)
         self.reconciler.take(duties, asked_at)
         self.frames.expire()

@@ -26,6 +26,10 @@ from kedge.wire.messages import (
     ObserveRequest,
     PlugOrder,
     ResumeOrder,
+    RewireOrder,
+    RewireResults,
+    Side,
+    SidesRequest,
     TransferTuning,
     UnplugOrder,
     VifResults,
@@ -151,6 +155,14 @@ def _vifs(app: FastAPI, agent: Agent) -> None:
     @app.post("/v1/vifs/unplug")
     def unplug(order: UnplugOrder) -> VifResults:
         return agent.unplug(order)
+
+    @app.post("/v1/vifs/sides")
+    def sides(request: SidesRequest) -> dict[str, Side]:
+        return agent.vifs.sides(request.ports)
+
+    @app.post("/v1/vifs/rewire")
+    def rewire(order: RewireOrder) -> RewireResults:
+        return agent.rewire(order)
 
     @app.post("/v1/vifs/{port_id}/announce", **NOTHING)
     def announce(port_id: str, order: AnnounceOrder) -> None:

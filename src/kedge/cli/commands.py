@@ -18,6 +18,7 @@ _COMMANDS = {
     "rebalance": "rebalance.rebalance",
     "transition": "transition.transition",
     "operations": "operations.app",
+    "rewirings": "rewirings.app",
     "server": "servers.app",
     "hosts": "hosts.app",
     "doctor": "doctor.doctor",

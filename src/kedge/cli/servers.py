@@ -9,7 +9,7 @@ import typer
 from kedge.model.errors import BadRequest
 from kedge.model.placement import MIB
 
-from . import lookup
+from . import lookup, rewirings
 from .client import START_S, ControlPlane, Json, connect, segment
 from .labels import in_words as labels_in_words
 from .labels import parse_labels
@@ -129,6 +129,30 @@ def label_server(context: typer.Context, server: ServerName, labels: Labels, as_
         print_json(found)
     else:
         say(labels_in_words(found["labels"]) or f"{found['name']} has no label.")
+
+
+@app.command("rewire")
+def rewire_server(
+    context: typer.Context,
+    server: ServerName,
+    *,
+    to_backend: Annotated[
+        str, typer.Option(metavar="DRIVER", help="A backend of its host: openvswitch or linuxbridge.")
+    ],
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Only say what would happen; nothing is stored or made.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; it goes on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move the ports of a running server to another switch of its host. The server stays where it is."""
+    path = f"{KEDGE_API}/servers/{segment(server)}/rewire"
+    with connect(context) as api:
+        if simulate:
+            rewirings.show_plan(api.post(f"{path}/plan", {"to_backend": to_backend}), as_json=as_json)
+        else:
+            begun: Json = api.post(path, {"to_backend": to_backend}, wait_s=START_S)
+            rewirings.show_begun(api, begun, detach=detach, as_json=as_json)
 
 
 @app.command("delete")

@@ -18,6 +18,10 @@ from kedge.wire.messages import (
     ObserveRequest,
     PlugOrder,
     ResumeOrder,
+    RewireOrder,
+    RewireResults,
+    Side,
+    SidesRequest,
     TransferTuning,
     UnplugOrder,
     VifResults,
@@ -92,6 +96,14 @@ class Agent(Protocol):
 
     def unplug(self, order: UnplugOrder) -> VifResults:
         """Remove whatever Kedge made on the host for ports; the results say for which that failed, and why."""
+        ...
+
+    def sides(self, request: SidesRequest) -> dict[str, Side]:
+        """In which of two switches the tap of each of these ports is."""
+        ...
+
+    def rewire(self, order: RewireOrder) -> RewireResults:
+        """Take a step of moving taps between switches; the results say for which ports that failed, and why."""
         ...
 
     def announce(self, order: AnnounceOrder) -> None:

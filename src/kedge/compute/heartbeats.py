@@ -37,7 +37,10 @@ _SEEN = update(HostRow).where(HostRow.name == bindparam("host")).values(last_see
 _ROWS = tuple(
     text(query)
     for query in (
-        """SELECT h.url, h.libvirt_uri, h.migrate_uri, h.libvirt_version, h.running, h.forced_down, a.id, a.backend
+        """SELECT h.url, h.libvirt_uri, h.migrate_uri, h.libvirt_version, h.running, h.forced_down, a.id, a.backend,
+        (SELECT max(number) FROM rewirings WHERE host = :host AND finished_at IS NULL),
+        (SELECT count(*) FROM rewirings WHERE host = :host AND finished_at IS NULL),
+        (SELECT count(*) FROM rewirings WHERE host = :host AND finished_at IS NULL AND committed)
         FROM hosts h LEFT JOIN agents a ON a.host = h.name WHERE h.name = :host ORDER BY a.position""",
         """SELECT b.port_id, b.vif_type, b.vif_details, b.vif_state, p.mac_address,
         n.id, n.network_type, n.physical_network, n.segmentation_id, n.mtu, a.ip_address

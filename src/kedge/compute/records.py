@@ -27,7 +27,7 @@ from kedge.model.server import (
     Sign,
 )
 from kedge.store import now, reading, statements, transaction
-from kedge.store.tables import MigrationRow, ServerRow, ServerStatus
+from kedge.store.tables import MigrationRow, RewiringRow, ServerRow, ServerStatus
 
 from . import plain_records, timeline
 from .plain_records import Change
@@ -38,8 +38,22 @@ def _now(session: Session) -> datetime:
     return now(session.get_bind())
 
 
+def next_epoch(session: Session) -> int:
+    """An epoch larger than that of every migration and rewiring before: agents compare them per server and per port."""
+    highest = (session.scalar(select(func.max(row.epoch))) or 0 for row in (MigrationRow, RewiringRow))
+    return 1 + max(highest)
+
+
 def refuse_second_migration(session: Session, server_id: str) -> None:
-    """Raises Conflict, which names it, if a migration of this server is under way."""
+    """Raises Conflict, which names it, if a migration or a rewiring of this server is under way."""
+    rewiring = session.scalars(
+        select(RewiringRow).where(RewiringRow.server_id == server_id, RewiringRow.finished_at.is_(None))
+    ).first()
+    if rewiring is not None:
+        raise Conflict(
+            f"Rewiring {rewiring.id} of this server to {rewiring.backend} is under way;"
+            f" wait for it, or end it with `kedge rewirings abort {rewiring.id}`."
+        )
     under_way = session.scalars(
         select(MigrationRow).where(MigrationRow.server_id == server_id, MigrationRow.finished_at.is_(None))
     ).first()
@@ -99,6 +113,7 @@ class MigrationRecords:
         row.abort_requested = True
         try:
             with transaction(self._engine) as session:
+                lock_promises(session)  # as whoever begins a rewiring does
                 refuse_second_migration(session, server_id)
                 _begin(session, row)
                 session.flush()
@@ -150,16 +165,15 @@ class MigrationRecords:
             return plain_records.unfinished(connection)
 
     def take_over(self, migration_id: str) -> int:
-        """Begin to drive a migration: a new epoch, larger than that of every migration before.
+        """Begin to drive a migration: a new epoch.
 
-        Agents compare epochs per server and per port too, so they must grow from one migration to the next.
         Raises StaleEpoch if it has ended, as whoever drove it until then may have done in this instant, or is gone.
         """
         with transaction(self._engine) as session:
             row = _driven(session, migration_id)
             if row.finished_at is not None:
                 raise StaleEpoch(f"Migration {migration_id} has ended already: {row.status}.")
-            row.epoch = 1 + (session.scalar(select(func.max(MigrationRow.epoch))) or 0)
+            row.epoch = next_epoch(session)
             return row.epoch
 
     def intent(self, migration_id: str, epoch: int) -> Intent:

@@ -120,7 +120,7 @@ class ServerRecords:
             return _server(row)
 
     def refuse_while_migrating(self, server_id: str) -> None:
-        """Raises Conflict if a migration of this server is under way."""
+        """Raises Conflict if a migration or a rewiring of this server is under way."""
         with reading(self._engine) as session:
             refuse_second_migration(session, server_id)
 

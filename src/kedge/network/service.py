@@ -4,12 +4,16 @@
 that somebody runs already; hosts report to Kedge then too.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from sqlalchemy.orm import Session
+
 from kedge.core.adopt import Recognised
+from kedge.model.errors import CannotBind
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
+from kedge.model.rewiring import RewiredPort, Wiring
 from kedge.wire.messages import HostDuties, HostReport
 
 
@@ -73,6 +77,25 @@ class NetworkService(Protocol):
 
         Each is a full binding (bound anew where it was not). If they are ACTIVE already, nothing changes.
         Raises NotFound when a port has no binding there; then nothing is changed.
+        """
+        ...
+
+    def wirings(
+        self, device_id: str, host: str, driver: str
+    ) -> list[tuple[Port, Wiring, Wiring | CannotBind]]:
+        """How each of a server's ports is wired on `host`, and how this driver would wire it there. Stores nothing.
+
+        Raises NotFound when a port has no binding there; Conflict where somebody else keeps the bindings.
+        """
+        ...
+
+    def rewire(
+        self, device_id: str, host: str, changes: Sequence[RewiredPort], within: Callable[[Session], None]
+    ) -> None:
+        """Let the ACTIVE bindings of these ports on `host` say that they are wired otherwise: all of them or none.
+
+        `within` is called in the same transaction, and stops everything by raising. Raises Conflict if a binding is
+        not the one that was, and as `wirings`.
         """
         ...
 

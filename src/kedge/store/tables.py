@@ -459,3 +459,36 @@ class OperationItemRow(Base):
     state: Mapped[str] = mapped_column(String(16), default="waiting")
     why: Mapped[list[str]] = mapped_column(default=list)
     open: Mapped[bool] = mapped_column(default=True)
+
+
+class RewiringRow(Base):
+    """A rewiring: what is wanted, who drives it, and what is known to be done.
+
+    `ports` has a `RewiredPort` for each port: how it was and is to be wired. `committed`: its bindings say the latter.
+    `prepared` and `left`: the agent has said that it made the new sides ready, and that it removed the others. `tries`
+    counts orders that failed once there was only one way to go.
+    """
+
+    __tablename__ = "rewirings"
+    __table_args__ = (
+        _unique_where("uq_rewirings_unfinished", "server_id", where="finished_at IS NULL"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(UUID, unique=True)
+    server_id: Mapped[str] = mapped_column(ForeignKey("servers.id", ondelete="CASCADE"), index=True)
+    host: Mapped[str] = mapped_column(String(255), index=True)
+    backend: Mapped[str] = mapped_column(String(64))
+    ports: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    abort_requested: Mapped[bool] = mapped_column(default=False)
+    committed: Mapped[bool] = mapped_column(default=False)
+    prepared: Mapped[bool] = mapped_column(default=False)
+    left: Mapped[bool] = mapped_column(default=False)
+    tries: Mapped[int] = mapped_column(default=0)
+    epoch: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

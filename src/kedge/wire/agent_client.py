@@ -16,6 +16,10 @@ from kedge.wire.messages import (
     ObserveRequest,
     PlugOrder,
     ResumeOrder,
+    RewireOrder,
+    RewireResults,
+    Side,
+    SidesRequest,
     TransferTuning,
     UnplugOrder,
     VifResults,
@@ -123,6 +127,14 @@ class AgentClient:
     def unplug(self, order: UnplugOrder) -> VifResults:
         """Unplug whatever Kedge made on the host for ports; the results say for which that failed, and why."""
         return self._peer.ask(VifResults, "POST", "/v1/vifs/unplug", body=order, timeout_s=_ACT_S)
+
+    def sides(self, request: SidesRequest) -> dict[str, Side]:
+        """In which of two switches the tap of each of these ports is."""
+        return self._peer.ask(dict[str, Side], "POST", "/v1/vifs/sides", body=request, timeout_s=_LOOK_S)
+
+    def rewire(self, order: RewireOrder) -> RewireResults:
+        """Take a step of moving taps between switches; the results say for which ports that failed, and why."""
+        return self._peer.ask(RewireResults, "POST", "/v1/vifs/rewire", body=order, timeout_s=_ACT_S)
 
     def announce(self, order: AnnounceOrder) -> None:
         """Announce a VM from this host."""

@@ -18,6 +18,8 @@ Control plane to agent (the agent serves; mutual TLS; only a `control` certifica
     GET    /v1/vifs                          -> [VifReport]
     POST   /v1/vifs/plug                     PlugOrder -> VifResults    plug, wire and verify a server's, silent
     POST   /v1/vifs/unplug                   UnplugOrder -> VifResults  remove whatever Kedge made for these ports
+    POST   /v1/vifs/sides                    SidesRequest -> {port id: Side}   in which of two switches each tap is
+    POST   /v1/vifs/rewire                   RewireOrder -> RewireResults  one step of moving taps between switches
     POST   /v1/vifs/{port_id}/announce       AnnounceOrder           RARP, gratuitous ARP, unsolicited NA, repeated
 
 Agent to control plane (the control plane serves; an agent's certificate names its host, and it can
@@ -39,6 +41,7 @@ does nothing of what was asked.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from kedge.model.domain import DomainState, VifReport, VifState
 from kedge.model.errors import BadRequest, HostFailure
@@ -100,7 +103,8 @@ class HostDuties:
     `known` is False when the network service could not be asked; then nothing follows from the rest.
     `discard` has, by UUID, the domains among those reported that nobody needs: no migration involves them, and
     the server is on another host. The agent removes one that is named for a while and stays as it is.
-    `heartbeats` is True when this answer can be confirmed by them.
+    `heartbeats` is True when this answer can be confirmed by them. `staged` has, by port, how a VIF that is being
+    rewired may be wired besides: as long as it is wired as either says, there is nothing to mend.
     """
 
     vifs: tuple[Vif, ...] = ()
@@ -108,6 +112,7 @@ class HostDuties:
     known: bool = True
     discard: Mapping[str, DiscardOrder] = field(default_factory=dict)
     heartbeats: bool = False
+    staged: Mapping[str, Vif] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,67 @@ class UnplugOrder:
         _check_ports(self.port_ids)
 
 
+class Side(StrEnum):
+    """Where the tap of a port is that is being rewired: as `Rewire.vif` says, as `other` says, in neither, or gone."""
+
+    HERE = "here"
+    THERE = "there"
+    NOWHERE = "nowhere"
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class Rewire:
+    """Two VIFs of one port on one host: how it is to be wired, and how it is or was."""
+
+    vif: Vif
+    other: Vif
+
+
+@dataclass(frozen=True)
+class SidesRequest:
+    """Asks where the taps of these ports are."""
+
+    ports: tuple[Rewire, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be one request."""
+        _check_ports([each.vif.port_id for each in self.ports])
+
+
+class RewireStep(StrEnum):
+    """What is done with each port: make its new side ready, move its tap there, or remove what is left of the other."""
+
+    PREPARE = "prepare"
+    MOVE = "move"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class RewireOrder:
+    """One step of rewiring these ports, `MOST_VIFS` at most and each once (else BadRequest)."""
+
+    step: RewireStep
+    ports: tuple[Rewire, ...]
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be one order."""
+        _check_ports([each.vif.port_id for each in self.ports])
+
+
+@dataclass(frozen=True)
+class RewireResults:
+    """What became of a step. All ports were tried; each is either in `done` or in `failed`, which says why.
+
+    `blackout_ms` has, by port whose tap was moved, for how long its VM had no switch.
+    """
+
+    done: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    blackout_ms: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class VifResults:
     """What became of an order for VIFs. All of them were tried; each is either in `done` or in `failed`.
@@ -223,6 +289,12 @@ __all__ = [
     "ObserveRequest",
     "PlugOrder",
     "ResumeOrder",
+    "Rewire",
+    "RewireOrder",
+    "RewireResults",
+    "RewireStep",
+    "Side",
+    "SidesRequest",
     "TransferTuning",
     "UnplugOrder",
     "VifResults",

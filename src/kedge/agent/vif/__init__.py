@@ -1,6 +1,6 @@
 """The VIFs of a host, whatever backends they use."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from .links import Links
 from .linuxbridge import BridgePlugger, bridges_of_others
 from .macvtap import MacvtapPlugger
 from .openvswitch import OvsPlugger
+from .rewire import Rewirer
 
 ENTRY_POINTS = "kedge.vif"
 
@@ -68,6 +69,7 @@ class Pluggers:
             vif_type: plugger(self._backends.get(plugger.driver), self._links)
             for vif_type, plugger in plugger_types().items()
         }
+        self._rewirer = Rewirer(self._pluggers, self._links)
 
     def close(self) -> None:
         """Let go of the kernel; what is plugged stays."""
@@ -111,6 +113,8 @@ class Pluggers:
     def _plug(self, vif: Vif, queues: int) -> None:
         # With the lock held, nobody is about to mark these any more.
         self._links.delete(self._half_made())
+        if self._rewirer.is_elsewhere(vif):
+            self._rewirer.take_over(vif)
         self._of(vif).plug(vif, queues)
 
     def mend(self, vif: Vif, queues: int = 1) -> VifState:
@@ -184,6 +188,25 @@ class Pluggers:
         """Give the VM behind a device what is sent to this MAC."""
         for plugger in self._pluggers.values():
             plugger.receive_for(device, mac)
+
+    def make_ready(self, vif: Vif) -> None:
+        """Make a VIF's side ready for the tap, which is in another switch."""
+        with self._lock:
+            self._rewirer.make_ready(vif)
+
+    def move(self, vif: Vif, announce: Callable[[Vif], None]) -> float:
+        """Move a tap to where the VIF says; see `Rewirer.move`."""
+        with self._lock:
+            return self._rewirer.move(vif, announce)
+
+    def leave(self, vif: Vif) -> None:
+        """Remove what is left where the VIF says, its tap being in another switch."""
+        with self._lock:
+            self._rewirer.leave(vif)
+
+    def has_tap(self, vif: Vif) -> bool:
+        """Whether the tap that Kedge made for the VIF's port is there."""
+        return self._rewirer.has_tap(vif)
 
     def unplug(self, *port_ids: str) -> None:
         """Remove what Kedge made here for the ports, by whichever plugger. Open vSwitch is waited for once."""

@@ -14,13 +14,14 @@ finds everything that the older one made.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import NetworkType, Segment, Vif, VifType
 
+from .link import Link
 from .links import Links
 
 PORT_MARK = "kedge:port:"
@@ -129,6 +130,26 @@ class Plugger(Protocol):
 
     def loose(self) -> Sequence[Loose]:
         """What was made for VIFs to share and none uses any more: what an agent left that was killed in `unplug`."""
+        ...
+
+
+@runtime_checkable
+class Switch(Plugger, Protocol):
+    """A plugger whose VIFs are taps in a switch: it can take over one that its VM holds open, from another switch.
+
+    The VM goes on, and hears nothing from when the tap leaves the one until it is in the other.
+    """
+
+    def make_ready(self, vif: Vif) -> None:
+        """Make all of the VIF but its tap, silent; what is there already stays."""
+        ...
+
+    def taking(self, vif: Vif, tap: Link) -> Callable[[], None]:
+        """Make all of the VIF ready for the tap, as it is now; what then moves it here, out of any switch, at once."""
+        ...
+
+    def leave(self, vif: Vif) -> None:
+        """Remove what is left of the VIF here, and what no other VIF uses of the rest: its tap is in another switch."""
         ...
 
 

@@ -1,6 +1,6 @@
 """VIFs on a Linux bridge: a tap in the bridge of its network, which also holds what carries the segment."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from .base import NETWORK_MARK, Loose, carrier, port_of, vlan_of
 from .link import Link
 from .links import Links
 from .raw import send
-from .tap import ensure_tap
+from .tap import ensure_tap, moving_to_bridge
 from .untagged import only_untagged, passes_only_untagged
 from .vlan import ensure_segment_device, loose_vlan_devices, release_vlan_devices, segment_device
 
@@ -34,8 +34,7 @@ class BridgePlugger:
 
     def plug(self, vif: Vif, queues: int = 1) -> None:
         """See `Plugger.plug`."""
-        member = ensure_segment_device(self._links, vif, carrier(self._backend, vif))
-        bridge = self._ensure_bridge(vif, member)
+        bridge = self._ready(vif)
         tap = ensure_tap(self._links, vif, queues)
         if tap.master not in (None, bridge.index):
             self._links.set(tap, master=0)
@@ -45,6 +44,25 @@ class BridgePlugger:
             self._links.set(tap, master=bridge.index)
         if not tap.up:
             self._links.set(tap, state="up")
+
+    def make_ready(self, vif: Vif) -> None:
+        """See `Switch.make_ready`."""
+        self._ready(vif)
+
+    def taking(self, vif: Vif, tap: Link) -> Callable[[], None]:
+        """See `Switch.taking`."""
+        bridge = self._ready(vif)
+        if vlan_of(vif.segment) is None:
+            only_untagged(self._links, tap)
+        return moving_to_bridge(self._links, tap, bridge)
+
+    def leave(self, vif: Vif) -> None:
+        """See `Switch.leave`."""
+        self._links.delete(self._unused_bridges())
+        release_vlan_devices(self._links)
+
+    def _ready(self, vif: Vif) -> Link:
+        return self._ensure_bridge(vif, ensure_segment_device(self._links, vif, carrier(self._backend, vif)))
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
         """See `Plugger.state`."""

@@ -5,7 +5,7 @@ which a veth pair (qvb…, qvo…) joins to the integration bridge; Neutron does
 Either way the port is added together with its tag, in one transaction.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 from kedge.agent.vif import local_vlan, openflow, ovs_changes, unused_local_vlans, vswitchd
@@ -18,7 +18,7 @@ from . import ovs_client as ovs
 from .base import Loose, carrier, port_mark, port_of
 from .link import Link
 from .links import Links
-from .tap import ensure_tap
+from .tap import ensure_tap, moving_to_bridge
 
 PORT_ID = "kedge-port"
 
@@ -44,10 +44,58 @@ class OvsPlugger:
         before = self._links.find(_port_name(vif))
         tap = ensure_tap(self._links, vif, queues)
         if _is_hybrid(vif):
-            self._ensure_hybrid(vif, tap)
+            bridge = self._ensure_hybrid(vif)
+            if tap.master != bridge.index:
+                self._links.set(tap, master=bridge.index)
         self._up(_port_name(vif))
         self._up(tap.name)
         self._ensure_port(vif, integration, local, before)
+
+    def make_ready(self, vif: Vif) -> None:
+        """See `Switch.make_ready`."""
+        self._ready(vif)
+
+    def taking(self, vif: Vif, tap: Link) -> Callable[[], None]:
+        """See `Switch.taking`."""
+        integration, local = self._ready(vif)
+        if _is_hybrid(vif):
+            return moving_to_bridge(self._links, tap, self._links.get(_hybrid_names(vif)[0]))
+        port = ovs.look().ports.get(tap.name)
+        in_bridge = any(link.index == tap.master and link.kind == "bridge" for link in self._links.all())
+
+        def take() -> None:
+            if port is not None:
+                ovs.change(ovs_changes.remove_port(port.bridge, port.uuid))
+            if in_bridge:
+                self._links.set(tap, master=0)
+            ovs.change(ovs_changes.add_port(integration, tap.name, *_columns(vif, local)))
+            ovs.wait()
+
+        return take
+
+    def leave(self, vif: Vif) -> None:
+        """See `Switch.leave`."""
+        if _is_hybrid(vif):
+            qbr, qvb, qvo = _hybrid_names(vif)
+            port = ovs.look().ports.get(qvo)
+            if port is not None and port.external_ids.get(PORT_ID) == vif.port_id:
+                ovs.remove_port(port)
+            mark = port_mark(vif.port_id, vif.vif_type)
+            found = (self._links.find(name) for name in (qvb, qbr))
+            self._links.delete(link for link in found if link is not None and link.alias == mark)
+        local_vlan.release()
+
+    def _ready(self, vif: Vif) -> tuple[str, int]:
+        """Make all but the tap; the integration bridge, and the segment's local VLAN on it."""
+        integration = self._integration(vif)
+        local = local_vlan.ensure(integration, carrier(self._backend, vif), vif.segment)
+        if _is_hybrid(vif):
+            name = _port_name(vif)
+            before = self._links.find(name)
+            self._ensure_hybrid(vif)
+            self._up(name)
+            self._ensure_port(vif, integration, local, before)
+        return integration, local
 
     def state(self, vif: Vif, target: str | None = None) -> VifState:
         """See `Plugger.state`. A port that Kedge did not make is UP when it is on the bridge."""
@@ -155,7 +203,8 @@ class OvsPlugger:
             raise HostFailure(f"{vif.tap_name} is in use and plugged in another way than the binding says")
         self.unplug([vif.port_id])
 
-    def _ensure_hybrid(self, vif: Vif, tap: Link) -> None:
+    def _ensure_hybrid(self, vif: Vif) -> Link:
+        """The Linux bridge of a VIF, joined to the veth pair, up."""
         mark = port_mark(vif.port_id, vif.vif_type)
         qbr, qvb, qvo = _hybrid_names(vif)
         bridge = self._links.find(qbr) or self._links.add(qbr, "bridge", mark, **_HUB)
@@ -165,11 +214,12 @@ class OvsPlugger:
             link = self._links.get(name)
             if link.mtu != vif.mtu:
                 self._links.set(link, mtu=vif.mtu)
-        for link in (tap, self._links.get(qvb)):
-            if link.master != bridge.index:
-                self._links.set(link, master=bridge.index)
+        inner = self._links.get(qvb)
+        if inner.master != bridge.index:
+            self._links.set(inner, master=bridge.index)
         for name in (qbr, qvb):
             self._up(name)
+        return bridge
 
     def _ensure_port(self, vif: Vif, integration: str, local: int, before: Link | None) -> None:
         """Make the port, tagged from the start; `before` is its device as it was before this call."""
@@ -182,12 +232,11 @@ class OvsPlugger:
         if there is not None and (stale or there.bridge != integration or there.number is None):
             ovs.remove_port(there)
             there = None
-        port = {"tag": local, "vlan_mode": "access", "external_ids": {PORT_ID: vif.port_id}}
-        ids = {"iface-id": vif.port_id, "attached-mac": vif.mac_address, "iface-status": "active"}
+        columns = _columns(vif, local)
         if there is None:
-            ovs.change(ovs_changes.add_port(integration, name, port, {"external_ids": ids}))
+            ovs.change(ovs_changes.add_port(integration, name, *columns))
         else:
-            ovs.change(ovs_changes.set_port(name, port, {"external_ids": ids}))
+            ovs.change(ovs_changes.set_port(name, *columns))
 
     def _up(self, name: str) -> None:
         link = self._links.get(name)
@@ -207,6 +256,13 @@ class OvsPlugger:
 
 def _is_hybrid(vif: Vif) -> bool:
     return bool(vif.vif_details.get("ovs_hybrid_plug"))
+
+
+def _columns(vif: Vif, local: int) -> tuple[ovs_changes.Columns, ovs_changes.Columns]:
+    """What a VIF's port and its interface hold; the latter as Nova's os-vif writes it."""
+    port = {"tag": local, "vlan_mode": "access", "external_ids": {PORT_ID: vif.port_id}}
+    ids = {"iface-id": vif.port_id, "attached-mac": vif.mac_address, "iface-status": "active"}
+    return port, {"external_ids": ids}
 
 
 def _hybrid_names(vif: Vif) -> tuple[str, str, str]:

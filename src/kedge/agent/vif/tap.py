@@ -1,11 +1,18 @@
 """The tap that stands for a VM's NIC, made before QEMU opens it (`<target dev=… managed='no'/>`)."""
 
+import time
+from collections.abc import Callable
+
 from kedge.model.errors import HostFailure
 from kedge.model.network import Vif
 
-from .base import port_mark
+from . import ovs_changes
+from . import ovs_client as ovs
+from .base import PORT_MARK, port_mark
 from .link import Link
 from .links import Links
+
+_LET_GO_S, _RETRY_S = 5.0, 0.0005
 
 
 def ensure_tap(links: Links, vif: Vif, queues: int) -> Link:
@@ -38,6 +45,36 @@ def device_of_port(links: Links, vif: Vif) -> Link | None:
             "remove it, or stop what uses it"
         )
     return device
+
+
+def is_for_port(device: Link, vif: Vif) -> bool:
+    """Whether Kedge made the device for the VIF's port, whatever type of VIF it was then."""
+    return device.alias.startswith(f"{PORT_MARK}{vif.port_id}:")
+
+
+def moving_to_bridge(links: Links, tap: Link, bridge: Link) -> Callable[[], None]:
+    """What puts a tap into a Linux bridge, out of the switch that it is in now. It raises HostFailure.
+
+    From another Linux bridge the kernel moves it in one step. Open vSwitch's datapath in the kernel lets go of a device
+    an instant after its database was told so, and until then the device can be in no bridge.
+    """
+    port = ovs.look().ports.get(tap.name) if ovs.is_reachable() else None
+
+    def move() -> None:
+        if port is not None:
+            ovs.change(ovs_changes.remove_port(port.bridge, port.uuid))
+        deadline = time.monotonic() + _LET_GO_S
+        while True:
+            try:
+                links.set(tap, master=bridge.index)
+            except HostFailure:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
+
+    return move
 
 
 def host_side_mac(mac: str) -> str:

@@ -33,8 +33,8 @@ def drivers() -> Mapping[str, Driver]:
     return {**_BUILT_IN, **installed}
 
 
-def bind_port(port: Port, network: Network, host: Host) -> Bound:
-    """How `port` is attached to `network` on `host`: the answer of the first backend that can.
+def bind_port(port: Port, network: Network, host: Host, driver: str | None = None) -> Bound:
+    """How `port` is attached to `network` on `host`: the answer of the first backend that can, or of this driver's.
 
     Raises CannotBind with one reason for each backend that was asked, or the one that made asking pointless.
     """
@@ -43,8 +43,17 @@ def bind_port(port: Port, network: Network, host: Host) -> Bound:
         raise CannotBind(summary, [f"the agent on {host.name} is dead; start it, or choose another host"])
     if not host.backends:
         raise CannotBind(summary, [f"the agent on {host.name} reports no network backend; configure one"])
+    asked = [backend for backend in host.backends if driver in (None, backend.driver)]
+    if not asked:
+        there = ", ".join(backend.driver for backend in host.backends)
+        raise CannotBind(
+            summary,
+            [
+                f"the agent on {host.name} reports no backend {driver!r} (it has: {there}); configure it beside those"
+            ],
+        )
     reasons = []
-    for backend in host.backends:
+    for backend in asked:
         answer = _DISABLED if backend.driver in host.disabled else _ask(port, network, backend)
         if isinstance(answer, Bound):
             return answer

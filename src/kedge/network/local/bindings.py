@@ -15,6 +15,7 @@ from kedge.core.binding import Bound, bind_port
 from kedge.model.domain import VifState
 from kedge.model.errors import CannotBind
 from kedge.model.network import Binding, BindingStatus, VifType
+from kedge.model.rewiring import RewiredPort, Wiring
 from kedge.store import direct
 from kedge.store.tables import BindingRow, PortRow
 
@@ -70,11 +71,11 @@ def in_order(row: PortRow) -> list[BindingRow]:
     return sorted(row.bindings, key=lambda each: (each.status != BindingStatus.ACTIVE, each.host))
 
 
-def compute(work: Work, port: PortRow, host: str, vnic_type: str) -> Bound:
-    """How `port` is attached to `host`. Raises PortBindingError with every driver's reason."""
+def compute(work: Work, port: PortRow, host: str, vnic_type: str, driver: str | None = None) -> Bound:
+    """How `port` is attached to `host`, by one driver if it is named. Raises PortBindingError with every reason."""
     wanted = replace(views.port(port), vnic_type=vnic_type)
     try:
-        return bind_port(wanted, views.network(port.network), hosts.host(work, host))
+        return bind_port(wanted, views.network(port.network), hosts.host(work, host), driver)
     except HostNotFound as error:
         raise PortBindingError(f"Port {port.id} can't be bound on host {host}", [str(error)]) from error
     except CannotBind as error:
@@ -179,6 +180,28 @@ def activate(work: Work, ports: Sequence[PortRow], host: str) -> list[BindingRow
     return [row for _, row in chosen]
 
 
+def wiring(work: Work, port: PortRow, host: str, driver: str) -> Wiring:
+    """How this driver would attach the port, which is bound on `host`. Raises PortBindingError."""
+    bound = compute(work, port, host, _required(port, host).vnic_type, driver)
+    return Wiring(bound.vif_type, dict(bound.vif_details), bound.driver)
+
+
+def wired(port: PortRow, host: str) -> Wiring:
+    """How the port's binding on `host` says that it is attached. Raises PortBindingNotFound."""
+    row = _required(port, host)
+    return Wiring(VifType(row.vif_type), dict(row.vif_details), row.driver)
+
+
+def rewire(work: Work, port: PortRow, host: str, change: RewiredPort) -> None:
+    """Let the port's ACTIVE binding say how it is wired now. Raises PortBindingOvertaken if it says what it did not."""
+    row = views.active(port)
+    before, after = change.before, change.after
+    if row is None or row.host != host or not _says(row, before.vif_type, before.vif_details):
+        raise PortBindingOvertaken(port.id, row.host if row else "")
+    _write(work, row, vif_type=after.vif_type.value, vif_details=dict(after.vif_details), driver=after.driver)
+    _touch_now(work, port)
+
+
 def unbind(work: Work, port: PortRow, host: str, *, even_active: bool = False) -> None:
     """Delete the binding on `host`, if there is one. Raises PortBindingInUse for an ACTIVE one."""
     row = views.on_host(port, host)
@@ -262,6 +285,10 @@ def touch(work: Work, port: PortRow) -> None:
     """Note that the port was changed."""
     port.revision_number += 1
     port.updated_at = work.now
+
+
+def _says(row: BindingRow, vif_type: VifType, details: Mapping[str, Any]) -> bool:
+    return row.vif_type == vif_type.value and row.vif_details == dict(details)
 
 
 def _refuse_allocation(port: PortRow, host: str, profile: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ rows, three quarters of the control plane's CPU went into these.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -20,7 +21,7 @@ from kedge.model.network import (
     Vif,
     VifType,
 )
-from kedge.store.tables import AddressRow, BindingRow, NetworkRow, PortRow
+from kedge.store.tables import AddressRow, BindingRow, NetworkRow, PortRow, RewiringRow
 
 from . import views
 
@@ -79,6 +80,11 @@ _VIFS_ADDRESSES = (
 )
 
 
+_REWIRINGS = select(RewiringRow.ports, RewiringRow.committed).where(
+    RewiringRow.host == bindparam("host"), RewiringRow.finished_at.is_(None)
+)
+
+
 def bound_ports(connection: Connection, device_id: str) -> list[tuple[Port, list[Binding]]]:
     """The ports of a server in the order in which they were made, each with its bindings, the ACTIVE one first."""
     addresses = _by_port(connection.execute(_PORTS_ADDRESSES, {"device_id": device_id}).all())
@@ -106,6 +112,22 @@ def vifs_on(connection: Connection, host: str) -> tuple[Vif, ...]:
         )
         for row in connection.execute(_VIFS, {"host": host})
     )
+
+
+def staged_on(connection: Connection, host: str, vifs: Sequence[Vif]) -> dict[str, Vif]:
+    """How the VIFs of a host that are being rewired may be wired, besides as their bindings say; by port."""
+    known = {vif.port_id: vif for vif in vifs}
+    staged = {}
+    for row in connection.execute(_REWIRINGS, {"host": host}):
+        for port in row.ports:
+            other = port["before"] if row.committed else port["after"]
+            if port["port_id"] in known:
+                staged[port["port_id"]] = replace(
+                    known[port["port_id"]],
+                    vif_type=VifType(other["vif_type"]),
+                    vif_details=other["vif_details"],
+                )
+    return staged
 
 
 def _by_port(rows: Sequence[Row[str, str]]) -> Mapping[str, tuple[str, ...]]:

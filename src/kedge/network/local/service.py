@@ -1,6 +1,6 @@
 """The network service as the rest of Kedge uses it; each call is one transaction."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from kedge.core.adopt import Recognised
 from kedge.model.caller import CALLER
-from kedge.model.errors import Conflict
+from kedge.model.errors import CannotBind, Conflict
 from kedge.model.host import Host
 from kedge.model.network import Binding, Network, Port, Segment
 from kedge.model.network_rules import NetworkRules
+from kedge.model.rewiring import RewiredPort, Wiring
 from kedge.model.vlan_range import VlanRange
 from kedge.store import (
     is_retryable,
@@ -28,6 +29,7 @@ from kedge.store import (
 )
 from kedge.wire.messages import HostDuties, HostReport
 
+from ..errors import PortNotFound
 from . import bindings, hosts, networks, plain_reads, ports, views, vifs
 from .ports import WantedAddress
 from .work import Clock, Work
@@ -179,6 +181,32 @@ class LocalNetworkService:
             rows = ports.ports(work, {"device_id": [device_id]}, lock=True)
             return [views.binding(row) for row in bindings.activate(work, rows, host)]
 
+    def wirings(
+        self, device_id: str, host: str, driver: str
+    ) -> list[tuple[Port, Wiring, Wiring | CannotBind]]:
+        """How each of a server's ports is wired on `host`, and how this driver would wire it there."""
+        found: list[tuple[Port, Wiring, Wiring | CannotBind]] = []
+        with self.read() as work:
+            for row in ports.ports(work, {"device_id": [device_id]}):
+                now_wired = bindings.wired(row, host)
+                try:
+                    found.append((views.port(row), now_wired, bindings.wiring(work, row, host, driver)))
+                except CannotBind as error:
+                    found.append((views.port(row), now_wired, error))
+        return found
+
+    def rewire(
+        self, device_id: str, host: str, changes: Sequence[RewiredPort], within: Callable[[Session], None]
+    ) -> None:
+        """Let the ACTIVE bindings of these ports say that they are wired otherwise, in one transaction."""
+        with self.write() as work:
+            rows = {row.id: row for row in ports.ports(work, {"device_id": [device_id]}, lock=True)}
+            for change in changes:
+                if change.port_id not in rows:
+                    raise PortNotFound(change.port_id)
+                bindings.rewire(work, rows[change.port_id], host, change)
+            within(work.session)
+
     def unbind(self, port_id: str, host: str, *, even_active: bool = False) -> None:
         """Delete the binding on `host`."""
         with self.write() as work:
@@ -239,7 +267,9 @@ class LocalNetworkService:
     def duties(self, host: str) -> HostDuties:
         """What an agent is to keep plugged: the VIF of every binding on its host, ACTIVE or INACTIVE."""
         with statements(self._engine, read_only=True) as connection:
-            return HostDuties(plain_reads.vifs_on(connection, host), self._report_every_s)
+            found = plain_reads.vifs_on(connection, host)
+            staged = plain_reads.staged_on(connection, host, found)
+            return HostDuties(found, self._report_every_s, staged=staged)
 
     def hosts(self, names: Collection[str] | None = None) -> list[Host]:
         """All hosts by name, or these of them, dead ones too."""

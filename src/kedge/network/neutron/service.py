@@ -1,12 +1,15 @@
 """`NetworkService` on a Neutron that somebody runs already."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
+
+from sqlalchemy.orm import Session
 
 from kedge.core.adopt import Recognised
 from kedge.model.errors import BadRequest, CannotBind, Conflict, KedgeError, NotFound
 from kedge.model.network import Binding, BindingStatus, Network, NetworkType, Port, Segment
+from kedge.model.rewiring import RewiredPort, Wiring
 
 from ..errors import NetworkNotFound, PortBindingAlreadyExists, PortBindingError, PortNotFound
 from . import forms, strategy
@@ -134,6 +137,21 @@ class NeutronNetworkService:
     def switch(self, device_id: str, host: str) -> list[Binding]:
         """Make the bindings on `host` of all ports of a server ACTIVE; if one fails, none is."""
         return self._strategy.switch(self._ports_of(device_id), host)
+
+    def wirings(
+        self, device_id: str, host: str, driver: str
+    ) -> list[tuple[Port, Wiring, Wiring | CannotBind]]:
+        """Raises Conflict: Neutron binds a port anew on its host only by taking its binding away before."""
+        raise Conflict(
+            f"The bindings are kept by the Neutron of {self.cloud}, which binds no port anew where its VM runs;"
+            f" migrate server {device_id} from {host} to a host that has the backend {driver}."
+        )
+
+    def rewire(
+        self, device_id: str, host: str, changes: Sequence[RewiredPort], within: Callable[[Session], None]
+    ) -> None:
+        """Raises Conflict, as `wirings`."""
+        self.wirings(device_id, host, changes[0].after.driver or "")
 
     def unbind(self, port_id: str, host: str, *, even_active: bool = False) -> None:
         """Remove the binding on `host`."""

@@ -27,10 +27,17 @@ from kedge.wire.encoding import seen
 from kedge.wire.messages import (
     AnnounceOrder,
     DiscardOrder,
+    HostDuties,
     HostReport,
     ObserveRequest,
     PlugOrder,
     ResumeOrder,
+    Rewire,
+    RewireOrder,
+    RewireResults,
+    RewireStep,
+    Side,
+    SidesRequest,
     TransferTuning,
     UnplugOrder,
     VifResults,
@@ -105,12 +112,14 @@ class SimulatedAgent:
         self._surroundings = surroundings
         host.listener = self
         self._epochs: dict[str, int] = {}
+        self._rewired: dict[str, tuple[Vif, Vif]] = {}
         self._transfers: dict[str, Remembered] = {}
-        self._duties: tuple[Vif, ...] = ()
+        self._duties = HostDuties()
 
     def restart(self, *, memory_lost: bool = False) -> None:
         """Start anew: it did not see how its transfers ended, or knows of none if its disk was lost."""
         self._transfers = {} if memory_lost else self._transfers
+        self._rewired = {}
         for migration_id, known in self._transfers.items():
             self._transfers[migration_id] = replace(known, inherited=True)
         self.report()
@@ -121,15 +130,22 @@ class SimulatedAgent:
         if not self.reachable or registry is None:
             return
         registry.record_host(self._report())
-        self._duties = registry.duties(self._host.name).vifs
-        bound = {vif.port_id for vif in self._duties}
+        self._duties = registry.duties(self._host.name)
+        bound = {vif.port_id for vif in self._duties.vifs}
         for port_id, vif in list(self._host.plugged.items()):
             if port_id not in bound and self._host.user_of(vif) is None:
                 self._host.unplug(port_id)
-        for vif in self._duties:
+        for vif in self._duties.vifs:
             user = self._host.user_of(vif)
-            if vif.port_id not in self._host.plugged and user is not None and user.target_dev == vif.tap_name:
+            wired = self._either(vif) is not VifState.ABSENT
+            if not wired and user is not None and user.target_dev == vif.tap_name:
                 self._host.plug(vif)
+
+    def _either(self, vif: Vif) -> VifState:
+        """The state of a VIF; one that is being rewired is as well wired on its other side."""
+        ways = [vif, self._duties.staged.get(vif.port_id), *self._rewired.get(vif.port_id, ())]
+        states = [self._host.vif_state(way) for way in ways if way is not None]
+        return next((state for state in states if state is not VifState.ABSENT), VifState.ABSENT)
 
     def changed(self) -> None:
         """Something on the host is different; report it, unless it is said that nobody needs that."""
@@ -337,6 +353,42 @@ class SimulatedAgent:
         return VifResults(tuple(VifReport(port_id, VifState.ABSENT, ()) for port_id in gone), failed)
 
     @_call
+    def sides(self, request: SidesRequest) -> dict[str, Side]:
+        """In which of two switches the tap of each of these ports is."""
+        return {each.vif.port_id: self._side(each) for each in request.ports}
+
+    @_call
+    def rewire(self, order: RewireOrder) -> RewireResults:
+        """Take a step of moving taps between switches."""
+        self._admit_all([f"port {each.vif.port_id}" for each in order.ports], order.epoch)
+        failed: dict[str, str] = {}
+        blackout_ms: dict[str, float] = {}
+        for each in order.ports:
+            port_id = each.vif.port_id
+            self._rewired[port_id] = (each.vif, each.other)
+            try:
+                self.faults.strike(f"{order.step} one", after=False)
+                if order.step is RewireStep.MOVE and self._side(each) is not Side.HERE:
+                    if port_id not in self._host.plugged:
+                        raise HostFailure(f"there is no tap {each.vif.tap_name}")
+                    self._host.plug(each.vif)
+                    blackout_ms[port_id] = 7.0
+                if order.step is RewireStep.LEAVE and self._side(each) is Side.THERE:
+                    self._host.violated(f"the switch of {port_id} was removed under its tap")
+            except HostFailure as error:
+                failed[port_id] = str(error)
+        self.changed()
+        done = (each.vif.port_id for each in order.ports if each.vif.port_id not in failed)
+        return RewireResults(tuple(done), failed, blackout_ms)
+
+    def _side(self, port: Rewire) -> Side:
+        if port.vif.port_id not in self._host.plugged:
+            return Side.GONE
+        if self._host.vif_state(port.vif) is VifState.UP:
+            return Side.HERE
+        return Side.THERE if self._host.vif_state(port.other) is VifState.UP else Side.NOWHERE
+
+    @_call
     def announce(self, order: AnnounceOrder) -> None:
         """Tell the network that the VM is here now."""
         self._host.announce(order.vif)
@@ -405,7 +457,7 @@ class SimulatedAgent:
 
     def _report(self) -> HostReport:
         host = self._host
-        known = {**host.plugged, **{vif.port_id: vif for vif in self._duties}}
+        known = {**host.plugged, **{vif.port_id: vif for vif in self._duties.vifs}}
         return HostReport(
             host=host.name,
             url=self.url,
@@ -414,7 +466,7 @@ class SimulatedAgent:
             migrate_uri=f"tcp://{host.name}.example",
             libvirt_version=9_000_000,
             graphics_address=host.graphics_address,
-            vifs={port_id: host.vif_state(vif) for port_id, vif in known.items()},
+            vifs={port_id: self._either(vif) for port_id, vif in known.items()},
             running=tuple(sorted(each.uuid for each in host.holds.values() if each.live)),
         )
 
