@@ -23,6 +23,7 @@ from .actor import Actor, Tools
 from .claims import Claims
 from .looker import Looker
 from .places import Places
+from .right_of_way import RightOfWay
 from .rooms import Room
 from .transfer_pace import TransferPace
 
@@ -30,6 +31,11 @@ log = structlog.get_logger()
 
 WAIT_MS = 150
 """How long a look waits for something to change while memory is copied; progress is shown as often."""
+
+PACE_MS = 10
+LONGEST_WAIT_MS = 5000
+"""With many migrations each look waits longer: for so long for each of them, and at most for this long. What happens on
+the host ends the wait at once; progress is shown later then, and the wish for an abort is seen later."""
 
 SWITCHOVER_WAIT_MS = 50
 """How long a look waits for the destination to run, once the source is paused."""
@@ -80,6 +86,7 @@ class Conductor:
         self._stopping = threading.Event()
         self._asked = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
+        self._way = RightOfWay()
         self._watcher = threading.Thread(target=self._watch, name="conductor", daemon=True)
 
     def start(self) -> None:
@@ -169,7 +176,7 @@ class Conductor:
     def _drive(self, migration_id: str) -> None:
         while not self._stopping.is_set():
             try:
-                Drive(migration_id, self.tools, self._stopping).run()
+                Drive(migration_id, self.tools, self._stopping, lambda: len(self._threads), self._way).run()
                 break
             except StaleEpoch as error:
                 log.info("this conductor drives it no longer", migration=migration_id, why=str(error))
@@ -191,11 +198,26 @@ class Conductor:
         self._asked.set()  # where it failed, another one may have begun with it
 
 
+def longest_look_ms(drives: int) -> int:
+    """How long a look waits for something to change on the source, when so many migrations are driven at once."""
+    return min(max(WAIT_MS, PACE_MS * drives), LONGEST_WAIT_MS)
+
+
 class Drive:
     """One conductor's work on one migration."""
 
-    def __init__(self, migration_id: str, tools: Tools, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        migration_id: str,
+        tools: Tools,
+        stopping: threading.Event,
+        drives: Callable[[], int] = lambda: 1,
+        way: RightOfWay | None = None,
+    ) -> None:
+        """`drives` says how many migrations this conductor drives at once; they share one right of `way`."""
         self._tools = tools
+        self._drives = drives
+        self._way = way or RightOfWay()
         self._stopping = stopping
         self._id = migration_id
         self._epoch = tools.migrations.take_over(migration_id)
@@ -208,10 +230,18 @@ class Drive:
 
     def run(self) -> None:
         """Until the migration has ended, somebody else drives it, or the conductor is stopped."""
+        self._looker.when_paused = lambda: self._way.hurry(self._id)
+        try:
+            self._run()
+        finally:
+            self._way.done(self._id)
+
+    def _run(self) -> None:
         self._tools.migrations.note(self._id, self._epoch, Phase.PREFLIGHT)
         previous: Action | None = None
         seen: Observation | None = None
         while not self._stopping.is_set():
+            self._give_way(seen)
             try:
                 seen = self._look(seen, previous)
             except Unreachable as error:  # an external network service; a host that is away is seen as such
@@ -224,10 +254,20 @@ class Drive:
             if action != previous:
                 self._log.info("decided", act=action.act, on=action.role, why=action.why)
                 self._tries = 0
+            self._give_way(seen)
             done = self._do(action, seen, repeated=action == previous)
+            if action.act is Act.ACTIVATE and done:
+                self._looker.when_paused = lambda: None
+            if seen.source.domain is not DomainState.SWITCHOVER or action.act is Act.ACTIVATE:
+                self._way.done(self._id)
             if done and action.act is Act.FINISH:
                 return
             previous = action
+
+    def _give_way(self, seen: Observation | None) -> None:
+        """To those that hurry; not while memory is copied, as the pause that may come is seen by who looks."""
+        if seen is None or not seen.source.transferring:
+            self._way.give_way(self._id)
 
     def _look(self, before: Observation | None, previous: Action | None) -> Observation:
         intent = self._tools.migrations.intent(self._id, self._epoch)
@@ -241,7 +281,7 @@ class Drive:
         if before.source.domain is DomainState.SWITCHOVER and not before.destination.runs:
             on, wait_ms = Role.DESTINATION, SWITCHOVER_WAIT_MS
         else:
-            on, wait_ms = Role.SOURCE, WAIT_MS
+            on, wait_ms = Role.SOURCE, longest_look_ms(self._drives())
         return self._looker.look(intent, wait_on=on, wait_ms=wait_ms, check_vifs=())
 
     def _do(self, action: Action, seen: Observation, *, repeated: bool) -> bool:

@@ -52,6 +52,7 @@ class Looker:
             Role.DESTINATION: migration.destination,
         }
         self.gathered = Gathered()
+        self.when_paused: Callable[[], None] = lambda: None
         self._networks: dict[str, Network] = {}
         self._plugged: dict[Role, Plugged] = {}
         self._bound: BoundPorts | None = None  # as the last look found them
@@ -79,6 +80,8 @@ class Looker:
             sides[role] = self._side(
                 role, vifs, len(bound), wait_ms if wait_on is role else 0, role in check_vifs
             )
+            if role is Role.SOURCE and sides[role].domain is DomainState.SWITCHOVER:
+                self.when_paused()
         if wait_on is not None:  # The bindings may have changed during the wait.
             bound = self._network.bound_ports(self._migration.server_id)
         self._bound = bound
