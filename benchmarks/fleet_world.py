@@ -73,6 +73,34 @@ class Meter:
         return {"cpu_ms": (cpu_s - before[0]) * 1000, "statements": statements - before[1]}
 
 
+class Layout:
+    """Which servers, ports and bindings each host has in the beginning."""
+
+    def __init__(self, networks: Sequence[Network], per_host: int = PER_HOST) -> None:
+        self.networks = networks
+        self.per_host = per_host
+
+    def on(self, host: int) -> Iterator[tuple[int, Network, Port, Binding]]:
+        """The servers of this host, each by its number with its one port."""
+        for server in range(host * self.per_host, (host + 1) * self.per_host):
+            network = self.networks[server % len(self.networks)]
+            device, port_id = _id(1, server), _id(server + 2, 0)
+            mac = f"fa:16:3e:{server >> 16 & 255:02x}:{server >> 8 & 255:02x}:{server & 255:02x}"
+            port = Port(port_id, network.id, mac, device_id=device)
+            yield server, network, port, _binding(network, port, host)
+
+    def agent(self, fabric: SimulatedFabric, name: str) -> SimulatedAgent:
+        """The agent of this host, with its domains and VIFs; made if there is none yet."""
+        if name not in fabric.hosts:
+            number = int(name[1:])
+            host = fabric.add(name, [_backend(number)])
+            host.facts = _facts(name)
+            for server, network, port, binding in self.on(number):
+                host.place(_xml(server, network, port, binding))
+                host.plug(vif_of(port, network, binding))
+        return fabric[name].agent
+
+
 class FleetWorld:
     """The database, its hosts, and a control plane whose rounds and migrations are driven by hand."""
 
@@ -82,10 +110,11 @@ class FleetWorld:
         self.engine = open_database(f"sqlite:///{directory}/kedge.db")
         upgrade(self.engine)
         self.network = LocalNetworkService(self.engine, dead_after_s=timedelta(days=1).total_seconds())
-        self.networks = [
+        networks = [
             self.network.create_network(f"net{number}", Segment(NetworkType.VLAN, "physnet1", 100 + number))
             for number in range(NETWORKS)
         ]
+        self.layout = Layout(networks, per_host)
         for first in range(0, hosts, _AT_ONCE):
             self._fill(range(first, min(first + _AT_ONCE, hosts)))
         with self.engine.connect() as connection:
@@ -133,25 +162,11 @@ class FleetWorld:
         return len(unfinished)
 
     def made(self, name: str) -> SimulatedAgent:
-        """The agent of this host, with its domains and VIFs."""
-        if name not in self.fabric.hosts:
-            number = int(name[1:])
-            host = self.fabric.add(name, [_backend(number)])
-            for server, network, port, binding in self._on(number):
-                host.place(_xml(server, network, port, binding))
-                host.plug(vif_of(port, network, binding))
-        return self.fabric[name].agent
+        """The agent of this host."""
+        return self.layout.agent(self.fabric, name)
 
     def _count(self, *_: object) -> None:
         self.meter.statements += 1
-
-    def _on(self, host: int) -> Iterator[tuple[int, Network, Port, Binding]]:
-        for server in range(host * self.per_host, (host + 1) * self.per_host):
-            network = self.networks[server % NETWORKS]
-            device, port_id = _id(1, server), _id(server + 2, 0)
-            mac = f"fa:16:3e:{server >> 16 & 255:02x}:{server >> 8 & 255:02x}:{server & 255:02x}"
-            port = Port(port_id, network.id, mac, device_id=device)
-            yield server, network, port, _binding(network, port, host)
 
     def _fill(self, hosts: Sequence[int]) -> None:
         at = now(self.engine)
@@ -175,7 +190,7 @@ class FleetWorld:
             }
             agent |= {"backend": vars(backend), "created_at": at, "started_at": at}
             rows[AgentRow].append(agent)
-            for server, network, port, binding in self._on(number):
+            for server, network, port, binding in self.layout.on(number):
                 whole: dict[str, Any] = {
                     "id": port.device_id,
                     "name": f"vm{server}",
