@@ -25,21 +25,24 @@ class _Simulation(Simulation):
     """When hosts that are being changed will have been."""
     begun_s: dict[str, float] = field(default_factory=dict)
     ended_s: dict[str, float] = field(default_factory=dict)
+    last: Seen | None = None
 
     def _as_seen(self) -> Seen:
         seen = super()._as_seen()
         found = moves(self.wanted, self.hosts.values(), self.homes, seen.fleet)
-        return replace(seen, moves=tuple(self._with_history(each) for each in found))
+        self.last = replace(seen, moves=tuple(self._with_history(each) for each in found))
+        return self.last
 
     def _with_history(self, move: Move) -> Move:
-        return replace(move, tried=self.tried.get(move.server_id, ()))
+        tried = self.tried.get(move.server_id)
+        return replace(move, tried=tried) if tried else move
 
     def _note(self, server_id: str, tried: Tried) -> None:
         self.tried[server_id] = (*self.tried.get(server_id, ()), tried)
 
     def _concluded(self, decision: Decision) -> Prediction | None:
         hosts = tuple(self.hosts.values())
-        following = advance(self.wanted, hosts, self.homes, self._as_seen(), decision)
+        following = advance(self.wanted, hosts, self.homes, self.last or self.seen, decision)
         done = [self._does(*each) for each in following.steps.items() if following.outcome is None]
         if any(done):
             return None

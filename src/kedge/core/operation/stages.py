@@ -95,19 +95,23 @@ def moves(
 
     What was tried before is for the caller to add.
     """
-    stages = {each.name: each.stage for each in hosts if each.trouble is None}
-    under_way = {each.name for each in hosts if each.stage.is_under_way}
-    ready = {each.name for each in hosts if wanted.is_met_by(each.host)}
-    spare = tuple(sorted(fleet.hosts.keys() - under_way))
-    found = []
+    hosts = tuple(hosts)
+    untroubled = [each for each in hosts if each.trouble is None]
+    returning = {
+        each.name for each in untroubled if each.stage is Stage.RETURNING and wanted.is_met_by(each.host)
+    }
+    emptying = {each.name for each in untroubled if each.stage is Stage.EMPTYING}
+    if not returning and not emptying:
+        return ()
+    spare = tuple(sorted(fleet.hosts.keys() - {each.name for each in hosts if each.stage.is_under_way}))
+    found, servers = [], fleet.servers
     for server_id, home in homes.items():
-        server = fleet.servers.get(server_id)
-        if server is None:
+        if server_id not in servers:
             continue
-        if stages.get(home) is Stage.RETURNING and home in ready:
+        if home in returning:
             found.append(Move(server_id, hosts=(home,)))
-        elif stages.get(server.host) is Stage.EMPTYING:
-            found.append(Move(server_id, server.host, spare))
+        elif servers[server_id].host in emptying:
+            found.append(Move(server_id, servers[server_id].host, spare))
     return tuple(found)
 
 
