@@ -188,6 +188,13 @@ def test_a_host_that_is_off_ends_it(both: Both) -> None:
     assert (ended.state, ended.error) == ("failed", "the host is off; the host is off")
 
 
+def test_an_agent_that_knows_no_rewiring_is_waited_for(both: Both) -> None:
+    rewiring = both.begin()
+    both.host.agent.faults.fail("sides", NotFound("Not Found"))
+    assert not Drive(rewiring.id, both.world.tools, both.records).run(threading.Event())
+    assert both.drive(rewiring).state == "completed"
+
+
 def test_migrations_and_rewirings_exclude_each_other(both: Both) -> None:
     rewiring = both.begin()
     with pytest.raises(Conflict, match=rewiring.id):

@@ -148,12 +148,15 @@ class Drive:
     def _sides(self, row: RewiringRow) -> tuple[dict[str, Side] | None, bool]:
         """Where the taps are, or None if the agent does not say; and whether the host is said to be off."""
         try:
-            agent = self._tools.agents.agent(row.host)
-            return agent.sides(SidesRequest(tuple(self._pairs.values()))), False
-        except NotFound:
+            off = self._tools.agents.host(row.host).forced_down
+        except NotFound:  # somebody has edited the database
             return None, True
-        except (Unreachable, HostFailure):
-            return None, self._tools.agents.host(row.host).forced_down
+        try:
+            agent = self._tools.agents.agent(row.host)
+            return agent.sides(SidesRequest(tuple(self._pairs.values()))), off
+        except (Unreachable, HostFailure, NotFound) as error:
+            log.info("a host can't be looked at", rewiring=self._id, error=str(error))
+            return None, off
 
     def _network_of(self, port: NetworkPort) -> Network:
         if port.network_id not in self._networks:

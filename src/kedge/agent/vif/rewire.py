@@ -38,7 +38,7 @@ class Rewirer:
         tap = self._tap(vif)
         take = self._switch(vif.vif_type).taking(vif, tap)
         ovs.wait()
-        learned = _learned(tap)
+        learned = _learned(tap) if ovs.is_reachable() else []
         began = time.monotonic_ns()
         take()
         if vif.vif_type == VifType.OVS:
@@ -100,8 +100,6 @@ class Rewirer:
 
 def _learned(tap: Link) -> list[tuple[str, str, int]]:
     """Where Open vSwitch has learned the MAC behind a tap that is, or whose veth pair is, a port of it."""
-    if not ovs.is_reachable():
-        return []
     switch = ovs.look()
     port = switch.ports.get(tap.name) or switch.ports.get(f"qvo{tap.name.removeprefix('tap')}")
     return [] if port is None else local_vlan.learned_at(switch, port)
