@@ -23,7 +23,7 @@ PARALLEL := --numprocesses $(shell expr \( $(CORES) \* 3 + 1 \) / 2) --dist load
 help:
 	@echo "make demo         a running VM moves over hosts with different network backends (root)"
 	@echo "make demo ALL=1   the same for all 20 ordered pairs of the five hosts (root)"
-	@echo "make demo FLEET=1 eight VMs keep their network while hosts are emptied, filled again and levelled (root)"
+	@echo "make demo FLEET=1 eight VMs keep their network while hosts are emptied, changed, filled and levelled (root)"
 	@echo "make test         everything is tested; what needs root is left out, and said, without root"
 	@echo "make test-neutron Kedge on a real Neutron, which is installed beside it (root)"
 	@echo "make chaos        what a migration depends on is killed at its steps (root); LONG=1 for every step, and a storm of 20 VMs"

@@ -72,7 +72,44 @@ def test_a_vm_that_lost_its_network_is_no_success() -> None:
     assert "kept their network" not in fleet_table.verdict(broken)
 
 
+def test_an_operation_is_named_with_the_hosts_that_it_is_for() -> None:
+    whole = done()
+    assert whole.title == "drain h1"
+    of_hosts = {"kind": "transition", "host": "", "hosts": [{"host": "h5"}, {"host": "h2"}]}
+    assert replace(whole, operation={**whole.operation, **of_hosts}).title == "transition h5 h2"
+
+
 def test_what_was_left_behind_and_what_did_not_complete_is_no_success() -> None:
     short = result(done("failed", misplaced=("h1 still has tap1 of vm1",)))
     assert short.shortcomings == ["drain h1 failed", "after drain h1: h1 still has tap1 of vm1"]
     assert "falls short" in shown(fleet_table.operations(short))
+
+
+def rewiring(state: str = "completed", error: str | None = None) -> dict[str, Any]:
+    return {
+        "id": "r1",
+        "server_id": "id1",
+        "host": "h5",
+        "backend": "openvswitch",
+        "state": state,
+        "error": error,
+        "ports": [{"blackout_ms": 3.25}, {"blackout_ms": None}],
+        "created_at": at(1.5).isoformat(),
+        "finished_at": at(3).isoformat(),
+    }
+
+
+def test_what_changed_its_switch_in_place_is_shown_with_its_blackout() -> None:
+    whole = replace(result(done()), rewired=(rewiring(),))
+    said = shown(fleet_table.rewirings(whole)).splitlines()[1].split()
+    assert said == ["vm1", "h5", "openvswitch", "90", "3.2"]
+    assert whole.shortcomings == []
+
+    broken = replace(whole, rewired=(rewiring("failed", "no bridge"),))
+    assert broken.shortcomings == ["rewiring r1 failed: no bridge"]
+
+
+def test_a_demo_that_ended_before_its_end_is_no_success() -> None:
+    assert replace(result(done()), short="`kedge drain h1` began nothing").shortcomings == [
+        "`kedge drain h1` began nothing"
+    ]

@@ -36,15 +36,19 @@ def put_open_vswitch_below(cloud: Cloud, name: str) -> None:
     restart_agent(cloud, host)
 
 
-def use_other_parents(cloud: Cloud, name: str) -> Mapping[str, str]:
-    """Give a macvtap host another interface on each physical network, and its agent these; which they are."""
-    host = cloud.lab.hosts[name]
-    others = {network: f"{interface}b" for network, interface in host.host_spec.interfaces.items()}
+def other_parents(cloud: Cloud, name: str) -> Mapping[str, str]:
+    """What `use_other_parents` gives a host: an interface for each physical network."""
+    interfaces = cloud.lab.hosts[name].host_spec.interfaces
+    return {network: f"{interface}b" for network, interface in interfaces.items()}
+
+
+def use_other_parents(cloud: Cloud, name: str) -> None:
+    """Give a macvtap host another interface on each physical network, and its agent these."""
+    host, others = cloud.lab.hosts[name], other_parents(cloud, name)
     for network, interface in others.items():
         fabric.lay_cable(host, network, interface, f"{name}-{FABRIC_BRIDGES[network].removeprefix('br-')}b")
     host.backends = [{"driver": "macvtap", "mappings": dict(others)}]
     restart_agent(cloud, host)
-    return others
 
 
 def use_open_vswitch(cloud: Cloud, name: str) -> None:
@@ -56,6 +60,15 @@ def use_open_vswitch(cloud: Cloud, name: str) -> None:
     hypervisor.start_open_vswitch(host, spec)
     host.backend = Backend.OVS_NATIVE
     host.backends = [backend_of(host, spec)]
+    restart_agent(cloud, host)
+
+
+def use_linux_bridge(cloud: Cloud, name: str) -> None:
+    """Take Open vSwitch from a Linux bridge host that got it, and on which no VM is."""
+    host = cloud.lab.hosts[name]
+    hypervisor.stop_open_vswitch(host, [*host.backends[0]["mappings"].values(), "br-int"])
+    host.backend = Backend.LINUXBRIDGE
+    host.backends = [backend_of(host, host.host_spec)]
     restart_agent(cloud, host)
 
 
@@ -75,4 +88,11 @@ def restart_agent(cloud: Cloud, host: LabHost) -> None:
     cloud.wait_for(reported, f"what {host.name} has now, in its agent's report")
 
 
-__all__ = ["put_open_vswitch_below", "restart_agent", "use_open_vswitch", "use_other_parents"]
+__all__ = [
+    "other_parents",
+    "put_open_vswitch_below",
+    "restart_agent",
+    "use_linux_bridge",
+    "use_open_vswitch",
+    "use_other_parents",
+]

@@ -2,7 +2,7 @@
 
 python -m kedge.lab.demo          a tour over all backends
 python -m kedge.lab.demo --all    every ordered pair of the five hosts
-python -m kedge.lab.demo --fleet  eight VMs, while hosts are emptied, filled again and levelled
+python -m kedge.lab.demo --fleet  eight VMs, while hosts are emptied, changed, filled and levelled
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--all", action="store_true", help="every ordered pair of the five hosts")
     parser.add_argument(
-        "--fleet", action="store_true", help="eight VMs; hosts are emptied, filled and levelled"
+        "--fleet", action="store_true", help="eight VMs; hosts are emptied, changed, filled, levelled"
     )
     arguments = parser.parse_args()
     # An interruption becomes an exception, so that the lab is removed on the way out.

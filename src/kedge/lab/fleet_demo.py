@@ -1,11 +1,14 @@
-"""The demo of operations: hosts are emptied, filled again and levelled while somebody talks to each of eight VMs."""
+"""The demo of operations: what is done with whole hosts while somebody talks to each of eight VMs."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.console import Console
 
-from . import fleet, fleet_table
+from kedge.model.errors import KedgeError
+
+from . import conversion, fleet, fleet_table
 from .cloud import Cloud
 from .fleet import Vm
 from .fleet_table import Done, Result
@@ -24,17 +27,104 @@ PLACES = (
 """Where each VM begins, and its MiB. The hosts are not level: the last operation has something to do."""
 
 FIRST_ADDRESS = "198.51.100.50"
+Change = Callable[[Cloud, str], None]
 
-STAGES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
-    ("an Open vSwitch host is emptied, and gets its VMs back", (("drain", "h3"), ("restore", "h3"))),
-    ("the same with a Linux bridge host", (("drain", "h5"), ("restore", "h5"))),
-    (
-        "and with a macvtap host, three migrations at once",
-        (("drain", "h1", "--limit", "per_source=3"), ("restore", "h1")),
-    ),
-    ("hosts that are not level are levelled", (("rebalance", "--by", "servers"),)),
-)
-"""What is done, and by which commands."""
+
+class ShortError(Exception):
+    """Something is not as promised, so the rest is not shown."""
+
+
+class FleetDemo:
+    """The stages of the demo, and what has come of them so far."""
+
+    def __init__(self, console: Console, cloud: Cloud, vms: Sequence[Vm]) -> None:
+        self._console, self._cloud, self._vms = console, cloud, vms
+        self.done: list[Done] = []
+        self.rewired: list[dict[str, Any]] = []
+
+    def run(self) -> None:
+        """All stages, until one falls short. Raises ShortError then."""
+        self._title("an Open vSwitch host is emptied, and gets its VMs back")
+        self._carry_out("drain", "h3")
+        self._carry_out("restore", "h3")
+        self._title("the same with a macvtap host, three migrations at once")
+        self._carry_out("drain", "h1", "--limit", "per_source=3")
+        self._carry_out("restore", "h1")
+        self._title("a Linux bridge host becomes an Open vSwitch host, by moves")
+        self._change("h5", conversion.use_open_vswitch, "openvswitch")
+        self._title("a macvtap host gets other parent devices, by moves")
+        parents = conversion.other_parents(self._cloud, "h2").items()
+        mapped = [each for network, device in parents for each in ("--map", f"{network}={device}")]
+        self._change("h2", conversion.use_other_parents, "macvtap", *mapped)
+        self._title("the former Linux bridge host becomes one again, by moves")
+        self._change("h5", conversion.use_linux_bridge, "linuxbridge")
+        self._title("and an Open vSwitch host, in place: no VM moves")
+        self._rewire("h5")
+        self._title("hosts that are not level are levelled")
+        self._carry_out("rebalance", "--by", "servers")
+
+    def say(self, text: str) -> None:
+        """Say what happens now."""
+        self._console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {text}")
+
+    def _title(self, text: str) -> None:
+        self._console.print()
+        self.say(f"[bold]{text}[/]")
+
+    def _carry_out(self, *command: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Simulate it, do it, look at the hosts."""
+        typed(self._console, *command, "--simulate")
+        typed(self._console, *command, meanwhile=meanwhile)
+        latest = self._cloud.get("/kedge/v1/operations", limit=1)
+        if not latest or latest[0]["id"] in {each.operation["id"] for each in self.done}:
+            raise ShortError(f"`kedge {' '.join(command)}` began nothing")
+        operation = latest[0]
+        ids = [each for item in operation["items"] for each in item["migrations"]]
+        migrations = tuple(self._cloud.get(f"/kedge/v1/migrations/{each}") for each in ids)
+        done = Done(operation, migrations, tuple(fleet.misplaced(self._cloud, self._vms)))
+        self.done.append(done)
+        self._must_be_none(done.shortcomings)
+
+    def _change(self, host: str, change: Change, backend: str, *options: str) -> None:
+        """A transition of one host. When it is empty, we are the administrator who changes it."""
+        person = _Administrator(self._cloud, host, change, self.say)
+        self._carry_out(
+            "transition", "--hosts", host, "--to-backend", backend, *options, meanwhile=person.look
+        )
+
+    def _rewire(self, host: str) -> None:
+        self.say(f"the administrator puts Open vSwitch below the Linux bridges of {host}")
+        conversion.put_open_vswitch_below(self._cloud, host)
+        here = [name for name, place in fleet.places(self._cloud, self._vms).items() if place == host]
+        for name in here:
+            typed(self._console, "server", "rewire", name, "--to-backend", "openvswitch")
+            latest, *_ = self._cloud.get("/kedge/v1/rewirings", server=name)
+            self.rewired.append(latest)
+        self._must_be_none(fleet_table.not_rewired(self.rewired))
+        self._must_be_none(fleet.misplaced(self._cloud, self._vms))
+
+    def _must_be_none(self, shortcomings: Sequence[str]) -> None:
+        for shortcoming in shortcomings:
+            self._console.print(f"[red]{shortcoming}[/]")
+        if shortcomings:
+            raise ShortError("; ".join(shortcomings))
+
+
+class _Administrator:
+    """Changes a host as soon as its transition waits for that."""
+
+    def __init__(self, cloud: Cloud, host: str, change: Change, say: Callable[[str], None]) -> None:
+        self._cloud, self._host, self._change, self._say = cloud, host, change, say
+        self._has_changed = False
+
+    def look(self) -> None:
+        """Look whether it is time, and change it once."""
+        latest = self._cloud.get("/kedge/v1/operations", limit=1)
+        stages = {each["host"]: each["stage"] for found in latest for each in found["hosts"]}
+        if not self._has_changed and stages.get(self._host) == "converting":
+            self._has_changed = True
+            self._say(f"{self._host} is empty: its administrator changes it and starts its agent anew")
+            self._change(self._cloud, self._host)
 
 
 def run(console: Console) -> int:
@@ -44,42 +134,23 @@ def run(console: Console) -> int:
         console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {text}")
 
     say("making the lab (it is removed at the end, also when you interrupt)")
+    short = ""
     with Cloud.up(say) as cloud:
-        say(f"{len(PLACES)} VMs of {_listed(mib for _, mib in PLACES)} MiB boot (emulated, no KVM)")
+        say(f"{len(PLACES)} VMs of {', '.join(str(mib) for _, mib in PLACES)} MiB boot (emulated, no KVM)")
         vms = fleet.make_vms(cloud, PLACES, FIRST_ADDRESS)
         say("from now on each VM is pinged 200 times a second, and a TCP connection to each is held")
-        done: list[Done] = []
+        demo = FleetDemo(console, cloud, vms)
         with fleet.watched(cloud, vms) as watch:
-            for title, commands in STAGES:
-                console.print()
-                say(f"[bold]{title}[/]")
-                if not all(_carry_out(console, cloud, vms, command, done) for command in commands):
-                    console.print(cloud.last_words(), markup=False)
-                    break
+            try:
+                demo.run()
+            except (ShortError, KedgeError) as error:
+                short = str(error)
+                console.print(cloud.last_words(), markup=False)
         say("removing the lab")
-    result = Result(tuple(done), {vm.id: vm for vm in vms}, watch.seen)
-    for shown in (fleet_table.moves(result), fleet_table.operations(result), fleet_table.verdict(result)):
+    result = Result(tuple(demo.done), {vm.id: vm for vm in vms}, watch.seen, tuple(demo.rewired), short)
+    shown = (fleet_table.moves, fleet_table.rewirings, fleet_table.operations, fleet_table.verdict)
+    for show in shown:
         console.print()
-        console.print(shown)
+        console.print(show(result))
     console.print("The lab is gone.")
     return 1 if result.shortcomings else 0
-
-
-def _carry_out(
-    console: Console, cloud: Cloud, vms: Sequence[Vm], command: Sequence[str], done: list[Done]
-) -> bool:
-    """Simulate it, do it, look at the hosts; whether all is as promised."""
-    typed(console, *command, "--simulate")
-    typed(console, *command)
-    (operation,) = cloud.get("/kedge/v1/operations", limit=1)
-    ids = [each for item in operation["items"] for each in item["migrations"]]
-    migrations = tuple(cloud.get(f"/kedge/v1/migrations/{each}") for each in ids)
-    done.append(Done(operation, migrations, tuple(fleet.misplaced(cloud, vms))))
-    for shortcoming in done[-1].shortcomings:
-        console.print(f"[red]{shortcoming}[/]")
-    return not done[-1].shortcomings
-
-
-def _listed(values: Iterable[int]) -> str:
-    *most, last = map(str, values)
-    return f"{', '.join(most)} and {last}"

@@ -1,6 +1,6 @@
 """What a demo of operations comes to: each move and operation, predicted and real; whether all kept their network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,8 @@ class Done:
     @property
     def title(self) -> str:
         """Which it is, as a command names it."""
-        return f"{self.operation['kind']} {self.operation['host']}".strip()
+        hosts = [self.operation["host"], *(each["host"] for each in self.operation.get("hosts", ()))]
+        return " ".join(each for each in (self.operation["kind"], *hosts) if each)
 
     @property
     def shortcomings(self) -> list[str]:
@@ -50,24 +51,30 @@ class Done:
 
 @dataclass(frozen=True)
 class Result:
-    """A whole demo. `vms` has each VM by its id, `seen` what was seen of it by its name."""
+    """A whole demo. `vms` has each VM by its id, `seen` what was seen of it by its name.
+
+    `rewired` are the rewirings, `short` is why the demo ended before all was shown.
+    """
 
     done: tuple[Done, ...]
     vms: Mapping[str, Vm]
     seen: Mapping[str, Seen]
+    rewired: tuple[Json, ...] = ()
+    short: str = ""
 
     @property
     def shortcomings(self) -> list[str]:
         """All that is not as promised."""
         lost = [f"{name}: {each}" for name, seen in self.seen.items() for each in seen.shortcomings]
-        return [each for done in self.done for each in done.shortcomings] + lost
+        found = [each for done in self.done for each in done.shortcomings] + not_rewired(self.rewired) + lost
+        return found or ([self.short] if self.short else [])
 
-    def blackout_ms(self, migration: Json) -> float | None:
-        """The longest time in which the VM answered nobody while it was moved; 0 if shorter than could be told."""
-        seen = self.seen.get(self.vms[migration["server_id"]].name)
-        if seen is None or migration["finished_at"] is None:
+    def blackout_ms(self, moved: Json) -> float | None:
+        """The longest time in which a VM answered nobody while it was moved or rewired; 0 if too short to be told."""
+        seen = self.seen.get(self.vms[moved["server_id"]].name)
+        if seen is None or moved["finished_at"] is None:
             return None
-        began, ended = _ns(migration["created_at"]), _ns(migration["finished_at"])
+        began, ended = _ns(moved["created_at"]), _ns(moved["finished_at"])
         return max((ms for at, ms in seen.outside.gaps if began <= at <= ended), default=0.0)
 
 
@@ -91,6 +98,30 @@ def moves(result: Result) -> Table:
                 _figure(result.blackout_ms(each)),
                 _figure(each["network_blackout_ms"]),
             )
+    return table
+
+
+def not_rewired(rewired: Iterable[Json]) -> list[str]:
+    """Which rewirings did not complete, and why."""
+    return [
+        f"rewiring {each['id']} {each['state']}: {each['error']}"
+        for each in rewired
+        if each["state"] != "completed"
+    ]
+
+
+def rewirings(result: Result) -> Table:
+    """Every server that changed its switch in place."""
+    table = _table("VM in place", "host", "to", "blackout ms", "own figure ms")
+    for each in result.rewired:
+        own = [port["blackout_ms"] for port in each["ports"] if port["blackout_ms"] is not None]
+        table.add_row(
+            result.vms[each["server_id"]].name,
+            each["host"],
+            each["backend"],
+            _figure(result.blackout_ms(each)),
+            _figure(max(own, default=None), 1),
+        )
     return table
 
 
@@ -119,7 +150,7 @@ def verdict(result: Result) -> str:
     """One or more lines that say how it went."""
     if result.shortcomings:
         return "\n".join(f"[red]{each}[/]" for each in result.shortcomings)
-    number = sum(len(done.migrations) for done in result.done)
+    number = sum(len(done.migrations) for done in result.done) + len(result.rewired)
     close = sum(done.off is not None and abs(done.off) <= CLOSE for done in result.done)
     return (
         f"[green]{len(result.seen)} VMs kept their network over {number} moves[/], TCP alive, counters continuous,"

@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -175,6 +175,16 @@ def start_bridges(node: Node, spec: HostSpec) -> None:
         settings = ["--", "set", "bridge", bridge, f"datapath_type={datapath}", "fail_mode=standalone"]
         node.run(["ovs-vsctl", "--timeout=20", "add-br", bridge, *settings])
         node.run(["ip", "link", "set", bridge, "up"])
+
+
+def stop_open_vswitch(node: Node, bridges: Sequence[str]) -> None:
+    """Removes these bridges and ends Open vSwitch, with its database."""
+    node.shell(
+        "".join(f"ovs-vsctl --timeout=20 del-br {bridge}\n" for bridge in bridges)
+        + "pids=$(cat /run/openvswitch/*.pid)\nkill $pids\n"
+        "for pid in $pids; do while kill -0 $pid 2>/dev/null; do sleep 0.1; done; done\n"
+        "rm -f /etc/openvswitch/conf.db\n"
+    )
 
 
 def start_vswitchd(node: Node) -> None:

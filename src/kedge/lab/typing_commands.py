@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
 from .cloud import URL
+
+_LOOK_S = 0.1
 
 
 def kedge(*arguments: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
@@ -22,13 +25,21 @@ def kedge(*arguments: str, timeout_s: float = 300.0) -> subprocess.CompletedProc
     )
 
 
-def typed(console: Console, *arguments: str) -> int:
-    """Show it as it is typed, and what it says while it says it; its exit code."""
+def typed(console: Console, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> int:
+    """Show it as it is typed, and what it says while it says it; its exit code. `meanwhile` is called now and then."""
     console.print(f"[bold]$ kedge {' '.join(arguments)}[/]")
     colour = {"FORCE_COLOR": "1"} if console.is_terminal else {}
     environment = {**os.environ, **colour, "KEDGE_URL": URL, "COLUMNS": str(console.width)}
     sys.stdout.flush()
-    return subprocess.run(_command(arguments), env=environment, check=False).returncode
+    with subprocess.Popen(_command(arguments), env=environment) as process:
+        try:
+            while process.poll() is None:
+                meanwhile()
+                time.sleep(_LOOK_S)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
