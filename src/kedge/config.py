@@ -16,6 +16,11 @@ users = "/etc/kedge/users"  # `kedge users add` makes it
 [events]
 nova_cloud = "mycloud"
 
+[policies.gentle]          # `kedge server label web1 policy=gentle`, or `kedge migrate web1 --policy gentle`
+bandwidth_mib = 200
+downtime_ceiling_ms = 300
+schedule = [{after = 4, do = "downtime", downtime_ms = 500}, {after = 8, do = "post-copy"}]
+
 [transition]
 commands.to-ovs = ["/usr/local/sbin/to-ovs", "{host}"]   # for `kedge transition --run to-ovs`
 """
@@ -31,6 +36,8 @@ from pydantic.dataclasses import dataclass
 
 from kedge.model.errors import BadRequest
 from kedge.model.network_rules import BASE_MAC, ITEMS_MAX, UNLIMITED, NetworkRules
+from kedge.model.placement import LABEL_PART
+from kedge.model.server import MigrationOptions
 from kedge.model.vlan_range import VlanRange
 from kedge.serving.limits import ListenersLimits
 
@@ -165,6 +172,7 @@ class ControlPlaneConfig:
         certificate: for clients, with its chain; with one, `listen` speaks HTTPS.
         key: the certificate's.
         keep_migrations_days: a migration is deleted so long after its end; each server's newest stays.
+        policies: migrations' options by name, for servers whose label `policy` names them, and for `--policy`.
     """
 
     state_dir: Path = Path("/var/lib/kedge")
@@ -182,8 +190,16 @@ class ControlPlaneConfig:
     events: EventsConfig = field(default_factory=EventsConfig)
     transition: TransitionConfig = field(default_factory=TransitionConfig)
     limits: ListenersLimits = field(default_factory=ListenersLimits)
+    policies: dict[str, MigrationOptions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, policy in self.policies.items():
+            if LABEL_PART.fullmatch(name) is None:
+                raise ValueError(
+                    f"policy {name!r}: a policy's name is a label's value: letters, digits, inner . _ - /"
+                )
+            if policy.share_mib or policy.complete_now:
+                raise ValueError(f"policy {name}: share_mib and complete_now are said of one migration only")
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key come together, or not at all")
 

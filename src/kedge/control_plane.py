@@ -30,6 +30,7 @@ from kedge.compute.operation_api import operations_router
 from kedge.compute.operation_conductor import OperationConductor
 from kedge.compute.operation_records import OperationRecords
 from kedge.compute.planner import Planner
+from kedge.compute.policies import Policies
 from kedge.compute.records import MigrationRecords
 from kedge.compute.retention import Retention
 from kedge.compute.rewiring_api import rewirings_router
@@ -122,7 +123,15 @@ def control_plane(
         directory=config.state_dir / "commands",
     )
     tools = Tools(
-        records, MigrationRecords(engine), network.service, agents, planner, settings, rooms, commands
+        records,
+        MigrationRecords(engine),
+        network.service,
+        agents,
+        planner,
+        settings,
+        rooms,
+        commands,
+        Policies(config.policies),
     )
     claims = claims_in(engine)
     retention = Retention(engine, config.keep_migrations_days)

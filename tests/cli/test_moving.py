@@ -188,6 +188,8 @@ def test_options_reach_the_migration(cli: Kedge) -> None:
         "completion_timeout_s": 600,
         "progress_timeout_s": None,
         "timeout_action": "force-complete",
+        "downtime_ceiling_ms": 2000,
+        "schedule": [],
         "share_mib": 0,
         "complete_now": False,
     }
@@ -414,3 +416,15 @@ def test_a_running_migration_is_changed_and_forced(cli: Kedge) -> None:
     cli("migrations", "abort", begun)
     cli("migrations", "show", begun, "--follow", exits=1)
     assert "has ended already" in cli("migrations", "force-complete", begun, exits=3).err
+
+
+def test_policies_are_listed_and_one_that_is_not_there_is_refused(cli: Kedge) -> None:
+    cli.server()
+    assert "The configuration names none." in cli("policies").out
+    assert cli.json("policies") == {}
+    refused = cli("migrate", "vm1", "--to", "h2", "--policy", "gentle", exits=2).err
+    assert "There is no migration policy 'gentle'; the configuration has none." in refused
+    assert "not both" in cli("migrate", "vm1", "--policy", "gentle", "--bandwidth", "5", exits=2).err
+    cli("server", "label", "vm1", "policy=gentle")
+    assert "Server vm1 has the label policy=gentle." in cli("migrate", "vm1", "--to", "h2", exits=2).err
+    assert cli.json("migrate", "vm1", "--to", "h2", "--bandwidth", "5")["status"] == "completed"

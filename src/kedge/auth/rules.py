@@ -131,6 +131,7 @@ RULES = (
     Rule("GET", f"{V1}/rewirings", "get_rewiring", READ, Of.SYSTEM),
     Rule("GET", f"{V1}/rewirings/{{id}}", "get_rewiring", READ, Of.SYSTEM),
     Rule("DELETE", f"{V1}/rewirings/{{id}}", "abort_rewiring", ADMIN, Of.SYSTEM),
+    Rule("GET", f"{V1}/policies", "get_policy", READ, Of.SYSTEM),
     Rule("GET", f"{V1}/migrations", "get_migration", READ, Of.SYSTEM),
     Rule("GET", f"{V1}/migrations/{{id}}", "get_migration", READ, Of.SYSTEM, waits=True),
     Rule("PATCH", f"{V1}/migrations/{{id}}", "update_migration", ADMIN, Of.SYSTEM),

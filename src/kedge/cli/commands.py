@@ -19,6 +19,7 @@ _COMMANDS = {
     "transition": "transition.transition",
     "operations": "operations.app",
     "rewirings": "rewirings.app",
+    "policies": "policies.policies",
     "server": "servers.app",
     "hosts": "hosts.app",
     "doctor": "doctor.doctor",

@@ -101,13 +101,16 @@ def set_migration(
     downtime_limit: Annotated[
         int | None, typer.Option(metavar="MS", min=1, help="The pause that QEMU may plan for.")
     ] = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="This policy holds from now on; see `kedge policies`.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a migration that is under way."""
-    changed = {"bandwidth_mib": bandwidth, "downtime_limit_ms": downtime_limit}
+    changed = {"bandwidth_mib": bandwidth, "downtime_limit_ms": downtime_limit, "policy": policy}
     wanted = {name: value for name, value in changed.items() if value is not None}
     if not wanted:
-        raise BadRequest("Say what is to be changed: --bandwidth or --downtime-limit.")
+        raise BadRequest("Say what is to be changed: --bandwidth, --downtime-limit or --policy.")
     with connect(context) as api:
         found: Json = api.patch(f"{KEDGE_API}/migrations/{_find(api, migration)['id']}", wanted)
     if as_json:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kedge.model.server import TimeoutAction
+from kedge.model.server import MigrationOptions, TimeoutAction
 
 from . import migrating
 from .client import START_S, Json, connect, segment
@@ -73,6 +73,13 @@ def migrate(
         TimeoutAction,
         typer.Option(help="What to do then: give up, let the VM stand still until it is over, or post-copy."),
     ] = TimeoutAction.ABORT,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of `kedge policies`, instead of all of these; without, by the server's label.",
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Only start it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -86,7 +93,13 @@ def migrate(
         "timeout_action": on_timeout,
     }
     with connect(context) as api:
-        migrating.migrate(api, server, to, options, detach=detach, as_json=as_json)
+        migrating.migrate(api, server, to, _chosen(options), policy=policy, detach=detach, as_json=as_json)
+
+
+def _chosen(options: Json) -> Json:
+    """Those that are not as usual: with none, a policy holds."""
+    usual = MigrationOptions()
+    return {name: value for name, value in options.items() if value != getattr(usual, name)}
 
 
 def _plan_all(context: typer.Context, server: str, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from kedge.core.migration.pace import first_limit_ms
 from kedge.model.domain import DomainState, TransferOrder, VifState
 from kedge.model.errors import HostFailure, KedgeError, StaleEpoch, Unreachable
 from kedge.model.network import BindingStatus, Vif
-from kedge.model.server import STATUS_OF_DOMAIN, Migration, MigrationStatus, Phase, Server, TimeoutAction
+from kedge.model.server import STATUS_OF_DOMAIN, Migration, MigrationStatus, Phase, Server
 from kedge.network.service import NetworkService
 from kedge.wire.messages import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
 
@@ -20,6 +20,7 @@ from .commands import Commands
 from .host_settings import HostSettingsRecords
 from .looker import Looker
 from .planner import Planner
+from .policies import Policies
 from .records import MigrationRecords
 from .rooms import Rooms
 from .server_records import ServerRecords
@@ -39,6 +40,7 @@ class Tools:
     settings: HostSettingsRecords
     rooms: Rooms
     commands: Commands = field(default_factory=Commands)
+    policies: Policies = field(default_factory=Policies)
 
 
 _ENDS: Mapping[Outcome, MigrationStatus] = {
@@ -168,7 +170,7 @@ class Actor:
             downtime_limit_ms=first_limit_ms(options.downtime_limit_ms),
             bandwidth_mib=options.rate_mib,
             auto_converge=options.auto_converge,
-            postcopy=options.timeout_action is TimeoutAction.POST_COPY,
+            postcopy=options.may_go_over,
         )
 
     def _stop(self, action: Action, error: KedgeError) -> None:

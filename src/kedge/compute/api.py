@@ -49,14 +49,16 @@ class PlanRequest:
 class MoveRequest:
     """Move to the first of these hosts that can take the server; without any, to any host.
 
-    The others are tried in turn when the migration fails. `host` is for the one who has only one in mind.
+    The others are tried in turn when the migration fails. `host` is for the one who has only one in mind. Without
+    options or a policy, the policy holds that the server's label `policy` names.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
 
     host: str | None = None
     hosts: tuple[str, ...] = ()
-    options: MigrationOptions = field(default_factory=MigrationOptions)
+    options: MigrationOptions | None = None
+    policy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     def migrate(server: str, body: MoveRequest) -> Migration:
         """Begin a migration. What is in its way is said before anything is made."""
         hosts = (*([body.host] if body.host else []), *body.hosts)
-        return conductor.migrate(tools.servers.find(server), hosts, body.options)
+        found = tools.servers.find(server)
+        return conductor.migrate(found, hosts, tools.policies.of(found, body.policy, body.options))
 
     @router.get("/servers/{server}/candidates", tags=["migrations"])
     def list_candidates(server: str) -> list[Candidate]:
@@ -184,6 +187,11 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
             )
             for each in conductor.choices(tools.servers.find(server))
         ]
+
+    @router.get("/policies", tags=["migrations"])
+    def list_policies() -> dict[str, MigrationOptions]:
+        """The migration policies that the configuration names."""
+        return tools.policies.named
 
     @router.get("/migrations", tags=["migrations"])
     def list_migrations(
@@ -212,7 +220,8 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     @router.patch("/migrations/{migration_id}", tags=["migrations"])
     def change_migration(migration_id: str, body: MigrationChange) -> Migration:
         """Change a migration that is under way, as soon as its conductor looks at it again."""
-        return tools.migrations.change(tools.migrations.find(migration_id).id, body.applied)
+        found = tools.migrations.find(migration_id)
+        return tools.migrations.change(found.id, lambda options: tools.policies.changed(options, body))
 
     @router.post("/migrations/{migration_id}/force-complete", tags=["migrations"], status_code=202)
     def force_complete_migration(migration_id: str) -> Migration:

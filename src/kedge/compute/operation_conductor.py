@@ -12,9 +12,8 @@ from dataclasses import replace
 import structlog
 
 from kedge.core.operation import Move, Outlook, Seen, Start, State, Tried, Tune, decide
-from kedge.model.errors import CannotMigrate, Conflict, KedgeError, NotFound, StaleEpoch
+from kedge.model.errors import BadRequest, CannotMigrate, Conflict, KedgeError, NotFound, StaleEpoch
 from kedge.model.operation import Operation, OperationKind, Outcome
-from kedge.model.server import MigrationOptions
 from kedge.store import in_words, now
 
 from .claims import Claims
@@ -223,7 +222,13 @@ class Round:
             refused = Tried(start.destination, "; ".join(plan.obstacles), failed=False)
             self._driven.refuse(self._id, self._epoch, server.id, refused)
             return
-        options = MigrationOptions(share_mib=start.bandwidth_mib)
+        try:
+            policy = self._tools.policies.of(server)
+        except BadRequest as error:
+            refused = Tried(start.destination, str(error), failed=False)
+            self._driven.refuse(self._id, self._epoch, server.id, refused)
+            return
+        options = replace(policy, share_mib=start.bandwidth_mib)
         claim = self._driven.claim(self._id, self._epoch, server)
         try:
             self._conductor.begin(server, start.destination, options, room, claim)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .convergence import StallAction, StallStep, schedule_of
 from .domain import DomainState
 from .network import Binding
 from .obstacle import Obstacle
@@ -108,6 +109,8 @@ class MigrationOptions:
         progress_timeout_s: how long the memory that remains may fail to become less than ever before, as oVirt
             counts it; None for ever.
         timeout_action: what happens when either time is up.
+        downtime_ceiling_ms: Kedge chooses no higher downtime limit than that.
+        schedule: what is done after how many rounds without progress.
         share_mib: what the operation that it belongs to lets it have of its bandwidth, in MiB/s; 0 for no limit.
         complete_now: let the VM stand still until the rest is copied, without waiting for it to become little.
     """
@@ -120,11 +123,14 @@ class MigrationOptions:
     completion_timeout_s: float | None = None
     progress_timeout_s: float | None = 240.0
     timeout_action: TimeoutAction = TimeoutAction.ABORT
+    downtime_ceiling_ms: int = 2000
+    schedule: tuple[StallStep, ...] = ()
     share_mib: int = 0
     complete_now: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timeout_action", TimeoutAction(self.timeout_action))
+        object.__setattr__(self, "schedule", schedule_of(self.schedule))
         for name in ("completion_timeout_s", "progress_timeout_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -134,10 +140,17 @@ class MigrationOptions:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; give a number of MiB/s up to {MOST_MIB}, or 0"
                 )
-        if self.downtime_limit_ms is not None and not 1 <= self.downtime_limit_ms <= MOST_DOWNTIME_MS:
-            raise ValueError(
-                f"downtime_limit_ms is {self.downtime_limit_ms}; give a number from 1 to {MOST_DOWNTIME_MS}"
-            )
+        for name in ("downtime_limit_ms", "downtime_ceiling_ms"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= MOST_DOWNTIME_MS:
+                raise ValueError(f"{name} is {value}; give a number from 1 to {MOST_DOWNTIME_MS}")
+
+    @property
+    def may_go_over(self) -> bool:
+        """It may end in post-copy. QEMU must know that when the transfer begins."""
+        return self.timeout_action is TimeoutAction.POST_COPY or any(
+            each.do is StallAction.POST_COPY for each in self.schedule
+        )
 
     @property
     def rate_mib(self) -> int:
@@ -152,16 +165,22 @@ class MigrationChange:
     Attributes:
         bandwidth_mib: in MiB/s, 0 for no limit.
         downtime_limit_ms: from now on Kedge no longer chooses it.
+        policy: the name of one that holds from now on, as far as a running transfer can heed it.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
 
     bandwidth_mib: int | None = None
     downtime_limit_ms: int | None = None
+    policy: str | None = None
 
     def applied(self, options: MigrationOptions) -> MigrationOptions:
-        """The options with it. Raises ValueError."""
-        return replace(options, **{name: value for name, value in vars(self).items() if value is not None})
+        """The options with its limits. Raises ValueError."""
+        if self.bandwidth_mib is not None:
+            options = replace(options, bandwidth_mib=self.bandwidth_mib)
+        if self.downtime_limit_ms is not None:
+            options = replace(options, downtime_limit_ms=self.downtime_limit_ms)
+        return options
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def first_limit_ms(chosen: int | None) -> int:
     return chosen if chosen is not None else LOWEST_MS
 
 
-def next_limit_ms(current_ms: int, progress: JobProgress) -> int:
+def next_limit_ms(current_ms: int, progress: JobProgress, highest_ms: int = HIGHEST_MS) -> int:
     """The limit for what is seen now, never below the current one.
 
     In round n of the dirty memory the limit may be what n // PATIENCE doublings of the lowest give, and
@@ -33,7 +33,7 @@ def next_limit_ms(current_ms: int, progress: JobProgress) -> int:
         return current_ms
     doubled = LOWEST_MS << min(progress.iteration // PATIENCE, 10)
     needed_ms = 2 * progress.memory_remaining * 1000 // progress.memory_bps
-    return max(current_ms, min(doubled, needed_ms, HIGHEST_MS))
+    return max(current_ms, min(doubled, needed_ms, highest_ms))
 
 
 def ends_within(before: JobProgress, now: JobProgress, ms: int) -> bool:
@@ -48,13 +48,14 @@ def ends_within(before: JobProgress, now: JobProgress, ms: int) -> bool:
 
 @dataclass(frozen=True)
 class LowMark:
-    """The least memory that ever remained to be copied, in bytes, and when that was reached, in s.
+    """The least memory that ever remained to be copied, in bytes, and when that was reached: in s, and in which round.
 
     A busy guest makes the remaining memory go up and down; only a new low is progress (oVirt's rule).
     """
 
     remaining: int
     at_s: float
+    round: int = 0
 
     def stalled_s(self, now_s: float) -> float:
         """For how long there was no progress."""
@@ -64,5 +65,5 @@ class LowMark:
 def low_mark(before: LowMark | None, progress: JobProgress, now_s: float) -> LowMark:
     """The low mark with what is seen now."""
     if before is None or progress.memory_remaining < before.remaining:
-        return LowMark(progress.memory_remaining, now_s)
+        return LowMark(progress.memory_remaining, now_s, progress.iteration)
     return before

@@ -1,0 +1,129 @@
+"""Migration policies by name and by label, and what their schedules do to a migration that does not end."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kedge.compute.policies import Policies
+from kedge.config import load
+from kedge.model.convergence import StallAction, StallStep
+from kedge.model.errors import BadRequest
+from kedge.model.server import MigrationChange, MigrationOptions, Phase, Server, TimeoutAction
+
+from .compute_world import ComputeWorld, completed
+from .test_operations import SERVERS, Fleet, states
+
+ENDLESS = 10**9
+GENTLE = MigrationOptions(bandwidth_mib=5, downtime_ceiling_ms=100)
+OVER = MigrationOptions(timeout_action=TimeoutAction.POST_COPY, auto_converge=True)
+POLICIES = Policies({"gentle": GENTLE, "over": OVER})
+
+
+def step(after: int, do: str, downtime_ms: int | None = None) -> StallStep:
+    return StallStep(after, StallAction(do), downtime_ms)
+
+
+def test_what_is_given_wins_over_a_name_and_that_over_the_label() -> None:
+    plain, labelled = (
+        Server("1", "vm1", "h1", "ACTIVE"),
+        Server("2", "vm2", "h1", "ACTIVE", {"policy": "gentle"}),
+    )
+
+    assert POLICIES.of(plain) == MigrationOptions()
+    assert POLICIES.of(labelled) == GENTLE
+    assert POLICIES.of(labelled, "over") == OVER
+    assert POLICIES.of(labelled, None, MigrationOptions(bandwidth_mib=1)) == MigrationOptions(bandwidth_mib=1)
+    with pytest.raises(BadRequest, match="not both"):
+        POLICIES.of(plain, "over", MigrationOptions())
+    with pytest.raises(BadRequest, match="no migration policy 'x'; the configuration has gentle, over"):
+        POLICIES.of(plain, "x")
+    with pytest.raises(BadRequest, match=r"Server vm2 has the label policy=gentle.*configuration has none"):
+        Policies().of(labelled)
+
+
+def test_a_running_migration_keeps_what_qemu_was_told_at_its_begin() -> None:
+    running = MigrationOptions(auto_converge=True, share_mib=3)
+
+    assert POLICIES.changed(running, MigrationChange(policy="gentle")) == replace(
+        GENTLE, auto_converge=True, share_mib=3
+    )
+    over = POLICIES.changed(OVER, MigrationChange(policy="gentle", bandwidth_mib=9))
+    assert (over.bandwidth_mib, over.timeout_action) == (9, TimeoutAction.ABORT)
+    with pytest.raises(BadRequest, match="post-copy, which must be allowed when a migration begins"):
+        POLICIES.changed(running, MigrationChange(policy="over"))
+
+
+def test_an_operation_heeds_its_servers_labels(world: ComputeWorld) -> None:
+    world.tools = replace(world.tools, policies=POLICIES)
+    for name, policy in (("vm0", "gentle"), ("vm1", "missing")):
+        server = world.server(name=name)
+        world.tools.servers.label(server.id, {"policy": policy})
+    fleet = Fleet(world)
+
+    ended = fleet.to_end(fleet.begin(SERVERS, "", servers=("vm0", "vm1"), to=("h3",)))
+
+    assert states(ended) == {"arrived", "stuck"}
+    (migration,) = world.tools.migrations.all()
+    assert migration.options == GENTLE
+    (stuck,) = [each for each in ended.items if each.state == "stuck"]
+    assert "no migration policy 'missing'" in stuck.why[0]
+
+
+@pytest.mark.parametrize("do", ["force-complete", "post-copy", "abort"])
+def test_a_schedule_ends_what_makes_no_progress(world: ComputeWorld, do: str) -> None:
+    world.fabric.rounds = ENDLESS
+    schedule = (step(2, "downtime", 700), step(4, do))
+
+    migration = world.move(
+        world.server("h1"), "h3", MigrationOptions(downtime_limit_ms=50, schedule=schedule)
+    )
+
+    assert completed(migration) is (do != "abort")
+    why = "no progress was made in 4 rounds"
+    if do == "abort":
+        assert migration.error == why
+    else:
+        (hurried,) = [each for each in migration.timeline if each.phase == Phase.HURRIED]
+        assert hurried.detail == {"why": why, "done": do}
+    assert migration.progress is not None
+    assert migration.progress["downtime_limit_ms"] >= 700
+
+
+def test_the_ceiling_holds(world: ComputeWorld) -> None:
+    world.fabric.rounds = 30
+
+    migration = world.move(world.server("h1"), "h3", MigrationOptions(downtime_ceiling_ms=16))
+
+    assert completed(migration)
+    assert migration.progress is not None
+    assert migration.progress["downtime_limit_ms"] <= 16
+
+
+def test_policies_come_from_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "kedge.toml"
+    path.write_text(
+        '[policies.gentle]\nbandwidth_mib = 5\nschedule = [{after = 2, do = "downtime", downtime_ms = 9}]\n'
+    )
+
+    (policy,) = load(path, {}).policies.values()
+
+    assert policy == MigrationOptions(bandwidth_mib=5, schedule=(step(2, "downtime", 9),))
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ("[policies.gentle]\nbandwith = 5\n", r"policies\.gentle\.bandwith"),
+        ("[policies.gentle]\nbandwidth_mib = -5\n", "bandwidth_mib is -5; give a number of MiB/s"),
+        ('[policies.gentle]\nschedule = [{after = 1, do = "pause"}]\n', "'downtime', 'abort'"),
+        ("[policies.gentle]\ncomplete_now = true\n", "said of one migration only"),
+        ('[policies."a b"]\nbandwidth_mib = 5\n', "policy 'a b': a policy's name is a label's value"),
+    ],
+)
+def test_a_policy_that_can_not_be_is_refused(tmp_path: Path, said: str, wrong: str) -> None:
+    path = tmp_path / "kedge.toml"
+    path.write_text(said)
+
+    with pytest.raises(BadRequest, match=wrong):
+        load(path, {})
