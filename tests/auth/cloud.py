@@ -32,7 +32,9 @@ class Cloud:
         return self.guarded.request(method, f"{V2}/{path}", json=body, headers=basic(user))
 
     def state(self) -> dict[str, Any]:
-        return {each: self.root.get(each).json()[each] for each in ("networks", "subnets", "ports")}
+        return {
+            each: self.root.get(each).json()[each] for each in ("networks", "subnets", "subnetpools", "ports")
+        }
 
 
 def guarded(world: World, directory: Path) -> TestClient:

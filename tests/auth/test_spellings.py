@@ -13,12 +13,14 @@ from kedge.network.api.bodies import (
     NewNetwork,
     NewPort,
     NewSubnet,
+    NewSubnetPool,
     PortChanges,
     SubnetChanges,
+    SubnetPoolChanges,
 )
 
 from ..network.network_world import make_world
-from ..network.rest_world import SERVER, make_network, make_port, make_subnet, ok, rest
+from ..network.rest_world import NOBODY, SERVER, make_network, make_port, make_subnet, ok, rest
 from .cloud import V2, Cloud, guarded
 from .conftest import USERS, basic
 
@@ -33,7 +35,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             network = make_network(root, 100 + number, project_id=project)
             subnet = make_subnet(root, network["id"], f"10.{number}.0.0/24", project_id=project)
             port = make_port(root, network["id"], project_id=project, device_id="", device_owner="")
-            cloud.things |= {f"{prefix}networks": network, f"{prefix}subnets": subnet, f"{prefix}ports": port}
+            pool = {"name": "pool", "prefixes": ["10.0.0.0/8"], "project_id": project}
+            pool = ok(root.post("subnetpools", json={"subnetpool": pool}), 201)["subnetpool"]
+            made = {"networks": network, "subnets": subnet, "ports": port, "subnetpools": pool}
+            cloud.things |= {f"{prefix}{collection}": thing for collection, thing in made.items()}
         yield cloud
 
 
@@ -42,6 +47,8 @@ BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("PUT", "networks"): NetworkChanges,
     ("POST", "subnets"): NewSubnet,
     ("PUT", "subnets"): SubnetChanges,
+    ("POST", "subnetpools"): NewSubnetPool,
+    ("PUT", "subnetpools"): SubnetPoolChanges,
     ("POST", "ports"): NewPort,
     ("PUT", "ports"): PortChanges,
 }
@@ -50,6 +57,8 @@ VALUES: dict[str, Any] = {
     "provider:physical_network": "physnet1",
     "provider:segmentation_id": 4000,
     "shared": True,
+    "is_default": True,
+    "prefixes": ["10.0.0.0/8"],
     "cidr": "10.99.0.0/24",
     "binding:host_id": "h1",
     "binding:profile": {"a": "b"},
@@ -91,7 +100,7 @@ def _refused(user: str, method: str, collection: str, attribute: str) -> bool:
         return role in ("member", "service")
     if attribute == "mac_address":
         return role == "member" and method == "PUT"
-    return attribute == "shared" or attribute.startswith("provider:")
+    return attribute in ("shared", "is_default") or attribute.startswith("provider:")
 
 
 CASES = [
@@ -118,8 +127,8 @@ def test_every_attribute_in_every_spelling_for_every_role(cloud: Cloud, user: st
         read_only = method == "PUT" and name in BODIES[method, collection].read_only  # type: ignore[attr-defined]
         if not may_write:
             expected = {403}
-        elif not known or read_only:
-            expected = {400}
+        elif not known or read_only or (collection, name) == ("networks", "is_default"):
+            expected = {400}  # of a network it is nothing that Kedge has
         elif any(_refused(user, method, collection, each) for each in resource):
             expected = {403}
         elif (method, name) == ("PUT", "cidr"):
@@ -142,6 +151,8 @@ def test_every_attribute_in_every_spelling_for_every_role(cloud: Cloud, user: st
 def _minimal(cloud: Cloud, method: str, collection: str) -> dict[str, Any]:
     if method == "PUT":
         return {}
+    if collection == "subnetpools":
+        return {"name": "pool", "prefixes": ["10.0.0.0/8"]}
     if collection == "networks":
         names = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
         return dict(zip(names, ("vlan", "physnet1", 3999), strict=True))
@@ -150,6 +161,9 @@ def _minimal(cloud: Cloud, method: str, collection: str) -> dict[str, Any]:
 
 
 def _put_back(cloud: Cloud) -> None:
+    pool = cloud.things["subnetpools"]
+    back = {name: pool[name] for name in ("name", "is_default")}
+    ok(cloud.root.put(f"subnetpools/{pool['id']}", json={"subnetpool": back}))
     network = cloud.things["networks"]
     ok(cloud.root.put(f"networks/{network['id']}", json={"network": {"shared": network["shared"]}}))
     port = cloud.things["ports"]
@@ -188,13 +202,45 @@ def test_anothers_network_is_not_there_in_any_spelling(cloud: Cloud, spelt: Any)
         {"subnet": {"network_id": theirs, "cidr": "198.51.100.0/24"}},
     ):
         (kind,) = body
-        assert cloud.ask("alice", "POST", f"{kind}s", body).status_code in (400, 404)
-        assert cloud.ask("alice", "POST", f"{kind}s", {f"{kind}s": [body[kind]]}).status_code in (400, 404)
+        told = 403 if kind == "subnet" else 404
+        for form in (body, {f"{kind}s": [body[kind]]}):
+            assert cloud.ask("alice", "POST", f"{kind}s", form).status_code in (400, told)
     assert cloud.state() == before
     answer = cloud.ask("alice", "POST", "ports", {"port": {"network_id": own}})
     if answer.status_code == 201:
         assert answer.json()["port"]["network_id"] == cloud.things["networks"]["id"]
         ok(cloud.root.delete(f"ports/{answer.json()['port']['id']}"), 204)
+
+
+def test_that_a_network_is_there_is_all_that_is_told(cloud: Cloud) -> None:
+    theirs = cloud.things["other-networks"]
+    answers = []
+    for changes in ({"cidr": "198.51.100.0/24"}, {"cidr": "10.1.0.0/24"}, {"subnetpool_id": NOBODY}):
+        new = {"network_id": theirs["id"], **changes}
+        answers.append(cloud.ask("alice", "POST", "subnets", {"subnet": new}))
+    (said,) = {(each.status_code, each.text) for each in answers}
+    assert said[0] == 403
+    assert theirs["name"] not in said[1]
+    unknown = {"network_id": NOBODY, "cidr": "198.51.100.0/24"}
+    assert cloud.ask("alice", "POST", "subnets", {"subnet": unknown}).status_code == 404
+
+
+def test_a_block_is_taken_from_a_pool_of_ones_own_or_one_that_is_shared(cloud: Cloud) -> None:
+    network_id = cloud.things["networks"]["id"]
+    new = {"name": "all", "prefixes": ["2001:db8::/48"], "shared": True, "is_default": True}
+    shared = ok(cloud.root.post("subnetpools", json={"subnetpool": new}), 201)["subnetpool"]
+    path = f"subnetpools/{shared['id']}"
+    for method, body in (("PUT", {"subnetpool": {"name": "mine"}}), ("DELETE", None)):
+        assert cloud.ask("alice", method, path, body).status_code == 403
+    asked = {"network_id": network_id, "subnetpool_id": shared["id"], "ip_version": 6}
+    made = ok(cloud.ask("alice", "POST", "subnets", {"subnet": asked}), 201)["subnet"]
+    ok(cloud.root.delete(f"subnets/{made['id']}"), 204)
+    theirs = cloud.things["other-subnetpools"]["id"]
+    answer = cloud.ask(
+        "alice", "POST", "subnets", {"subnet": asked | {"subnetpool_id": theirs, "ip_version": 4}}
+    )
+    assert (answer.status_code, answer.json()["NeutronError"]["type"]) == (404, "SubnetPoolNotFound")
+    ok(cloud.root.delete(path), 204)
 
 
 @pytest.mark.parametrize("spelt", SPELLINGS)
@@ -251,7 +297,10 @@ def test_only_who_runs_servers_makes_a_port_count_for_one(cloud: Cloud, user: st
     assert wrong == []
 
 
-@pytest.mark.parametrize("collection", ["networks", "subnets", "ports"])
+NOT_FOUND = {"subnetpool": "SubnetPoolNotFound"}
+
+
+@pytest.mark.parametrize("collection", ["networks", "subnets", "subnetpools", "ports"])
 def test_what_is_anothers_is_not_there(cloud: Cloud, collection: str) -> None:
     kind, theirs = collection[:-1], cloud.things[f"other-{collection}"]["id"]
     before = cloud.state()
@@ -272,7 +321,7 @@ def test_what_is_anothers_is_not_there(cloud: Cloud, collection: str) -> None:
     ]:
         answer = cloud.ask("alice", method, f"{collection}/{theirs}{path}", body)
         assert answer.status_code == 404, (method, path)
-        assert answer.json()["NeutronError"]["type"] == f"{kind.title()}NotFound"
+        assert answer.json()["NeutronError"]["type"] == NOT_FOUND.get(kind, f"{kind.title()}NotFound")
     assert cloud.state() == before
 
 

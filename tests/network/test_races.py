@@ -299,6 +299,38 @@ def test_many_clients_get_addresses_of_one_subnet(site: Site, network: Network) 
     assert len(set(given)) == 40
 
 
+def test_many_clients_take_blocks_of_one_pool(site: Site) -> None:
+    pool = {"subnetpool": {"name": "p", "prefixes": ["10.0.0.0/22"], "default_prefixlen": 25}}
+    made = site.control_plane.ask("POST", "/subnetpools", pool).body["subnetpool"]
+    asked = [
+        request(
+            site,
+            "POST",
+            "/subnets",
+            {"subnet": {"network_id": site.network().id, "subnetpool_id": made["id"]}},
+        )
+        for _ in range(10)
+    ]
+    gone = request(site, "DELETE", f"/subnetpools/{made['id']}")
+    # Eight blocks are there; and the pool is deleted before any is taken, or not at all.
+    answers = at_once(*asked, gone)
+    assert answers[-1] in (204, 400)
+    assert sorted(map(str, answers[:-1])) == (
+        [*["201"] * 8, *["409"] * 2] if answers[-1] == 400 else ["404"] * 10
+    )
+    listed = site.control_plane.ask("GET", f"/subnets?subnetpool_id={made['id']}").body["subnets"]
+    assert len({each["cidr"] for each in listed}) == (8 if answers[-1] == 400 else 0)
+
+
+def test_two_make_a_default_pool(site: Site) -> None:
+    new = {"subnetpool": {"name": "d", "prefixes": ["10.0.0.0/8"], "is_default": True}}
+    answers = site.control_plane.at_once(*[Ask("POST", "/subnetpools", new)] * 4)
+    assert sorted(each.status for each in answers)[0] == 201
+    assert {each.status for each in answers} <= {201, 400, 409}
+    (only,) = site.control_plane.ask("GET", "/subnetpools?is_default=true").body["subnetpools"]
+    assert site.control_plane.ask("DELETE", f"/subnetpools/{only['id']}").status == 204
+
+
 def test_a_port_and_a_subnet_of_addresses_that_guests_make_are_made_at_once(
     site: Site, network: Network
 ) -> None:

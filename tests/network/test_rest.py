@@ -20,7 +20,8 @@ def test_versions_are_discovered(api: TestClient) -> None:
         assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
         assert version["links"] == [{"rel": "self", "href": "http://testserver/network/v2.0/"}]
     resources = ok(api.get("http://testserver/network/v2.0"))["resources"]
-    assert {each["collection"] for each in resources} == {"networks", "subnets", "ports", "agents"}
+    collections = {"networks", "subnets", "subnetpools", "ports", "agents"}
+    assert {each["collection"] for each in resources} == collections
 
 
 def test_extensions_are_listed(api: TestClient) -> None:

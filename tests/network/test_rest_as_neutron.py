@@ -34,7 +34,7 @@ def test_a_port_asks_for_any_address_and_for_the_lowest(api: TestClient, subnet:
 def test_no_host_has_the_address_of_its_subnet(
     api: TestClient, network: dict[str, Any], cidr: str, bad: list[str], good: str
 ) -> None:
-    make_subnet(api, network["id"], cidr)
+    make_subnet(api, network["id"], cidr, enable_dhcp=False)
     for address in bad:
         body = {"network_id": network["id"], "fixed_ips": [{"ip_address": address}]}
         refused(api.post("ports", json={"port": body}), 400, "InvalidIpForNetwork", address, cidr)
@@ -99,7 +99,7 @@ NEUTRAL: dict[str, dict[str, list[Any]]] = {
         "dns_domain": [""],
     },
     "subnet": {
-        "subnetpool_id": [None],
+        "segment_id": [None],
         "service_types": [[]],
         "router:external": [False],
     },

@@ -130,7 +130,7 @@ def test_what_kedge_does_not_have(api: TestClient, network: dict[str, Any]) -> N
     for name in ("security_groups", "extra_dhcp_opts"):
         body = {"port": {"network_id": network["id"], name: [NOBODY]}}
         refused(api.post("ports", json=body), 400, "HTTPBadRequest", name, "Kedge does not have these")
-    assert make_subnet(api, network["id"])["enable_dhcp"] is False
+    assert make_subnet(api, network["id"])["enable_dhcp"] is True
     path, name = f"networks/{network['id']}", "router:external"
     refused(api.put(path, json={"network": {name: True}}), 400, "HTTPBadRequest", name)
     assert ok(api.put(path, json={"network": {name: False}}))["network"][name] is False

@@ -118,7 +118,7 @@ def test_modes_stay_as_they_were_made(api: TestClient, slaac: dict[str, Any]) ->
 
 def test_modes_are_null_on_ipv4(api: TestClient, network: dict[str, Any]) -> None:
     made = make_subnet(api, network["id"], ipv6_ra_mode=None, ipv6_address_mode=None)
-    assert (made["ipv6_ra_mode"], made["ipv6_address_mode"], made["enable_dhcp"]) == (None, None, False)
+    assert (made["ipv6_ra_mode"], made["ipv6_address_mode"], made["enable_dhcp"]) == (None, None, True)
 
 
 def test_an_address_that_a_guest_makes_itself_is_not_chosen(

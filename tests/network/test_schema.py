@@ -41,10 +41,13 @@ def there(world: World) -> dict[str, str]:
         subnet = make_subnet(client, network["id"])
         port = make_port(client, network["id"], device_id=SERVER, tags=["red"])
         ok(client.post(f"ports/{port['id']}/bindings", json={"binding": {"host": "h1"}}), 201)
+        pool = {"name": "pool", "prefixes": ["10.0.0.0/8"]}
+        pool = ok(client.post("subnetpools", json={"subnetpool": pool}), 201)["subnetpool"]
         (agent,) = ok(client.get("agents", params={"host": "h5"}))["agents"]
     return {
         "network_id": network["id"],
         "subnet_id": subnet["id"],
+        "subnetpool_id": pool["id"],
         "port_id": port["id"],
         "agent_id": agent["id"],
         "host": "h1",
@@ -115,7 +118,7 @@ def test_every_attribute_has_an_example_or_few_values() -> None:
 def test_every_body_has_an_example_that_is_one(app: FastAPI) -> None:
     schemas = app.openapi()["components"]["schemas"]
     bodies = {name: schema for name, schema in schemas.items() if name.endswith("Body")}
-    assert len(bodies) == 12
+    assert len(bodies) == 14
     for name, schema in bodies.items():
         (example,) = schema["examples"]
         getattr(envelopes, name).model_validate(example)

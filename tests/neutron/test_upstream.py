@@ -1,4 +1,4 @@
-"""Neutron's own unit tests of ports, networks, subnets and bindings, sent over HTTP to Kedge."""
+"""Neutron's own unit tests of ports, networks, subnets, subnet pools and bindings, sent over HTTP to Kedge."""
 
 import json
 import subprocess

@@ -113,7 +113,7 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 def test_a_database_of_a_newer_kedge_is_left_alone(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0015.*Install that version again"):
+    with pytest.raises(Conflict, match=r"has schema 9999.*none newer than 0017.*Install that version again"):
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
@@ -125,11 +125,13 @@ def _go_back_to_0003(engine: Engine) -> None:
         connection.execute(text("ALTER TABLE ports DROP COLUMN was_unbound"))
         connection.execute(text("ALTER TABLE migrations DROP COLUMN network_blackout_between"))
         connection.execute(text("DROP TABLE quotas"))
-        for table in ("host_settings", "operation_hosts", "operation_items", "operations"):
+        for table in ("host_settings", "operation_hosts", "operation_items", "operations", "rewirings"):
             connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("DROP TABLE subnet_pools"))
         for column in ("servers.labels", "servers.demand", "migrations.demand", "migrations.rooms"):
             table, _, name = column.partition(".")
             connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {name}"))
+        connection.execute(text("DROP INDEX ix_subnets_subnetpool_id"))
         for name in ("ipv6_ra_mode", "ipv6_address_mode", "subnetpool_id"):
             connection.execute(text(f"ALTER TABLE subnets DROP COLUMN {name}"))
         for name in ("servers_name", "migrations_epoch", "migrations_destination"):

@@ -70,7 +70,7 @@ RULES = (
     Rule("GET", f"{V2}/", "get_resources", READ, Of.ALL),
     Rule("GET", f"{V2}/extensions", "get_extension", READ, Of.ALL),
     Rule("GET", f"{V2}/extensions/{{alias}}", "get_extension", READ, Of.ALL),
-    # Networks and subnets.
+    # Networks, subnets and the pools that these take their blocks from.
     Rule("GET", f"{V2}/networks", "get_network", READ, Of.PROJECT),
     Rule("POST", f"{V2}/networks", "create_network", WRITE, Of.PROJECT),
     Rule("GET", f"{V2}/networks/{{id}}", "get_network", READ, Of.PROJECT),
@@ -81,6 +81,11 @@ RULES = (
     Rule("GET", f"{V2}/subnets/{{id}}", "get_subnet", READ, Of.PROJECT),
     Rule("PUT", f"{V2}/subnets/{{id}}", "update_subnet", WRITE, Of.PROJECT),
     Rule("DELETE", f"{V2}/subnets/{{id}}", "delete_subnet", WRITE, Of.PROJECT),
+    Rule("GET", f"{V2}/subnetpools", "get_subnetpool", READ, Of.PROJECT),
+    Rule("POST", f"{V2}/subnetpools", "create_subnetpool", WRITE, Of.PROJECT),
+    Rule("GET", f"{V2}/subnetpools/{{id}}", "get_subnetpool", READ, Of.PROJECT),
+    Rule("PUT", f"{V2}/subnetpools/{{id}}", "update_subnetpool", WRITE, Of.PROJECT),
+    Rule("DELETE", f"{V2}/subnetpools/{{id}}", "delete_subnetpool", WRITE, Of.PROJECT),
     # Ports.
     Rule("GET", f"{V2}/ports", "get_port", READ, Of.PROJECT),
     Rule("POST", f"{V2}/ports", "create_port", PLUG, Of.PROJECT),
@@ -98,6 +103,7 @@ RULES = (
     Rule("PUT", f"{V2}/binding-switch", "activate", BIND, Of.SYSTEM),
     *_tags("networks", WRITE),
     *_tags("subnets", WRITE),
+    *_tags("subnetpools", WRITE),
     *_tags("ports", PLUG),
     # Quotas: whose they are is judged there.
     Rule("GET", f"{V2}/quotas", "get_quota", READ, Of.SYSTEM),

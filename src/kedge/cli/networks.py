@@ -86,8 +86,10 @@ def delete_network(context: typer.Context, network: NetworkName, as_json: AsJson
 
 
 def _with_subnet(api: ControlPlane, network: Json, cidr: str) -> Json:
+    # Without DHCP, of which Kedge serves none anyway, a /31 is a subnet too (RFC 3021).
+    new = {"network_id": network["id"], "cidr": cidr, "enable_dhcp": False}
     try:
-        api.post(f"{NETWORK_API}/subnets", {"subnet": {"network_id": network["id"], "cidr": cidr}})
+        api.post(f"{NETWORK_API}/subnets", {"subnet": new})
     except KedgeError:
         # Asked for was a network with this subnet; half of that is nothing that anybody wanted.
         api.delete(f"{NETWORK_API}/networks/{network['id']}")

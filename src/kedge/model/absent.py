@@ -5,7 +5,7 @@ from collections.abc import Mapping
 _PREFIX = "/network/v2.0/"
 _ABSENT: Mapping[str, str] = {
     "address-groups": "address groups",
-    "address-scopes": "address scopes",
+    "address-scopes": "address scopes: the prefixes of subnet pools may overlap",
     "auto-allocated-topology": "topologies that are allocated by themselves",
     "availability_zones": "availability zones",
     "bgpvpn": "BGP VPNs",
@@ -29,7 +29,6 @@ _ABSENT: Mapping[str, str] = {
     "segments": "networks of several segments; a network shows its one",
     "service-providers": "service providers",
     "sfc": "service function chains",
-    "subnetpools": "subnet pools; give a subnet its cidr",
     "taas": "taps of ports",
     "trunks": "trunks",
     "vpn": "VPNs",

@@ -71,11 +71,9 @@ def refuse_dhcp(block: IpNetwork) -> None:
     """Raise InvalidInput if nobody could have an address of this block by DHCP."""
     if block.is_multicast or block.is_loopback:
         kind = "multicast" if block.is_multicast else "loopback"
-        raise InvalidInput(f"{block} is of {kind} addresses, so enable_dhcp can't be true; leave it out.")
+        raise InvalidInput(f"{block} is of {kind} addresses, so enable_dhcp can't be true; give false.")
     if block.num_addresses <= 2:
-        raise InvalidInput(
-            f"{block} has no address but its ends, so enable_dhcp can't be true; leave it out."
-        )
+        raise InvalidInput(f"{block} has no address but its ends, so enable_dhcp can't be true; give false.")
 
 
 def checked_destination(cidr: str) -> IpNetwork:

@@ -110,7 +110,7 @@ class SubnetRow(Base):
     enable_dhcp: Mapped[bool] = mapped_column(default=False)
     ipv6_ra_mode: Mapped[str | None] = mapped_column(String(16))
     ipv6_address_mode: Mapped[str | None] = mapped_column(String(16))
-    subnetpool_id: Mapped[str | None] = mapped_column(String(36))
+    subnetpool_id: Mapped[str | None] = mapped_column(String(36), index=True)
     allocation_pools: Mapped[list[Any] | None]
     host_routes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     dns_nameservers: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
@@ -120,6 +120,34 @@ class SubnetRow(Base):
     updated_at: Mapped[datetime]
 
     network: Mapped[NetworkRow] = relationship(back_populates="subnets")
+
+
+class SubnetPoolRow(Base):
+    """Prefixes that subnets are given their blocks from; which are taken, the subnets say."""
+
+    __tablename__ = "subnet_pools"
+    __table_args__ = (
+        CheckConstraint("ip_version IN (4, 6)", name="ip_version"),
+        _unique_where("uq_subnet_pools_default", "ip_version", where="is_default"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(UUID, unique=True)
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(String(255), default="")
+    project_id: Mapped[str] = mapped_column(String(255), default="")
+    ip_version: Mapped[int]
+    prefixes: Mapped[list[str]]
+    min_prefixlen: Mapped[int]
+    max_prefixlen: Mapped[int]
+    default_prefixlen: Mapped[int]
+    default_quota: Mapped[int | None]
+    shared: Mapped[bool] = mapped_column(default=False)
+    is_default: Mapped[bool] = mapped_column(default=False)
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    revision_number: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
 
 
 class PortRow(Base):

@@ -24,7 +24,13 @@ from neutron_lib import exceptions
 from neutron_lib.plugins import constants, directory
 from oslo_config import cfg
 
-SUITES = (base.TestPortsV2, base.TestNetworksV2, base.TestSubnetsV2, ExtendedPortBindingTestCase)
+SUITES = (
+    base.TestPortsV2,
+    base.TestNetworksV2,
+    base.TestSubnetsV2,
+    base.TestSubnetPoolsV2,
+    ExtendedPortBindingTestCase,
+)
 PREFIX = "/network/v2.0"
 COUNTED = ("network", "subnet", "port")
 OPTIONS = ("max_dns_nameservers", "max_subnet_host_routes", "base_mac")
@@ -40,7 +46,7 @@ class Forwarder:
         self._kedge = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
 
     def forget(self):
-        """Let Kedge delete all networks, subnets and ports."""
+        """Let Kedge delete all networks, subnets, subnet pools and ports."""
         self._ask("DELETE", "/everything", None, {})
 
     def extensions(self):
@@ -126,6 +132,10 @@ class Plugin:
     def get_subnets_count(self, caller, filters=None):
         """How many subnets the caller sees."""
         return len(self._listed(caller, "subnets", filters))
+
+    def get_subnetpools(self, caller, filters=None):
+        """The subnet pools that the caller sees."""
+        return self._listed(caller, "subnetpools", filters)
 
     def get_subnet(self, caller, subnet_id):
         """A subnet, and whether its network is shared, which REST shows there only."""

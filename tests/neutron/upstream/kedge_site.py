@@ -24,7 +24,7 @@ from kedge.model.vlan_range import VlanRange
 from kedge.network.api import install_error_handlers, network_router
 from kedge.network.local import LocalNetworkService
 from kedge.store import transaction
-from kedge.store.tables import EventRow, NetworkRow, PortRow
+from kedge.store.tables import EventRow, NetworkRow, PortRow, SubnetPoolRow
 from kedge.wire.messages import HostReport
 
 from ...network.network_world import make_world
@@ -104,7 +104,12 @@ def _forgetful(app: ASGIApp, engine: Engine) -> ASGIApp:
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != "/everything":
             return await app(scope, receive, send)
-        rows: tuple[Any, ...] = (EventRow, PortRow, NetworkRow)  # what belongs to them goes with them
+        rows: tuple[Any, ...] = (
+            EventRow,
+            PortRow,
+            NetworkRow,
+            SubnetPoolRow,
+        )  # what belongs to them goes with them
         with transaction(engine) as session:
             for each in rows:
                 session.execute(delete(each))

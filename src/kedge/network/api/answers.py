@@ -96,10 +96,11 @@ class Subnet(Standard):
     network_id: str = Field(examples=[_NETWORK])
     ip_version: Literal[4, 6]
     subnetpool_id: str | None = Field(
-        description="prefix_delegation if a router is to be told the block; null if the subnet's maker named it.",
+        description="The pool that gave the block, or prefix_delegation if a router is to be told it; null if the "
+        "subnet's maker named it.",
         examples=[None],
     )
-    enable_dhcp: bool = Field(examples=[False])
+    enable_dhcp: bool = Field(description="Kept, and nothing more: Kedge serves no DHCP.", examples=[True])
     ipv6_ra_mode: Ipv6Mode = Field(
         description="What a router advertises that is somebody else's; Kedge advertises nothing.",
         examples=[None],
@@ -115,6 +116,25 @@ class Subnet(Standard):
     dns_nameservers: list[str] = Field(examples=[["192.0.2.53"]])
     router_external: Literal[False] = Field(alias="router:external")
     service_types: list[str] = Field(examples=[[]])
+
+
+class SubnetPool(Standard):
+    """A subnet pool. Lengths of prefixes are text, as in Neutron."""
+
+    prefixes: list[str] = Field(examples=[["10.0.0.0/8"]])
+    ip_version: Literal[4, 6]
+    min_prefixlen: str = Field(description="The largest blocks that it gives.", examples=["8"])
+    max_prefixlen: str = Field(description="The smallest blocks that it gives.", examples=["32"])
+    default_prefixlen: str = Field(examples=["24"])
+    default_quota: int | None = Field(
+        description="How much of it a project may have, in addresses, or /64 of IPv6; null or 0 is no limit.",
+        examples=[None],
+    )
+    is_default: bool = Field(
+        description="Whether it gives what names no pool, with `use_default_subnetpool`."
+    )
+    shared: bool = Field(description="Whether every project may take blocks from it.")
+    address_scope_id: None
 
 
 class FixedIpShown(Answer):
@@ -267,6 +287,19 @@ class SubnetList(Answer):
 
     subnets: list[Subnet]
     subnets_links: list[Link] = Field(default_factory=list, description="The next and the previous page.")
+
+
+class SubnetPoolAnswer(Answer):
+    """One subnet pool."""
+
+    subnetpool: SubnetPool
+
+
+class SubnetPoolList(Answer):
+    """Subnet pools."""
+
+    subnetpools: list[SubnetPool]
+    subnetpools_links: list[Link] = Field(default_factory=list, description="The next and the previous page.")
 
 
 class PortAnswer(Answer):

@@ -29,6 +29,7 @@ class AttributeRule:
 
 _NETWORK = frozenset({"create_network", "update_network"})
 _SUBNET = frozenset({"update_subnet"})
+_NEW_POOL = frozenset({"create_subnetpool"})
 _PORT = frozenset({"create_port", "update_port"})
 
 ATTRIBUTE_RULES = (
@@ -37,6 +38,8 @@ ATTRIBUTE_RULES = (
     AttributeRule(_NETWORK, "provider:segmentation_id", ADMIN),
     AttributeRule(_NETWORK, "shared", ADMIN),
     AttributeRule(_SUBNET, "cidr", ADMIN),
+    AttributeRule(_NEW_POOL, "shared", ADMIN),
+    AttributeRule(_NEW_POOL | {"update_subnetpool"}, "is_default", ADMIN),
     AttributeRule(_PORT, "binding:host_id", BIND),
     AttributeRule(_PORT, "binding:profile", BIND),
     AttributeRule(_PORT, "trusted", ADMIN),

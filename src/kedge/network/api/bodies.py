@@ -11,12 +11,16 @@ from ..local.networks import MTU_MAX, MTU_MIN
 from .fields import (
     Address,
     AddressOrBlock,
+    BlockSource,
+    FullName,
     Host,
     Ipv6Mode,
     IpVersion,
     Mac,
     Name,
     Nothing,
+    PoolQuota,
+    PrefixLength,
     Profile,
     Tags,
     Unset,
@@ -129,6 +133,9 @@ class SubnetChanges(Changes):
         "ip_version",
         "ipv6_ra_mode",
         "ipv6_address_mode",
+        "subnetpool_id",
+        "prefixlen",
+        "use_default_subnetpool",
         "tags",
         "project_id",
         "tenant_id",
@@ -137,14 +144,11 @@ class SubnetChanges(Changes):
     description: Name = ""
     cidr: Address = ""
     gateway_ip: Address | None = None
-    enable_dhcp: bool = False
+    enable_dhcp: bool = True
     allocation_pools: list[AddressRange] | None = Field(None, max_length=ITEMS_MAX)
     dns_nameservers: list[Address] | None = Field(None, max_length=ITEMS_MAX)
     host_routes: list[HostRoute] | None = Field(None, max_length=ITEMS_MAX)
     service_types: Nothing = Field(default_factory=list)
-    subnetpool_id: Unset = None
-    prefixlen: Unset = None
-    use_default_subnetpool: Unset = None
     segment_id: Unset = None
     dns_publish_fixed_ip: Unset = None
     router_external: Literal[False] = Field(False, alias="router:external")
@@ -153,16 +157,45 @@ class SubnetChanges(Changes):
 class NewSubnet(SubnetChanges):
     """A subnet to be made. `gateway_ip` null means none; left out, the first address.
 
-    Its block is `cidr`, or with `subnetpool_id` "prefix_delegation" a prefix that is not known yet.
+    Its block is `cidr`, or one that a subnet pool gives (`subnetpool_id`, `prefixlen`, `use_default_subnetpool`), or
+    with `subnetpool_id` "prefix_delegation" a prefix that is not known yet.
     """
 
     read_only = _STANDARD | {"tags"}
     refusal = Body.refusal
     network_id: Uuid
-    subnetpool_id: Literal["prefix_delegation"] | None = None
+    subnetpool_id: BlockSource | None = None
+    prefixlen: PrefixLength | None = None
+    use_default_subnetpool: bool = False
     ip_version: IpVersion = None
     ipv6_ra_mode: Ipv6Mode = None
     ipv6_address_mode: Ipv6Mode = None
+    project_id: Name = _project()
+
+
+class SubnetPoolChanges(Changes):
+    """What can be changed of a subnet pool. Prefixes can only be added."""
+
+    read_only = _STANDARD | {"ip_version", "shared", "tags", "project_id", "tenant_id"}
+    name: FullName = ""
+    description: Name = ""
+    prefixes: list[Address] = Field(default_factory=list, max_length=ITEMS_MAX)
+    min_prefixlen: PrefixLength = 0
+    max_prefixlen: PrefixLength = 0
+    default_prefixlen: PrefixLength = 0
+    default_quota: PoolQuota | None = None
+    is_default: bool = False
+    address_scope_id: Unset = None
+
+
+class NewSubnetPool(SubnetPoolChanges):
+    """A subnet pool to be made. Left out, the lengths are Neutron's: from 8, or 64 with IPv6, to the longest."""
+
+    read_only = _STANDARD | {"ip_version", "tags"}
+    refusal = Body.refusal
+    name: FullName
+    prefixes: list[Address] = Field(max_length=ITEMS_MAX)
+    shared: bool = False
     project_id: Name = _project()
 
 

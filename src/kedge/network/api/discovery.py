@@ -10,7 +10,13 @@ from kedge.serving.strict_request import StrictRoute
 from .answers import ExtensionAnswer, ExtensionList, ResourceList, VersionList
 from .documented import answer, shows
 
-_RESOURCES = {"network": "networks", "subnet": "subnets", "port": "ports", "agent": "agents"}
+_RESOURCES = {
+    "network": "networks",
+    "subnet": "subnets",
+    "subnetpool": "subnetpools",
+    "port": "ports",
+    "agent": "agents",
+}
 
 # alias: (name, description), as Neutron lists them
 _NEUTRONS = {
@@ -20,6 +26,10 @@ _NEUTRONS = {
     "binding-extended": (
         "Port Bindings Extended",
         "Expose port bindings of a virtual port to external application",
+    ),
+    "default-subnetpools": (
+        "Default Subnetpools",
+        "Provides ability to mark and use a subnetpool as the default.",
     ),
     "filter-validation": (
         "Filter parameters validation",
@@ -52,13 +62,14 @@ _NEUTRONS = {
         "This extension will display the revision number of neutron resources.",
     ),
     "standard-attr-tag": (
-        "Tag support for resources with standard attribute: network, subnet, port",
+        "Tag support for resources with standard attribute: network, subnet, subnetpool, port",
         "Enables to set tag on resources with standard attribute.",
     ),
     "standard-attr-timestamp": (
         "Resource timestamps",
         "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.",
     ),
+    "subnet_allocation": ("Subnet Allocation", "Enables allocation of subnets from a subnet pool"),
     "tag-ports-during-bulk-creation": (
         "Tag Ports During Bulk Creation",
         "Allow to tag ports during bulk creation",

@@ -14,9 +14,11 @@ from .bodies import (
     NewNetwork,
     NewPort,
     NewSubnet,
+    NewSubnetPool,
     PortChanges,
     QuotaChanges,
     SubnetChanges,
+    SubnetPoolChanges,
     SwitchRequest,
 )
 from .fields import Name, Tags
@@ -98,6 +100,17 @@ class NewSubnetBody(OneOrMany):
     subnets: list[NewSubnet] | None = Field(None, min_length=1, max_length=BULK_MAX)
 
 
+class NewSubnetPoolBody(OneOrMany):
+    """One subnet pool, or several."""
+
+    example: ClassVar[dict[str, Any]] = {
+        "subnetpool": {"name": "offices", "prefixes": ["10.0.0.0/8"], "default_prefixlen": 24}
+    }
+    names = ("subnetpool", "subnetpools")
+    subnetpool: NewSubnetPool | None = None
+    subnetpools: list[NewSubnetPool] | None = Field(None, min_length=1, max_length=BULK_MAX)
+
+
 class NewPortBody(OneOrMany):
     """One port, or several."""
 
@@ -140,6 +153,13 @@ class SubnetChangesBody(Body):
 
     example: ClassVar[dict[str, Any]] = {"subnet": {"dns_nameservers": ["192.0.2.53"]}}
     subnet: SubnetChanges
+
+
+class SubnetPoolChangesBody(Body):
+    """`{"subnetpool": …}` of a change."""
+
+    example: ClassVar[dict[str, Any]] = {"subnetpool": {"default_prefixlen": 26}}
+    subnetpool: SubnetPoolChanges
 
 
 class PortChangesBody(Body):

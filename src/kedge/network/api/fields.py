@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from ..addresses import checked_mac
 from ..errors import InvalidInput
+from ..local import delegation
 
 PROFILE_MAX = 4095  # characters of the JSON text of a binding's profile
 TAG_MAX = 255
@@ -22,6 +23,10 @@ def _uuid(value: str) -> str:
     if not _UUID.fullmatch(value.lower()):
         raise PydanticCustomError("uuid", "'{value}' is not a valid UUID", {"value": value[:64]})
     return value.lower()
+
+
+def _block_source(value: str) -> str:
+    return value if value == delegation.POOL else _uuid(value)
 
 
 def _fitting_profile(value: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +98,13 @@ Host = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Address = Annotated[str, StringConstraints(max_length=64)]
 AddressOrBlock = Annotated[Address, AfterValidator(_address_or_block)]
 Mac = Annotated[Address, AfterValidator(_mac)]
+FullName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"\S")]
 Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
+BlockSource = Annotated[
+    str,
+    AfterValidator(_block_source),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "uuid"}, {"const": "prefix_delegation"}]}),
+]
 Profile = Annotated[dict[str, Any], AfterValidator(_fitting_profile)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_MAX)]
 Tags = Annotated[list[Tag], AfterValidator(_unique)]
@@ -103,6 +114,8 @@ Nothing = Annotated[
 Unset = Annotated[Any, AfterValidator(_none_of_these), WithJsonSchema({"enum": [None, False, [], ""]})]
 """What answers show, or other services have, and Kedge has not: taken back as it is shown, and nothing else."""
 IpVersion = Annotated[Literal[4, 6] | None, BeforeValidator(_not_null)]
+PrefixLength = Annotated[int, Field(ge=0, le=128)]
+PoolQuota = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Ipv6Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"] | None
 VnicType = Literal[
     "normal",

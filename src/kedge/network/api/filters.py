@@ -11,7 +11,7 @@ from ..errors import InvalidInput
 
 Condition = Callable[[Any], bool]
 
-_BOOLEANS = {"admin_state_up", "alive", "enable_dhcp", "router:external", "shared"}
+_BOOLEANS = {"admin_state_up", "alive", "enable_dhcp", "is_default", "router:external", "shared"}
 # The words that Neutron takes (oslo.utils' `bool_from_string`).
 _TRUTH = dict.fromkeys(("1", "t", "true", "on", "y", "yes"), True)
 _TRUTH |= dict.fromkeys(("0", "f", "false", "off", "n", "no"), False)

@@ -5,7 +5,7 @@ from typing import Any
 
 from kedge.model.host import HostBackend
 from kedge.model.network import Binding, BindingStatus, PortStatus
-from kedge.store.tables import AgentRow, BindingRow, HostRow, NetworkRow, PortRow, SubnetRow
+from kedge.store.tables import AgentRow, BindingRow, HostRow, NetworkRow, PortRow, SubnetPoolRow, SubnetRow
 
 from ..local import subnets, views
 
@@ -69,6 +69,28 @@ def subnet(row: SubnetRow) -> Json:
         "description": row.description,
         "router:external": False,
         "service_types": [],
+        "tags": row.tags,
+        **_standard(row),
+        "tenant_id": row.project_id,
+    }
+
+
+def subnetpool(row: SubnetPoolRow) -> Json:
+    """A subnet pool; the lengths of prefixes are text, as in Neutron."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "project_id": row.project_id,
+        "default_prefixlen": str(row.default_prefixlen),
+        "min_prefixlen": str(row.min_prefixlen),
+        "max_prefixlen": str(row.max_prefixlen),
+        "is_default": row.is_default,
+        "shared": row.shared,
+        "prefixes": row.prefixes,
+        "ip_version": row.ip_version,
+        "default_quota": row.default_quota,
+        "address_scope_id": None,
+        "description": row.description,
         "tags": row.tags,
         **_standard(row),
         "tenant_id": row.project_id,
@@ -196,7 +218,7 @@ def _configurations(backend: HostBackend) -> Json:
     }
 
 
-def _standard(row: NetworkRow | SubnetRow | PortRow) -> Json:
+def _standard(row: NetworkRow | SubnetRow | SubnetPoolRow | PortRow) -> Json:
     return {
         "created_at": f"{row.created_at:%Y-%m-%dT%H:%M:%SZ}",
         "updated_at": f"{row.updated_at:%Y-%m-%dT%H:%M:%SZ}",

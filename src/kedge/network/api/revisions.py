@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header
 
-from kedge.store.tables import NetworkRow, PortRow, SubnetRow
+from kedge.store.tables import NetworkRow, PortRow, SubnetPoolRow, SubnetRow
 
 from ..errors import InvalidInput, RevisionNumberConstraintFailed
 
@@ -30,7 +30,7 @@ Expected = Annotated[int | None, Depends(_expected)]
 """The revision that the caller saw; None if that does not matter."""
 
 
-def require_revision(row: NetworkRow | SubnetRow | PortRow, expected: int | None) -> None:
+def require_revision(row: NetworkRow | SubnetRow | SubnetPoolRow | PortRow, expected: int | None) -> None:
     """Raise RevisionNumberConstraintFailed if the row, which is locked, has another revision."""
     if expected is not None and row.revision_number != expected:
         raise RevisionNumberConstraintFailed(expected, row.revision_number)

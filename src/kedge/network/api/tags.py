@@ -1,4 +1,4 @@
-"""/v2.0/{networks,subnets,ports}/{id}/tags: Neutron's extension `standard-attr-tag`."""
+"""/v2.0/{networks,subnets,subnetpools,ports}/{id}/tags: Neutron's extension `standard-attr-tag`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -6,17 +6,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Response
 
 from kedge.serving.strict_request import StrictRoute
-from kedge.store.tables import NetworkRow, PortRow, SubnetRow
+from kedge.store.tables import NetworkRow, PortRow, SubnetPoolRow, SubnetRow
 
 from ..errors import InvalidInput, TagNotFound
-from ..local import LocalNetworkService, networks, ports, subnets
+from ..local import LocalNetworkService, networks, ports, subnet_pools, subnets
 from ..local.work import Work
 from .answers import TagList
 from .documented import answer, shows
 from .envelopes import TagsBody
 from .fields import TAG_MAX
 
-Tagged = NetworkRow | SubnetRow | PortRow
+Tagged = NetworkRow | SubnetRow | SubnetPoolRow | PortRow
 TagName = Annotated[str, Path(description="At most 255 characters.", examples=["lab"])]
 
 TAGS_MAX = 64
@@ -24,6 +24,7 @@ Finder = Callable[[Work, str], Tagged]
 _FINDERS: Mapping[str, tuple[Finder, Finder]] = {  # to look at its tags, and to change them
     "networks": (networks.network, networks.own_network),
     "subnets": (subnets.subnet, subnets.own_subnet),
+    "subnetpools": (subnet_pools.pool, subnet_pools.own_pool),
     "ports": (ports.port, ports.own_port),
 }
 

@@ -23,12 +23,15 @@ POOL = "prefix_delegation"
 PROVISIONAL = IPv6Network("::/64")
 
 
-def check(
-    cidr: str | None, ip_version: int | None, ra_mode: str | None, address_mode: str | None, pools_given: bool
-) -> None:
-    """Raise BadRequest unless a prefix can be delegated to a subnet of which this is given."""
-    if cidr is not None or pools_given:
-        raise BadRequest(f"cidr and allocation_pools are not known yet with {POOL}; leave them out.")
+def check(ip_version: int | None, ra_mode: str | None, address_mode: str | None, *, has_block: bool) -> None:
+    """Raise BadRequest unless a prefix can be delegated to a subnet of which this is given.
+
+    `has_block`: something is said of its block.
+    """
+    if has_block:
+        raise BadRequest(
+            f"cidr, prefixlen and allocation_pools are not known yet with {POOL}; leave them out."
+        )
     if ip_version == 4:
         raise BadRequest("Prefix Delegation can only be used with IPv6 subnets; give ip_version 6.")
     for name, mode in (("ipv6_ra_mode", ra_mode), ("ipv6_address_mode", address_mode)):

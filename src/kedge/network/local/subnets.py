@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select
 
+from kedge.model.errors import BadRequest
 from kedge.store.tables import AddressRow, NetworkRow, PortRow, SubnetRow
 
 from ..addresses import (
@@ -15,7 +16,6 @@ from ..addresses import (
     checked_gateway,
     checked_ip,
     checked_pools,
-    checked_subnet,
     default_gateway,
     default_pools,
     refuse_dhcp,
@@ -31,6 +31,7 @@ from ..errors import (
     SubnetNotFound,
 )
 from . import automatic, bindings, delegation, networks
+from .blocks import WantedBlock
 from .work import Work, new_id
 
 FIRST_ADDRESS = ""
@@ -74,44 +75,42 @@ def create_subnet(
     network_id: str,
     cidr: str | None,
     *,
-    subnetpool_id: str | None = None,
+    prefixlen: int | None = None,
     ip_version: int | None = None,
+    subnetpool_id: str | None = None,
+    use_default_subnetpool: bool = False,
+    project_id: str = "",
     gateway_ip: str | None = FIRST_ADDRESS,
     allocation_pools: Sequence[Pool] | None = None,
     host_routes: Sequence[Mapping[str, str]] = (),
     dns_nameservers: Sequence[str] = (),
-    enable_dhcp: bool | None = None,
+    enable_dhcp: bool = True,
     ipv6_ra_mode: str | None = None,
     ipv6_address_mode: str | None = None,
     **attributes: Any,
 ) -> SubnetRow:
     """Make a subnet. `gateway_ip` None is none. Without pools, all addresses but the gateway's are given out.
 
-    `enable_dhcp` is false unless given, but true with a mode of IPv6, which in Neutron needs it. Where guests make
-    their addresses themselves, the ports that are there get theirs.
+    With `enable_dhcp`, a block that its maker names has to be one that DHCP could serve somebody of. Where guests
+    make their addresses themselves, the ports that are there get theirs.
 
-    With a `subnetpool_id`, which is that of prefix delegation, the block is not known yet.
-
-    Raises NetworkNotFound, Forbidden, InvalidInput, BadRequest, NetworkSubnetPoolAffinityError and, for pools, what
-    `checked_pools` raises.
+    Raises NetworkNotFound, Forbidden, InvalidInput, BadRequest, NetworkSubnetPoolAffinityError, what
+    `subnet_pools.take` raises and, for pools of addresses, what `checked_pools` raises.
     """
-    parent = networks.own_network(work, network_id)
-    if subnetpool_id is None:
-        block = _named_block(cidr, ip_version)
-    else:
-        pools_given = allocation_pools is not None
-        delegation.check(cidr, ip_version, ipv6_ra_mode, ipv6_address_mode, pools_given)
-        block = delegation.PROVISIONAL
-    has_mode = (ipv6_ra_mode, ipv6_address_mode) != (None, None)
-    dhcp = has_mode if enable_dhcp is None else enable_dhcp
-    automatic.check_modes(block, ipv6_ra_mode, ipv6_address_mode, dhcp)
-    if dhcp:
+    parent = networks.network_for_subnet(work, network_id)
+    if subnetpool_id == delegation.POOL:
+        has_block = any(each is not None for each in (cidr, prefixlen, allocation_pools))
+        delegation.check(ip_version, ipv6_ra_mode, ipv6_address_mode, has_block=has_block)
+    elif cidr is None and allocation_pools is not None:
+        raise BadRequest("allocation_pools are allowed only with a cidr, as the block is not known before.")
+    wanted = WantedBlock(cidr, prefixlen, ip_version, subnetpool_id, use_default_subnetpool)
+    block, source = wanted.found(work, project_id)
+    automatic.check_modes(block, ipv6_ra_mode, ipv6_address_mode, enable_dhcp)
+    if enable_dhcp and cidr is not None:
         refuse_dhcp(block)
-    refuse_overlap(block, parent.subnets)
-    if any(
-        each.ip_version == block.version and each.subnetpool_id != subnetpool_id for each in parent.subnets
-    ):
+    if any(each.ip_version == block.version and each.subnetpool_id != source for each in parent.subnets):
         raise NetworkSubnetPoolAffinityError(network_id, block.version)
+    refuse_overlap(block, parent.subnets)
     if gateway_ip == FIRST_ADDRESS:
         gateway: str | None = default_gateway(block)
     else:
@@ -121,9 +120,10 @@ def create_subnet(
         id=new_id(),
         ip_version=block.version,
         cidr=str(block),
-        subnetpool_id=subnetpool_id,
+        subnetpool_id=source,
+        project_id=project_id,
         gateway_ip=gateway,
-        enable_dhcp=dhcp,
+        enable_dhcp=enable_dhcp,
         ipv6_ra_mode=ipv6_ra_mode,
         ipv6_address_mode=ipv6_address_mode,
         allocation_pools=_stored(checked_pools(block, pools, gateway)),
@@ -149,15 +149,6 @@ def refuse_overlap(block: IpNetwork, others: Sequence[SubnetRow]) -> None:
             raise InvalidInput(
                 f"{block} overlaps with {other.cidr} of subnet {other.id} on the same network."
             )
-
-
-def _named_block(cidr: str | None, ip_version: int | None) -> IpNetwork:
-    if cidr is None:
-        raise InvalidInput('A subnet needs a cidr, or the subnetpool_id "prefix_delegation".')
-    block = checked_subnet(cidr)
-    if ip_version not in (None, block.version):
-        raise InvalidInput(f"{cidr} is of IP version {block.version}, not {ip_version}.")
-    return block
 
 
 def update_subnet(work: Work, row: SubnetRow, **changes: Any) -> None:

@@ -57,15 +57,18 @@ class Work:
         return true() if self.project is None else or_(project_id == self.project, shared)
 
     def require_own(self, project_id: str) -> None:
-        """Raises Forbidden if what belongs to this project is only shared with the caller's."""
+        """Raises Forbidden if what belongs to this project is not the caller's, though that one may know of it."""
         if not self.shows(project_id):
             raise Forbidden(
                 "rule:admin_or_network_owner is disallowed by policy"
-                f" (it is shared with project {self.project}, and another's)"
+                f" (you act for project {self.project}, and it is another's)"
             )
 
     def owner(self, project_id: str) -> str:
-        """The project that what the caller makes belongs to, by what the body says. Raises Forbidden."""
+        """The project that what the caller makes belongs to, by what the body says. Raises Forbidden.
+
+        If that says nothing, it is the one that the caller acts for, if any.
+        """
         if self.project is not None and project_id not in ("", self.project):
             raise Forbidden(f"rule:project_id is disallowed by policy (you act for project {self.project})")
-        return project_id if self.project is None else self.project
+        return project_id or (self.caller.project if self.caller else None) or ""
