@@ -1,6 +1,6 @@
 """What planning, simulating and driving cost per migration, in fleets of very different size.
 
-`python -m benchmarks.fleet [--hosts 100,1000,10000] [--drains 4] [--emptied 5,50]`
+`python -m benchmarks.fleet [--hosts 100,1000,10000] [--drains 4] [--changed 1,8]`
 
 The REST interface of operations, its planner, placement and store are the real ones, on SQLite; hosts are simulated,
 and their time passes as soon as somebody waits for them. Each fleet has a process of its own, and 20 VMs a host.
@@ -20,19 +20,19 @@ from typing import Any
 
 import structlog
 
-from .fleet_world import PER_HOST, FleetWorld, host_name
+from .fleet_world import BACKENDS, PER_HOST, FleetWorld, host_name
 
 SIZES = (100, 1000, 10_000)
 DRAINS = 4
-EMPTIED = (1, 10)
+CHANGED = (1, 8)
 IDLE_ROUNDS = 5
 _MOST_ROUNDS = 200
 
 FIGURES = {
     "plan_cpu_ms": "plan a drain: CPU ms",
     "plan_statements": "… statements",
-    "simulate_few_cpu_ms": "simulate emptying a few hosts: CPU ms",
-    "simulate_many_cpu_ms": "simulate emptying many hosts: CPU ms",
+    "simulate_few_cpu_ms": "simulate a transition of a few hosts: CPU ms",
+    "simulate_many_cpu_ms": "simulate a transition of more hosts: CPU ms",
     "drive_cpu_ms": "drive it: CPU ms",
     "drive_statements": "… statements",
     "idle_cpu_ms": "a round that finds nothing new: CPU ms (not per migration)",
@@ -42,7 +42,7 @@ FIGURES = {
 
 
 def measure(
-    hosts: int, *, drains: int = DRAINS, emptied: Sequence[int] = EMPTIED, per_host: int = PER_HOST
+    hosts: int, *, drains: int = DRAINS, changed: Sequence[int] = CHANGED, per_host: int = PER_HOST
 ) -> dict[str, Any]:
     """One fleet of this size. All but what its name says is per migration."""
     with tempfile.TemporaryDirectory(prefix="kedge-fleet-") as directory:
@@ -52,8 +52,8 @@ def measure(
         try:
             _plan(world, 0)  # What is done once, is done.
             found = {f"plan_{name}": value for name, value in _plan(world, 1).items()}
-            for name, number in zip(("few", "many"), emptied, strict=True):
-                cost = _simulate_emptying(world, number)
+            for name, number in zip(("few", "many"), changed, strict=True):
+                cost = _simulate_transition(world, number)
                 found |= {f"simulate_{name}_{each}": value for each, value in cost.items()}
             found |= _drive(world, range(2, 2 + drains))
         finally:
@@ -71,18 +71,17 @@ def _plan(world: FleetWorld, host: int) -> dict[str, float]:
     return {name: value / world.per_host for name, value in cost.items()}
 
 
-def _simulate_emptying(world: FleetWorld, hosts: int) -> dict[str, float]:
-    """A list of all servers of so many hosts."""
-    servers = [f"vm{number}" for number in range(hosts * world.per_host)]
-    limits = {"in_all": min(10_000, 4 * hosts), "per_destination": 4}
+def _simulate_transition(world: FleetWorld, hosts: int) -> dict[str, float]:
+    """So many hosts of Linux bridges are to have Open vSwitch: each is changed, and gets its servers back."""
+    names = [host_name(len(BACKENDS) * number) for number in range(hosts)]
+    transition = {"hosts": names, "to_backend": "openvswitch"}
     before = world.meter.read()
-    prediction = world.post(
-        "/simulate", {"operation": {"kind": "servers", "servers": servers, "limits": limits}}
-    )
+    prediction = world.post("/simulate", {"operation": {"kind": "transition", "transition": transition}})
     cost = world.meter.since(before)
-    if len(prediction["legs"]) != len(servers):
-        raise RuntimeError(f"{len(prediction['legs'])} of {len(servers)} servers would move")
-    return {name: value / len(servers) for name, value in cost.items()}
+    migrations = len(prediction["legs"])
+    if migrations != 2 * hosts * world.per_host or prediction["unmoved"]:
+        raise RuntimeError(f"{migrations} migrations, and these stay: {prediction['unmoved']}")
+    return {name: value / migrations for name, value in cost.items()}
 
 
 def _drive(world: FleetWorld, hosts: Sequence[int]) -> dict[str, float]:
@@ -123,18 +122,18 @@ def _add(sums: dict[str, float], cost: dict[str, float]) -> None:
 
 
 def run(
-    sizes: Sequence[int] = SIZES, *, drains: int = DRAINS, emptied: Sequence[int] = EMPTIED
+    sizes: Sequence[int] = SIZES, *, drains: int = DRAINS, changed: Sequence[int] = CHANGED
 ) -> dict[str, Any]:
     """Every fleet in a process of its own, so that none has what another left."""
     measured = []
     for hosts in sizes:
-        wanted = ["--one", str(hosts), "--drains", str(drains), "--emptied", ",".join(map(str, emptied))]
+        wanted = ["--one", str(hosts), "--drains", str(drains), "--changed", ",".join(map(str, changed))]
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.fleet", *wanted], check=True, stdout=subprocess.PIPE
         )
         measured.append(json.loads(done.stdout))
         print(f"{hosts} hosts: built in {measured[-1]['built_s']:.0f} s", file=sys.stderr)
-    return {"per_host": PER_HOST, "emptied": list(emptied), "drains": drains, "fleets": measured}
+    return {"per_host": PER_HOST, "changed": list(changed), "drains": drains, "fleets": measured}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -155,19 +154,19 @@ def main() -> None:
     parser.add_argument("--hosts", default=",".join(map(str, SIZES)), help="the sizes of the fleets")
     parser.add_argument("--drains", type=int, default=DRAINS, help="so many hosts are drained in each")
     parser.add_argument(
-        "--emptied",
-        default=",".join(map(str, EMPTIED)),
-        help="so few and so many hosts are emptied in simulations",
+        "--changed",
+        default=",".join(map(str, CHANGED)),
+        help="so few and so many hosts change their backend in simulations",
     )
     parser.add_argument("--one", type=int, help="measure one fleet of this size, and print JSON")
     chosen = parser.parse_args()
-    emptied = [int(each) for each in chosen.emptied.split(",")]
+    changed = [int(each) for each in chosen.changed.split(",")]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     if chosen.one is not None:
-        print(json.dumps(measure(chosen.one, drains=chosen.drains, emptied=emptied)))
+        print(json.dumps(measure(chosen.one, drains=chosen.drains, changed=changed)))
         return
     sizes = [int(each) for each in chosen.hosts.split(",")]
-    print(table(run(sizes, drains=chosen.drains, emptied=emptied)))
+    print(table(run(sizes, drains=chosen.drains, changed=changed)))
 
 
 if __name__ == "__main__":

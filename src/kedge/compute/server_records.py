@@ -59,11 +59,13 @@ class ServerRecords:
         one = [found[each][0] if len(found.get(each, ())) == 1 else self.find(each) for each in wanted]
         return list({each.id: each for each in one}.values())
 
-    def on(self, host: str) -> list[Server]:
-        """The servers on this host, by name."""
-        query = _PLAIN.where(ServerRow.host == host).order_by(ServerRow.name, ServerRow.id)
+    def on(self, *hosts: str) -> list[Server]:
+        """The servers on these hosts, by name."""
+        found: list[Server] = []
         with reading(self._engine) as session:
-            return [_server(row) for row in session.execute(query)]
+            for some in batched(hosts):
+                found += map(_server, session.execute(_PLAIN.where(ServerRow.host.in_(some))))
+        return sorted(found, key=lambda each: (each.name, each.id))
 
     def find(self, id_or_name: str) -> Server:
         """The server with this id or name. Raises NotFound; BadRequest if several have the name."""

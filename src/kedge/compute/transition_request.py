@@ -24,5 +24,4 @@ def checked(wanted: Transition, tools: Tools) -> tuple[Server, ...]:
             )
         if wanted.is_met_by(host) and len(host.backends) == 1:
             raise BadRequest(f"Host {name} reports {reported_in_words(host)} already; leave it out.")
-    names = set(wanted.hosts)
-    return tuple(each for each in tools.servers.all() if each.host in names)
+    return tuple(tools.servers.on(*wanted.hosts))
