@@ -36,9 +36,16 @@ def test_the_others_wait_until_it_is_done(way: RightOfWay) -> None:
 
 
 def test_nobody_waits_for_ever(way: RightOfWay, monkeypatch: pytest.MonkeyPatch) -> None:
+    way.hurry("a")
+    monkeypatch.setattr(right_of_way, "LONGEST_S", 0.01)
+    assert not way.give_way("b")
+
+
+def test_nobody_hurries_for_ever(way: RightOfWay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(right_of_way, "LONGEST_S", 0.01)
     way.hurry("a")
-    assert not way.give_way("b")
+    monkeypatch.setattr(right_of_way, "LONGEST_S", GENEROUS_S)
+    assert way.give_way("b")
 
 
 def test_a_migration_hurries_from_the_pause_to_the_switch(

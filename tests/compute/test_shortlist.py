@@ -96,3 +96,13 @@ def test_there_is_a_place_in_parts_if_there_is_one_in_the_whole(
         assert bool(in_parts.unmoved) == bool(in_whole.unmoved)
         unmoved.add(len(in_whole.unmoved))
     assert len(unmoved) > 1, "not all that was drawn was alike"
+
+
+def test_the_hosts_of_its_affinity_group_are_in_every_part(
+    world: ComputeWorld, narrow: Conductor, server: Server
+) -> None:
+    (other,) = world.tools.servers.on("h5")
+    for each in (server, other):
+        world.tools.servers.label(each.id, {"affinity": "web"})
+    prediction = simulated(world, narrow)
+    assert [leg.destination for leg in prediction.legs] == ["h5"]

@@ -230,7 +230,7 @@ class Drive:
 
     def run(self) -> None:
         """Until the migration has ended, somebody else drives it, or the conductor is stopped."""
-        self._looker.when_paused = lambda: self._way.hurry(self._id)
+        self._looker.when_paused = self._hurry
         try:
             self._run()
         finally:
@@ -256,13 +256,16 @@ class Drive:
                 self._tries = 0
             self._give_way(seen)
             done = self._do(action, seen, repeated=action == previous)
-            if action.act is Act.ACTIVATE and done:
-                self._looker.when_paused = lambda: None
             if seen.source.domain is not DomainState.SWITCHOVER or action.act is Act.ACTIVATE:
                 self._way.done(self._id)
             if done and action.act is Act.FINISH:
                 return
             previous = action
+
+    def _hurry(self) -> None:
+        """The VM stands still, which is news once: another look that finds it so waits for a host."""
+        self._looker.when_paused = lambda: None
+        self._way.hurry(self._id)
 
     def _give_way(self, seen: Observation | None) -> None:
         """To those that hurry; not while memory is copied, as the pause that may come is seen by who looks."""

@@ -69,9 +69,9 @@ class Places:
     ) -> Iterator[Fleet]:
         """Ever more of the fleet, and the whole at last: a part that has a place for all servers will do.
 
-        Each part has the hosts of these servers, those `with_hosts`, and all `targets` if there are any, which is the
-        last one then. Else it has so many hosts with few servers that this operation could not keep all of them busy.
-        `besides` are servers that are part of it, too.
+        Each part has the hosts of these servers and of their affinity groups, those `with_hosts`, and all `targets` if
+        there are any, which is the last one then. Else it has so many hosts with few servers that this operation could
+        not keep all of them busy. `besides` are servers that are part of it, too.
         """
         nics = self._nics(to_place)
         own = {server.host for server in to_place}.union(with_hosts)
@@ -79,6 +79,7 @@ class Places:
         if targets:
             yield self._fleet(own.union(targets), nics, known, with_migrations=with_migrations)
             return
+        own |= self._rooms.hosts_of_groups(to_place)
         at_once = min(limits.in_all, len(to_place))
         most = FIRST + len(to_place) // PER_HOST + 2 * at_once // limits.per_destination
         while most < self._shortlist.hosts() and most < MOST:

@@ -1,9 +1,10 @@
 """Right of way for migrations whose VM stands still: the others wait while its bindings are switched."""
 
 import threading
+import time
 
-LONGEST_S = 0.25
-"""Nobody waits longer at a time: a VM may stand still for a long time, and another host does not answer."""
+LONGEST_S = 1.0
+"""So long at most one hurries, for a host that does not answer can't be hurried; and so long at most another waits."""
 
 
 class RightOfWay:
@@ -11,23 +12,30 @@ class RightOfWay:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._hurrying: set[str] = set()
+        self._hurrying: dict[str, float] = {}
 
     def hurry(self, migration_id: str) -> None:
-        """From now on, until `done`, the others wait."""
+        """From now on, until `done` or for as long as one may, the others wait."""
         with self._changed:
-            self._hurrying.add(migration_id)
+            self._hurrying[migration_id] = time.monotonic() + LONGEST_S
 
     def done(self, migration_id: str) -> None:
         """It hurries no more; nothing happens if it did not."""
         with self._changed:
-            self._hurrying.discard(migration_id)
+            self._hurrying.pop(migration_id, None)
             if not self._hurrying:
                 self._changed.notify_all()
 
     def give_way(self, migration_id: str) -> bool:
-        """Wait as long as another one hurries, unless this one does itself; says whether the way is free."""
+        """Wait while another one hurries, unless this one does itself; says whether the way is free."""
+        until = time.monotonic() + LONGEST_S
         with self._changed:
-            if migration_id in self._hurrying:
-                return True
-            return self._changed.wait_for(lambda: not self._hurrying, LONGEST_S)
+            while migration_id not in self._hurrying:
+                now = time.monotonic()
+                hurried_until = max(self._hurrying.values(), default=now)
+                if hurried_until <= now:
+                    break
+                if until <= now:
+                    return False
+                self._changed.wait(min(hurried_until, until) - now)
+            return True

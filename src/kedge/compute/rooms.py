@@ -5,7 +5,7 @@ begins it counts again all that was promised since (`refusals`), one such transa
 memory is never promised twice.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -16,10 +16,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from kedge.core.placement import Fleet, HostState, Nics, PlacedServer, Promise, stands_against
 from kedge.core.placement.filters import RECORDED, enabled, groups
+from kedge.core.placement.groups import AFFINITY
 from kedge.model.host import Host
 from kedge.model.host_facts import MemoryFacts
 from kedge.model.obstacle import Obstacle
 from kedge.model.placement import Demand, HostLimits, HostSettings
+from kedge.model.server import Server
 from kedge.store import batched, lock_name, now, reading
 from kedge.store.tables import HostSettingsRow, MigrationRow, ServerRow, ServerStatus
 
@@ -100,6 +102,15 @@ class Rooms:
             )
             copying = tuple(row.id for row in session.execute(arriving) if _arrives(row.progress))
             return _records(session, server_id, host, Room(at=at, copying=copying))
+
+    def hosts_of_groups(self, servers: Iterable[Server]) -> set[str]:
+        """Where the others are that these servers wish to be beside."""
+        names = {each.labels[AFFINITY] for each in servers if AFFINITY in each.labels}
+        if not names:
+            return set()
+        members = select(ServerRow.host).where(ServerRow.labels[AFFINITY].as_string().in_(names))
+        with reading(self._engine) as session:
+            return set(session.scalars(members.distinct()))
 
     def copying(self) -> frozenset[str]:
         """The migrations whose memory has begun to arrive: what hosts say that are asked after this counts it."""
