@@ -14,7 +14,7 @@ finds everything that the older one made.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from kedge.model.domain import VifReport, VifState
 from kedge.model.errors import HostFailure
@@ -133,6 +133,13 @@ class Plugger(Protocol):
         ...
 
 
+class Taking(NamedTuple):
+    """`move` moves a tap, out of any switch; `learned`: where Open vSwitch learns its VM's MAC then (`learned_at`)."""
+
+    move: Callable[[], None]
+    learned: Sequence[tuple[str, str, int]] = ()
+
+
 @runtime_checkable
 class Switch(Plugger, Protocol):
     """A plugger whose VIFs are taps in a switch: it can take over one that its VM holds open, from another switch.
@@ -144,8 +151,8 @@ class Switch(Plugger, Protocol):
         """Make all of the VIF but its tap, silent; what is there already stays."""
         ...
 
-    def taking(self, vif: Vif, tap: Link) -> Callable[[], None]:
-        """Make all of the VIF ready for the tap, as it is now; what then moves it here, out of any switch, at once."""
+    def taking(self, vif: Vif, tap: Link) -> Taking:
+        """Make all of the VIF ready for the tap, as it is now, so that it can be moved here in an instant."""
         ...
 
     def leave(self, vif: Vif) -> None:

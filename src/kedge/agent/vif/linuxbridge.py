@@ -1,6 +1,6 @@
 """VIFs on a Linux bridge: a tap in the bridge of its network, which also holds what carries the segment."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
-from .base import NETWORK_MARK, Loose, carrier, port_of, vlan_of
+from .base import NETWORK_MARK, Loose, Taking, carrier, port_of, vlan_of
 from .link import Link
 from .links import Links
 from .raw import send
@@ -49,12 +49,12 @@ class BridgePlugger:
         """See `Switch.make_ready`."""
         self._ready(vif)
 
-    def taking(self, vif: Vif, tap: Link) -> Callable[[], None]:
+    def taking(self, vif: Vif, tap: Link) -> Taking:
         """See `Switch.taking`."""
         bridge = self._ready(vif)
         if vlan_of(vif.segment) is None:
             only_untagged(self._links, tap)
-        return moving_to_bridge(self._links, tap, bridge)
+        return Taking(moving_to_bridge(self._links, tap, bridge))
 
     def leave(self, vif: Vif) -> None:
         """See `Switch.leave`."""

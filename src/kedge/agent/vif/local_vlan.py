@@ -92,15 +92,16 @@ def verified(switch: ovs.Switch, integration: str, physical: str, segment: Segme
     return local if there else None
 
 
-def learned_at(switch: ovs.Switch, port: ovs.Port) -> list[tuple[str, str, int]]:
-    """The bridges that learn the MACs behind a port: each with its own port to it, and the VLAN (0 for none)."""
-    found = [(port.bridge, port.name, port.tag or 0)]
-    for key, local in _numbers(switch, port.bridge).items():
-        if local == port.tag:
+def learned_at(switch: ovs.Switch, bridge: str, name: str, tag: int | None) -> list[tuple[str, str, int]]:
+    """The bridges that learn the MACs behind a port, which may be still to come: each with its own port to it, and the
+    VLAN (0 for none).
+    """
+    found = [(bridge, name, tag or 0)]
+    for key, local in _numbers(switch, bridge).items():
+        if local == tag:
             vlan = _segment(key).segmentation_id or 0
             found += [
-                (patch.physical, outer_name(patch.physical), vlan)
-                for patch in _own_patches(switch, port.bridge)
+                (patch.physical, outer_name(patch.physical), vlan) for patch in _own_patches(switch, bridge)
             ]
     return found
 

@@ -5,7 +5,7 @@ which a veth pair (qvb…, qvo…) joins to the integration bridge; Neutron does
 Either way the port is added together with its tag, in one transaction.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from kedge.agent.vif import local_vlan, openflow, ovs_changes, unused_local_vlans, vswitchd
@@ -15,7 +15,7 @@ from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
 from . import ovs_client as ovs
-from .base import Loose, carrier, port_mark, port_of
+from .base import Loose, Taking, carrier, port_mark, port_of
 from .link import Link
 from .links import Links
 from .tap import ensure_tap, moving_to_bridge
@@ -55,12 +55,15 @@ class OvsPlugger:
         """See `Switch.make_ready`."""
         self._ready(vif)
 
-    def taking(self, vif: Vif, tap: Link) -> Callable[[], None]:
+    def taking(self, vif: Vif, tap: Link) -> Taking:
         """See `Switch.taking`."""
         integration, local = self._ready(vif)
+        switch = ovs.look()
+        learned = local_vlan.learned_at(switch, integration, _port_name(vif), local)
         if _is_hybrid(vif):
-            return moving_to_bridge(self._links, tap, self._links.get(_hybrid_names(vif)[0]))
-        port = ovs.look().ports.get(tap.name)
+            bridge = self._links.get(_hybrid_names(vif)[0])
+            return Taking(moving_to_bridge(self._links, tap, bridge), learned)
+        port = switch.ports.get(tap.name)
         in_bridge = any(link.index == tap.master and link.kind == "bridge" for link in self._links.all())
 
         def take() -> None:
@@ -71,7 +74,7 @@ class OvsPlugger:
             ovs.change(ovs_changes.add_port(integration, tap.name, *_columns(vif, local)))
             ovs.wait()
 
-        return take
+        return Taking(take, learned)
 
     def leave(self, vif: Vif) -> None:
         """See `Switch.leave`."""
@@ -126,7 +129,7 @@ class OvsPlugger:
         switch = ovs.look()
         port = switch.ports.get(device) or switch.ports.get(f"qvo{device.removeprefix('tap')}")
         if port is not None:
-            vswitchd.forget(mac, local_vlan.learned_at(switch, port))
+            vswitchd.forget(mac, local_vlan.learned_at(switch, port.bridge, port.name, port.tag))
 
     def receives_for_one(self, device: str) -> bool:
         """See `Plugger.receives_for_one`."""

@@ -36,13 +36,11 @@ class Rewirer:
         it is an upper bound of what the network sees. Raises HostFailure.
         """
         tap = self._tap(vif)
-        take = self._switch(vif.vif_type).taking(vif, tap)
+        taking = self._switch(vif.vif_type).taking(vif, tap)
         ovs.wait()
-        learned = _learned(tap) if ovs.is_reachable() else []
+        learned = taking.learned or _learned(tap)
         began = time.monotonic_ns()
-        take()
-        if vif.vif_type == VifType.OVS:
-            learned = _learned(tap)
+        taking.move()
         if learned:
             vswitchd.forget(vif.mac_address, learned)
         announce(vif)
@@ -100,9 +98,11 @@ class Rewirer:
 
 def _learned(tap: Link) -> list[tuple[str, str, int]]:
     """Where Open vSwitch has learned the MAC behind a tap that is, or whose veth pair is, a port of it."""
+    if not ovs.is_reachable():
+        return []
     switch = ovs.look()
     port = switch.ports.get(tap.name) or switch.ports.get(f"qvo{tap.name.removeprefix('tap')}")
-    return [] if port is None else local_vlan.learned_at(switch, port)
+    return [] if port is None else local_vlan.learned_at(switch, port.bridge, port.name, port.tag)
 
 
 def _is_other_form(vif: Vif, tap: Link) -> bool:
