@@ -1,5 +1,6 @@
 """Migrations that go well: between every two backends, and what is told about them."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,12 +10,12 @@ import pytest
 from kedge.compute import conductor as module
 from kedge.compute.conductor import Conductor
 from kedge.core.migration.pace import LOWEST_MS
-from kedge.model.domain import DomainState, VifState
+from kedge.model.domain import DomainState, HostView, VifState
 from kedge.model.errors import CannotMigrate, Conflict
 from kedge.model.network import BindingStatus, PortStatus
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Sign
 from kedge.testing.simulated.fabric import Step
-from kedge.wire.messages import TransferTuning
+from kedge.wire.messages import ObserveRequest, TransferTuning
 
 from .compute_world import PAIRS, ComputeWorld, completed, make_compute_world, phases
 
@@ -175,6 +176,27 @@ def test_progress_is_shown_and_the_downtime_limit_follows(
     assert migration.progress is not None
     assert migration.progress["memory_total"] > 0
     assert migration.progress["downtime_limit_ms"] == limits[-1]
+
+
+def test_the_destination_is_left_alone_while_memory_is_copied(
+    world: ComputeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is not asked again what only its own agent, or nobody, has changed."""
+    looks: dict[str, int] = {}
+    server = world.server("h1", nics=["flat"])
+    for destination, rounds in (("h2", 3), ("h1", 30)):
+        world.fabric.rounds = rounds
+        agent, count = world[destination].agent, itertools.count(1)
+        with monkeypatch.context() as patch:
+            observe = agent.observe
+
+            def noted(uuid: str, request: ObserveRequest) -> HostView:
+                looks[destination] = next(count)  # noqa: B023
+                return observe(uuid, request)  # noqa: B023
+
+            patch.setattr(agent, "observe", noted)
+            assert completed(world.move(world.tools.servers.find(server.id), destination))
+    assert looks["h1"] == looks["h2"] <= 10
 
 
 def test_a_chosen_downtime_limit_is_left_alone(world: ComputeWorld) -> None:

@@ -1,5 +1,6 @@
 """Operations over simulated hosts: drained, restored, taken over by another conductor, and refused."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -369,6 +370,32 @@ def test_the_api_begins_shows_and_refuses(fleet: Fleet, servers: list[Server]) -
     assert api.post(f"{path}/{begun['id']}/abort", json={}).json()["state"] == "aborting"
     assert api.post(f"{path}/{begun['id']}/resume").status_code == 409
     assert api.get(f"{path}/nothing").status_code == 404
+
+
+def test_one_that_is_begun_here_is_driven_at_once(
+    fleet: Fleet, servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, found = threading.Event(), threading.Event()
+    unfinished = fleet.records.unfinished
+
+    def noted() -> list[str]:
+        (found if (ids := unfinished()) else looked).set()
+        return ids
+
+    monkeypatch.setattr(fleet.records, "unfinished", noted)
+    app = FastAPI()
+    app.include_router(operations_router(fleet.conductor))
+    claims = claims_in(fleet.world.engine)
+    driver = OperationConductor(fleet.conductor, fleet.records, claims, poll_s=600)
+    driver.start()
+    try:
+        assert looked.wait(60)
+        body = {"kind": "drain", "host": "h1"}
+        assert TestClient(app).post("/kedge/v1/operations", json=body).status_code == 202
+        assert found.wait(60)
+    finally:
+        driver.stop()
+        claims.close()
 
 
 def test_it_is_driven_by_itself(fleet: Fleet, servers: list[Server]) -> None:

@@ -30,7 +30,10 @@ from .transfer_pace import TransferPace
 log = structlog.get_logger()
 
 WAIT_MS = 150
-"""How long a look waits for something to change while memory is copied; progress is shown as often."""
+"""How long a look waits for something to change while memory is copied: an abort is noticed as soon."""
+
+SHOW_S = 0.4
+"""How often progress is shown meanwhile, and when the downtime limit has changed."""
 
 PACE_MS = 10
 LONGEST_WAIT_MS = 5000
@@ -85,6 +88,8 @@ class Conductor:
         self._poll_s = poll_s
         self._stopping = threading.Event()
         self._asked = threading.Event()
+        self.operation_begun = threading.Event()
+        """Set when an operation is begun in this process: who drives them waits for it."""
         self._threads: dict[str, threading.Thread] = {}
         self._way = RightOfWay()
         self._watcher = threading.Thread(target=self._watch, name="conductor", daemon=True)
@@ -225,6 +230,7 @@ class Drive:
         self._looker = Looker(self._migration, tools.network, tools.agents)
         self._actor = Actor(self._migration, self._epoch, self._looker, tools)
         self._pace = TransferPace(self._migration, self._epoch, tools)
+        self._shown_at, self._shown_limit_ms = float("-inf"), self._pace.limit_ms
         self._tries = 0
         self._log = log.bind(migration=migration_id, epoch=self._epoch)
 
@@ -239,11 +245,12 @@ class Drive:
     def _run(self) -> None:
         self._tools.migrations.note(self._id, self._epoch, Phase.PREFLIGHT)
         previous: Action | None = None
+        done: Action | None = None  # what was done since the last look, at the first try
         seen: Observation | None = None
         while not self._stopping.is_set():
             self._give_way(seen)
             try:
-                seen = self._look(seen, previous)
+                seen = self._look(seen, previous, done)
             except Unreachable as error:  # an external network service; a host that is away is seen as such
                 self._log.warning("can't look, will look again", error=str(error))
                 self._pause()
@@ -255,11 +262,12 @@ class Drive:
                 self._log.info("decided", act=action.act, on=action.role, why=action.why)
                 self._tries = 0
             self._give_way(seen)
-            done = self._do(action, seen, repeated=action == previous)
+            could = self._do(action, seen, repeated=action == previous)
             if seen.source.domain is not DomainState.SWITCHOVER or action.act is Act.ACTIVATE:
                 self._way.done(self._id)
-            if done and action.act is Act.FINISH:
+            if could and action.act is Act.FINISH:
                 return
+            done = action if could and action != previous else None
             previous = action
 
     def _hurry(self) -> None:
@@ -272,12 +280,16 @@ class Drive:
         if seen is None or not seen.source.transferring:
             self._way.give_way(self._id)
 
-    def _look(self, before: Observation | None, previous: Action | None) -> Observation:
+    def _look(self, before: Observation | None, previous: Action | None, done: Action | None) -> Observation:
         intent = self._tools.migrations.intent(self._id, self._epoch)
         if before is None or previous is None:
             return self._looker.look(intent)
         if previous.act is not Act.WAIT:
-            return self._looker.look(intent, check_vifs=_to_check(previous))
+            prepares = before.source.runs and not (
+                before.source.transferring or intent.abort or intent.failure
+            )
+            ask = _to_ask(done) if done and prepares else tuple(Role)
+            return self._looker.look(intent, check_vifs=_to_check(previous), ask=ask)
         if not before.source.transferring:
             return self._looker.look(intent)
         # Nothing depends on the VIFs while libvirt is at work, so the looks are kept quick.
@@ -321,15 +333,26 @@ class Drive:
         view = self._looker.gathered.views.get(Role.SOURCE)
         if view is None or view.progress is None:
             return
-        self._tools.migrations.show(
-            self._id,
-            self._epoch,
-            progress=asdict(view.progress)
-            | {"downtime_limit_ms": self._pace.limit_ms, "seen_ns": time.time_ns()},
-        )
+        if time.monotonic() - self._shown_at >= SHOW_S or self._pace.limit_ms != self._shown_limit_ms:
+            self._shown_at, self._shown_limit_ms = time.monotonic(), self._pace.limit_ms
+            shown = {"downtime_limit_ms": self._pace.limit_ms, "seen_ns": time.time_ns()}
+            self._tools.migrations.show(self._id, self._epoch, progress=asdict(view.progress) | shown)
         if view.domain is not DomainState.RUNNING:
             return
         self._pace.heed(seen.intent, view.progress)
+
+
+def _to_ask(done: Action) -> tuple[Role, ...]:
+    """The hosts to look at again after an action by which a transfer was prepared.
+
+    Nothing that follows before the transfer can harm the VM, and its agent looks before it begins that.
+    """
+    match done.act:
+        case Act.BIND:
+            return ()
+        case Act.PLUG:
+            return (done.role or Role.DESTINATION,)
+    return tuple(Role)
 
 
 def _to_check(done: Action) -> tuple[Role, ...]:

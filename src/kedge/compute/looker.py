@@ -55,6 +55,7 @@ class Looker:
         self.when_paused: Callable[[], None] = lambda: None
         self._networks: dict[str, Network] = {}
         self._plugged: dict[Role, Plugged] = {}
+        self._sides: dict[Role, Side] = {}  # each as the last look at it found it, but for its bindings
         self._bound: BoundPorts | None = None  # as the last look found them
 
     def look(
@@ -64,25 +65,33 @@ class Looker:
         wait_on: Role | None = None,
         wait_ms: int = 0,
         check_vifs: Collection[Role] = tuple(Role),
+        ask: Collection[Role] = tuple(Role),
     ) -> Observation:
         """Look at the source, then at the destination.
 
         With `wait_on`, that host answers when something changes there from the last view, or after `wait_ms`.
-        On a host that is not in `check_vifs`, the VIFs count as they were found when they were checked last.
+        On a host that is not in `check_vifs`, the VIFs count as they were found when they were checked last. A host
+        that is not in `ask` counts as it was at the last look; and so does the destination while the source is seen to
+        run the VM and to copy its memory, for then nothing is decided by it.
         """
         # What a wait is for depends on no VIF, so those of the look before will do.
         bound = self._bound if wait_on is not None else None
         if bound is None:
             bound = self._network.bound_ports(self._migration.server_id)
-        sides = {}
+        sides = self._sides
         for role in (Role.SOURCE, Role.DESTINATION):
+            known = sides.get(role)
+            copies = role is Role.DESTINATION and _copies(sides[Role.SOURCE])
+            if known is not None and (role not in ask or (copies and not known.runs)):
+                continue
             vifs = self.vifs(role, bound)
             sides[role] = self._side(
                 role, vifs, len(bound), wait_ms if wait_on is role else 0, role in check_vifs
             )
             if role is Role.SOURCE and sides[role].domain is DomainState.SWITCHOVER:
                 self.when_paused()
-        if wait_on is not None:  # The bindings may have changed during the wait.
+        if wait_on is not None and not _copies(sides[Role.SOURCE]):
+            # The bindings may have changed during the wait, and now they count.
             bound = self._network.bound_ports(self._migration.server_id)
         self._bound = bound
         views = {role: self._binding_view(role, bound) for role in self.hosts}
@@ -195,6 +204,11 @@ class Looker:
             at_ns = which(times) if times is not None else None
             if at_ns is not None:
                 yield self.gathered.clocks[role].ours(at_ns), sign
+
+
+def _copies(source: Side) -> bool:
+    """Whether the VM runs on the source while its memory is copied."""
+    return source.transferring and source.domain is DomainState.RUNNING
 
 
 def _plugged(view: HostView, vifs: list[Vif], ports: int) -> Plugged:

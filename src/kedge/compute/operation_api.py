@@ -78,7 +78,9 @@ def operations_router(conductor: Conductor) -> APIRouter:
     @router.post("/operations", status_code=202)
     def begin_operation(body: OperationRequest) -> Operation:
         """Begin to drain or restore a host, to move servers, to level or change hosts. What forbids it is said."""
-        return operations().begin(body)
+        begun = operations().begin(body)
+        conductor.operation_begun.set()
+        return begun
 
     @router.post("/operations/simulate")
     def simulate_operation(body: SimulationRequest) -> Prediction:

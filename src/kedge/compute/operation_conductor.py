@@ -33,6 +33,9 @@ POLL_S = 1.0
 LOOK_S = 5.0
 """So often an operation is looked at that did not change: its fleet may have, or its window have opened."""
 
+REST = 5
+"""Where there is none, so many times as long passes between two looks for one that was begun by another process."""
+
 
 class OperationConductor:
     """Drives the operations that it can claim, one round each after the other, in one thread."""
@@ -58,17 +61,24 @@ class OperationConductor:
     def stop(self) -> None:
         """Stop driving; what is under way goes on when a conductor is there again."""
         self._stopping.set()
+        self._conductor.operation_begun.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
     def _drive(self) -> None:
+        begun = self._conductor.operation_begun
         while not self._stopping.is_set():
+            begun.clear()
+            unfinished: list[str] = []
             try:
                 self.look_at_all()
             except Exception as error:
                 # Whatever is wrong, with the database or with Kedge, the next round looks at everything anew.
                 log.warning("operations could not be driven, will look again", error=in_words(error))
-            self._stopping.wait(self._poll_s)
+            if unfinished:
+                self._stopping.wait(self._poll_s)
+            else:
+                begun.wait(REST * self._poll_s)
 
     def look_at_all(self) -> None:
         """A round of each operation of which something has changed."""
