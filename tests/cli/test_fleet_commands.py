@@ -63,10 +63,15 @@ def test_what_is_said_of_hosts_must_make_sense(cli: Kedge) -> None:
 
 
 def test_limits_are_shown_changed_and_kept_to(cli: Kedge, vm: str) -> None:
-    assert "any number" in cli("hosts", "limits", "h2").out
+    assert "16 for each of its CPUs" in cli("hosts", "limits", "h2").out
     cli("hosts", "limits", "h2", "--vcpus", "1", "--memory-reserve", "512")
     shown = cli.json("hosts", "limits", "h2", "--memory-overcommit", "1.5")
-    assert shown["limits"] == {"memory_overcommit": 1.5, "memory_reserve_mib": 512, "vcpus": 1}
+    assert shown["limits"] == {
+        "memory_overcommit": 1.5,
+        "memory_reserve_mib": 512,
+        "vcpu_overcommit": 16.0,
+        "vcpus": 1,
+    }
     cli("migrate", vm, "--to", "h2")
     assert "128 MiB, 1 CPUs to 1" in line_of(cli, "h2")
     create(cli, "vm2")

@@ -116,13 +116,23 @@ def limits(
     memory_reserve: Annotated[
         int | None, typer.Option(metavar="MIB", help="Memory that servers are not promised.")
     ] = None,
+    vcpu_overcommit: Annotated[
+        float | None,
+        typer.Option(metavar="RATIO", help="Its CPUs count so many times for its servers' virtual ones."),
+    ] = None,
     vcpus: Annotated[
-        int | None, typer.Option(metavar="N", help="Virtual CPUs of its servers in all; 0 for any number.")
+        int | None,
+        typer.Option(metavar="N", help="Virtual CPUs of its servers in all; 0 for what the ratio allows."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how much of a host servers may be promised, or change it. Servers that are there stay."""
-    given = {"memory_overcommit": memory_overcommit, "memory_reserve_mib": memory_reserve, "vcpus": vcpus}
+    given = {
+        "memory_overcommit": memory_overcommit,
+        "memory_reserve_mib": memory_reserve,
+        "vcpu_overcommit": vcpu_overcommit,
+        "vcpus": vcpus,
+    }
     with connect(context) as api:
         found = lookup.host(api, host)
         if any(value is not None for value in given.values()):
@@ -138,7 +148,7 @@ def limits(
         {
             "memory overcommit": f"{kept['memory_overcommit']:g}",
             "memory reserve": f"{kept['memory_reserve_mib']} MiB",
-            "virtual CPUs": "any number" if kept["vcpus"] is None else str(kept["vcpus"]),
+            "virtual CPUs": str(kept["vcpus"] or f"{kept['vcpu_overcommit']:g} for each of its CPUs"),
             "promised now": _promised(found),
         }
     )

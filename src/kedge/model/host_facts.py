@@ -106,13 +106,14 @@ class FactsRequest:
 
 @dataclass(frozen=True)
 class MemoryFacts:
-    """A host's memory, in bytes.
+    """A host's memory, in bytes, and its CPUs.
 
     Attributes:
         total, available: what is available includes caches that the kernel gives up.
         promised: what VMs that are arriving have not filled yet.
         huge_pages: how many are free, by their size.
         huge_page: the size of those that a domain gets which names none.
+        cpus: how many the kernel runs programs on (threads), as libvirt counts them.
     """
 
     total: int = 0
@@ -120,6 +121,7 @@ class MemoryFacts:
     promised: int = 0
     huge_pages: Mapping[int, int] = field(default_factory=dict)
     huge_page: int = 0
+    cpus: int = 0
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,15 @@ class HostLimits:
     Attributes:
         memory_overcommit: its memory counts so many times.
         memory_reserve_mib: is kept from that, in MiB, for the host itself and what else runs there.
-        vcpus: so many virtual CPUs; None for any number.
+        vcpu_overcommit: its CPUs count so many times, for virtual ones; 16 is what Nova's `cpu_allocation_ratio` was.
+        vcpus: so many virtual CPUs; None for as many as the ratio allows.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic's, and no field
 
     memory_overcommit: float = 1.0
     memory_reserve_mib: int = 0
+    vcpu_overcommit: float = 16.0
     vcpus: int | None = None
 
     def __post_init__(self) -> None:
@@ -49,8 +51,12 @@ class HostLimits:
             )
         if not 0 <= self.memory_reserve_mib < 1 << 30:
             raise ValueError(f"memory_reserve_mib is {self.memory_reserve_mib}; give a number of MiB, or 0")
+        if not 1.0 <= self.vcpu_overcommit <= 1000.0:
+            raise ValueError(f"vcpu_overcommit is {self.vcpu_overcommit:g}; give a number from 1 to 1000")
         if self.vcpus is not None and not 1 <= self.vcpus <= 100_000:
-            raise ValueError(f"vcpus is {self.vcpus}; give a number from 1 to 100000, or none for no limit")
+            raise ValueError(
+                f"vcpus is {self.vcpus}; give a number from 1 to 100000, or none for no limit but the ratio"
+            )
 
 
 @dataclass(frozen=True)

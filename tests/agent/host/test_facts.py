@@ -125,8 +125,8 @@ def test_the_memory_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     pool.mkdir()
     (pool / "free_hugepages").write_text("3\n")
     monkeypatch.setattr(memory, "_HUGE_PAGES", tmp_path)
-    found = memory.memory(7)
-    assert found.huge_pages == {2 << 20: 3} and found.promised == 7
+    found = memory.memory(7, 3)
+    assert found.huge_pages == {2 << 20: 3} and (found.promised, found.cpus) == (7, 3)
     assert 0 < found.available < found.total
 
 

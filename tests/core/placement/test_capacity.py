@@ -46,6 +46,26 @@ def test_ratio_and_reserve(wanted: int, limits: HostLimits, fits: bool) -> None:
     assert (said(Demand(wanted * GIB), MemoryFacts(8 * GIB, 64 * GIB), limits, load) == {}) is fits
 
 
+@pytest.mark.parametrize(
+    ("cpus", "limits", "problem"),
+    [
+        (1, HostLimits(), None),
+        (1, HostLimits(vcpu_overcommit=2), "2 of the 2 that they may have there (1 CPUs x 2)"),
+        (3, HostLimits(vcpu_overcommit=1.5), None),
+        (3, HostLimits(vcpu_overcommit=1), "2 of the 3 that they may have there (3 CPUs x 1)"),
+        (1, HostLimits(vcpu_overcommit=2, vcpus=4), None),
+        (0, HostLimits(vcpu_overcommit=1), None),
+    ],
+)
+def test_virtual_cpus_are_counted_against_those_of_the_host(
+    cpus: int, limits: HostLimits, problem: str | None
+) -> None:
+    load = fleet(server("x", "b", vcpus=2)).load("b")
+    found = said(Demand(0, 2), MemoryFacts(cpus=cpus), limits, load)
+    told = "the VM has 2 virtual CPUs, and servers on b have"
+    assert found == ({} if problem is None else {"vcpus-short": f"{told} {problem}"})
+
+
 def test_a_vm_that_the_facts_count_already_is_not_counted_twice() -> None:
     memory = MemoryFacts(16 * GIB, 4 * GIB)
     for in_facts, left in ((True, 4 * GIB), (False, 2 * GIB)):
@@ -101,10 +121,12 @@ def test_what_a_domain_takes(xml: str, expected: Demand) -> None:
     ("limits", "says"),
     [
         ({"memory_overcommit": 0.5}, "from 1 to 16"),
+        ({"vcpu_overcommit": 0.5}, "from 1 to 1000"),
+        ({"vcpu_overcommit": float("nan")}, "from 1 to 1000"),
         ({"memory_overcommit": 17.0}, "from 1 to 16"),
         ({"memory_overcommit": float("nan")}, "from 1 to 16"),
         ({"memory_reserve_mib": -1}, "a number of MiB"),
-        ({"vcpus": 0}, "none for no limit"),
+        ({"vcpus": 0}, "none for no limit but the ratio"),
     ],
 )
 def test_limits_that_cannot_be(limits: dict[str, float], says: str) -> None:

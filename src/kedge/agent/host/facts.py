@@ -39,7 +39,7 @@ class FactsOfHost:
                 files={path: files[path] for path in request.paths if path in files} | volumes,
                 pools=known((), lambda: _active_pools(connection)),
                 namesake=self._namesake(request.name, connection),
-                memory=memory(self._promised(connection)),
+                memory=memory(self._promised(connection), known(0, lambda: int(connection.getInfo()[2]))),
                 hypervisor=self._looks.look(connection, request),
                 domain=self._domain(request),
                 troubles=tuple(

@@ -1,4 +1,4 @@
-"""The memory of this host, as its kernel counts it."""
+"""The memory of this host, as its kernel counts it, and its CPUs."""
 
 import os
 from pathlib import Path
@@ -10,8 +10,8 @@ _HUGE_PAGES = Path("/sys/kernel/mm/hugepages")
 _PIDS = Path("/run/libvirt/qemu")  # libvirt's, of the QEMUs that it runs
 
 
-def memory(promised: int) -> MemoryFacts:
-    """What there is now; `promised` bytes are somebody's already."""
+def memory(promised: int, cpus: int) -> MemoryFacts:
+    """What there is now; `promised` bytes are somebody's already, and libvirt counts so many `cpus`."""
     known = _meminfo()
     return MemoryFacts(
         total=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
@@ -19,6 +19,7 @@ def memory(promised: int) -> MemoryFacts:
         promised=promised,
         huge_pages=_free_huge_pages(),
         huge_page=known.get("Hugepagesize", 0),
+        cpus=cpus,
     )
 
 

@@ -27,7 +27,7 @@ def shortages(
 
     `load` is without the server itself. Swap is not counted, nor what QEMU needs for itself.
     """
-    found = [_committed(host, demand, memory, limits, load), _vcpus(host, demand, limits, load)]
+    found = [_committed(host, demand, memory, limits, load), _vcpus(host, demand, memory, limits, load)]
     if demand.huge_page is None:
         found.insert(1, _available(host, demand, memory, load))
     else:
@@ -99,14 +99,20 @@ def _huge_pages(host: str, demand: Demand, memory: MemoryFacts, load: Load) -> O
     )
 
 
-def _vcpus(host: str, demand: Demand, limits: HostLimits, load: Load) -> Obstacle | None:
-    if limits.vcpus is None or load.vcpus + demand.vcpus <= limits.vcpus:
+def _vcpus(host: str, demand: Demand, memory: MemoryFacts, limits: HostLimits, load: Load) -> Obstacle | None:
+    may_have, sum_of = limits.vcpus, ""
+    if may_have is None:
+        may_have = int(memory.cpus * limits.vcpu_overcommit)
+        sum_of = f" ({memory.cpus} CPUs x {limits.vcpu_overcommit:g})"
+        if not memory.cpus:
+            return None
+    if load.vcpus + demand.vcpus <= may_have:
         return None
     return Obstacle(
         "vcpus-short",
         "CPUs",
-        f"the VM has {demand.vcpus} virtual CPUs, and servers on {host} have {load.vcpus} of the {limits.vcpus} that "
-        "they may have there",
+        f"the VM has {demand.vcpus} virtual CPUs, and servers on {host} have {load.vcpus} of the {may_have} that "
+        f"they may have there{sum_of}",
         f"choose another host, or allow more (`kedge hosts limits {host}`)",
     )
 
