@@ -171,7 +171,8 @@ class ControlPlaneConfig:
         workers: how many processes serve the API.
         certificate: for clients, with its chain; with one, `listen` speaks HTTPS.
         key: the certificate's.
-        keep_migrations_days: a migration is deleted so long after its end; each server's newest stays.
+        keep_migrations_days: so long after their end migrations, rewirings (each server's newest stays) and operations
+            (each host's newest stays) are deleted.
         policies: migrations' options by name, for servers whose label `policy` names them, and for `--policy`.
     """
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from kedge.compute.retention import Retention
 from kedge.model.server import MigrationOptions, MigrationStatus, Server
 from kedge.network.api import install_error_handlers
 from kedge.store import now, transaction
-from kedge.store.tables import MigrationEventRow, MigrationRow
+from kedge.store.tables import MigrationEventRow, MigrationRow, OperationHostRow, OperationRow, RewiringRow
 
 from .compute_world import ComputeWorld
 from .test_records import ONE, TWO
@@ -57,6 +58,52 @@ def test_old_migrations_go_but_the_newest_of_each_server(world: ComputeWorld, se
 def _epochs(world: ComputeWorld) -> list[int]:
     with transaction(world.engine) as session:
         return [row.epoch for row in session.query(MigrationRow)]
+
+
+def test_old_rewirings_go_but_the_newest_of_each_server(world: ComputeWorld, servers: None) -> None:
+    with transaction(world.engine) as session:
+        at = now(world.engine)
+        for number, (server, days_ago) in enumerate([(ONE, 99), (ONE, 98), (TWO, 97), (ONE, 89)], start=1):
+            ended_at = at - timedelta(days=days_ago)
+            times = {"created_at": at, "updated_at": at, "finished_at": ended_at}
+            session.add(
+                RewiringRow(
+                    id=_id(number),
+                    server_id=server.id,
+                    host="h1",
+                    backend="openvswitch",
+                    epoch=number,
+                    **times,
+                )
+            )
+    Retention(world.engine, 90).prune_now_and_then()
+    with transaction(world.engine) as session:
+        assert [row.number for row in session.query(RewiringRow)] == [3, 4]
+
+
+def test_old_operations_go_but_the_newest_of_each_host(world: ComputeWorld) -> None:
+    old = [("drain", "h1", ()), ("restore", "h1", ()), ("servers", "", ()), ("transition", "", ("h2", "h3"))]
+    old += [("transition", "", ("h3", "h4")), ("transition", "", ("h2",)), ("rebalance", "", ())]
+    with transaction(world.engine) as session:
+        at = now(world.engine)
+        for number, (kind, host, hosts) in enumerate(old, start=1):
+            times = {"created_at": at, "updated_at": at, "finished_at": at - timedelta(days=99)}
+            row = OperationRow(id=_id(number), kind=kind, host=host, **times)
+            row.hosts = [
+                OperationHostRow(host=each, position=at, stage="done", open=False)
+                for at, each in enumerate(hosts)
+            ]
+            session.add(row)
+        session.add(OperationRow(id=_id(8), kind="servers", created_at=at, updated_at=at))
+    Retention(world.engine, 90).prune_now_and_then()
+    with transaction(world.engine) as session:
+        assert [row.number for row in session.query(OperationRow)] == [2, 5, 6, 8]
+        of_hosts = {row.operation_id for row in session.query(OperationHostRow)}
+        assert of_hosts == {_id(5), _id(6)}, "what is of an operation is gone with it"
+
+
+def _id(number: int) -> str:
+    return str(UUID(int=number))
 
 
 def test_it_looks_once_an_hour(world: ComputeWorld, servers: None) -> None:
