@@ -13,6 +13,7 @@ from kedge.compute.agents import Agent, Agents
 from kedge.compute.census import CensusTaker, own_version
 from kedge.compute.claims import claims_in
 from kedge.compute.records import MigrationRecords
+from kedge.compute.rewiring_records import RewiringRecords
 from kedge.compute.server_records import ServerRecords
 from kedge.core.doctor import Census
 from kedge.model.errors import HostFailure
@@ -68,6 +69,16 @@ def test_an_ended_migration_and_the_newest_epoch(engine: Engine) -> None:
     records.finish(migration.id, epoch, ended.status, {})
     census = taken(engine)
     assert (census.unfinished, census.finished, census.epoch) == ((), frozenset({migration.id}), epoch)
+
+
+def test_a_server_that_is_rewired_is_busy_and_its_epoch_counts(engine: Engine) -> None:
+    records = RewiringRecords(engine)
+    rewiring = records.add(VM, "openvswitch", ())
+    assert taken(engine).moving == {VM.id}
+    epoch = records.take_over(rewiring.id)
+    records.finish(rewiring.id, epoch)
+    census = taken(engine)
+    assert (census.moving, census.epoch) == (frozenset(), epoch)
 
 
 def test_events_are_nobodys_business_where_there_is_no_nova(engine: Engine) -> None:

@@ -23,12 +23,13 @@ from kedge.model.server import Server
 from kedge.network.local import LocalNetworkService
 from kedge.network.service import HostRegistry, NetworkService
 from kedge.store import now
-from kedge.store.tables import EventRow, MigrationRow, PortRow, ServerRow
+from kedge.store.tables import EventRow, MigrationRow, PortRow, RewiringRow, ServerRow
 from kedge.wire.messages import ObserveRequest
 
 from .agents import Agent, Agents
 from .claims import driven
 from .clock import HostClock
+from .records import newest_epoch
 
 _NOBODY = str(UUID(int=0))
 """A host is asked for its clock by being asked about a server that there can't be."""
@@ -49,6 +50,7 @@ class _Records:
 
     servers: dict[str, tuple[Server, datetime]]
     unfinished: tuple[Unfinished, ...]
+    rewired: frozenset[str]  # ids of servers whose rewiring has not ended
     finished: frozenset[str]
     strays: frozenset[str]  # ids of unknown servers that ports were made for
     unsent: int
@@ -105,7 +107,7 @@ class CensusTaker:
             ),
             hosts=hosts,
             unfinished=after.unfinished,
-            moving=frozenset(_changed(before, after)),
+            moving=frozenset(_changed(before, after)) | before.rewired | after.rewired,
             finished=after.finished,
             strays=tuple(port for port in strays if port.port.device_id in after.strays),
             unsent=after.unsent if self._told else 0,
@@ -135,7 +137,6 @@ class CensusTaker:
                     MigrationRow.source,
                     MigrationRow.destination,
                     MigrationRow.finished_at,
-                    MigrationRow.epoch,
                 ).order_by(MigrationRow.number)
             ).all()
             claimed = driven(session, [row.id for row in migrations if row.finished_at is None])
@@ -155,11 +156,14 @@ class CensusTaker:
                     for row in migrations
                     if row.finished_at is None
                 ),
+                rewired=frozenset(
+                    session.scalars(select(RewiringRow.server_id).where(RewiringRow.finished_at.is_(None)))
+                ),
                 finished=frozenset(row.id for row in migrations if row.finished_at is not None),
                 strays=frozenset(session.scalars(owned)) - servers.keys(),
                 unsent=unsent,
                 unsent_s=(work.now - since).total_seconds() if since else 0.0,
-                epoch=max((row.epoch for row in migrations), default=0),
+                epoch=newest_epoch(session),
             )
 
     # The hosts.

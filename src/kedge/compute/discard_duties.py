@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
 from kedge.core.unneeded_domain import LEFT_STATES, is_unneeded
 from kedge.model.domain import DomainState, HostView
@@ -21,6 +21,7 @@ from kedge.wire.messages import DiscardOrder, HostDuties, HostReport, ObserveReq
 
 from .agents import Agents
 from .hosts_around import HostsAround
+from .records import newest_epoch
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +91,7 @@ class HostsWithDiscards(HostsAround):
             moving = select(MigrationRow.server_id).where(
                 MigrationRow.server_id.in_(homes), MigrationRow.finished_at.is_(None)
             )
-            newest = session.scalar(select(func.max(MigrationRow.epoch)))
-            return _Known(homes, set(session.scalars(moving)), newest or 0)
+            return _Known(homes, set(session.scalars(moving)), newest_epoch(session))
 
     def _view_of(self, uuid: str, home: str) -> HostView | None:
         """The server as its host has it now; None if that can't be told."""

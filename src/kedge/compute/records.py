@@ -38,10 +38,14 @@ def _now(session: Session) -> datetime:
     return now(session.get_bind())
 
 
+def newest_epoch(session: Session) -> int:
+    """The largest epoch of all migrations and rewirings: agents compare them per server and per port."""
+    return max(session.scalar(select(func.max(row.epoch))) or 0 for row in (MigrationRow, RewiringRow))
+
+
 def next_epoch(session: Session) -> int:
-    """An epoch larger than that of every migration and rewiring before: agents compare them per server and per port."""
-    highest = (session.scalar(select(func.max(row.epoch))) or 0 for row in (MigrationRow, RewiringRow))
-    return 1 + max(highest)
+    """An epoch larger than that of every migration and rewiring before."""
+    return 1 + newest_epoch(session)
 
 
 def refuse_second_migration(session: Session, server_id: str) -> None:

@@ -103,12 +103,13 @@ class Census:
     """One look at everything.
 
     Attributes:
-        moving: servers that were changed, or whose migration was, while this look was taken.
+        moving: servers that were changed, or whose migration was, while this look was taken, and those that are
+            being rewired.
         finished: the ids of the migrations that have ended.
         strays: ports of servers that Kedge made them for and does not know.
         unsent: how many events Nova has not taken yet, and `unsent_s` how old the oldest of them is.
-        epoch: the newest of all migrations. Orders that follow from this look carry it, so that agents refuse
-            them once a later migration has begun there.
+        epoch: the newest of all migrations and rewirings. Orders that follow from this look carry it, so that agents
+            refuse them once a later one has begun there.
         version: our own.
     """
 
