@@ -7,7 +7,8 @@ import structlog
 from sqlalchemy import Engine
 
 from kedge.core.operation import Decision, Move, Outlook, Seen
-from kedge.core.operation.stages import Act, Advance, HostSeen, Step, advance, moves, outlooks, stands
+from kedge.core.operation.host_seen import Act, Advance, HostSeen, Step
+from kedge.core.operation.stages import advance, moves, outlooks, stands
 from kedge.core.placement import Fleet
 from kedge.model.errors import KedgeError, StaleEpoch, Unreachable
 from kedge.model.host import Host

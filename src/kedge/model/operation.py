@@ -54,6 +54,7 @@ _LIMITS = {
     "priority": (-100, 100),
     "hosts_at_once": (1, 10_000),
     "troubled_hosts": (0, 10_000),
+    "rewired_at_once": (1, 1000),
 }
 
 
@@ -75,6 +76,7 @@ class OperationLimits:
         window: nothing is begun outside it: `22:00-05:00` in UTC, or `22:00-05:00+02:00`; "" for any time.
         hosts_at_once: of a transition: hosts that are changed at once.
         troubled_hosts: of a transition: the next host's turn comes in spite of so many that are in trouble.
+        rewired_at_once: of a transition: servers of one host whose ports go over to another switch at once.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -91,6 +93,7 @@ class OperationLimits:
     window: str = ""
     hosts_at_once: int = 1
     troubled_hosts: int = 0
+    rewired_at_once: int = 4
 
     def __post_init__(self) -> None:
         _check_order(self.order)
@@ -122,6 +125,7 @@ class OperationItem:
         tried: the destinations that were tried or refused, each with `host`, `why` and `failed`.
         migrations: those that the operation began for it, in their order.
         hosts: where this server is to go, if not where all of the operation may.
+        rewiring: the last one that the operation began for it.
     """
 
     server_id: str
@@ -132,6 +136,7 @@ class OperationItem:
     tried: tuple[Mapping[str, Any], ...] = ()
     migrations: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    rewiring: str | None = None
 
 
 @dataclass(frozen=True)

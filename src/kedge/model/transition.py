@@ -1,4 +1,4 @@
-"""A transition: hosts that change their network backend, each emptied before and filled again after."""
+"""A transition: hosts that change their network backend, in place or each emptied before and filled again after."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,6 +13,14 @@ from .server import UNKNOWN_REFUSED
 MOST_HOSTS = 10_000
 
 
+class Way(StrEnum):
+    """How hosts are changed. AUTO: in place where that can be, and by moves elsewhere."""
+
+    AUTO = "auto"
+    IN_PLACE = "in-place"
+    MOVES = "moves"
+
+
 @dataclass(frozen=True)
 class Transition:
     """What is wanted of a transition.
@@ -22,6 +30,7 @@ class Transition:
         to_backend: the driver that their agents shall report.
         mappings: what shall carry physical networks there, `{"physnet1": "eth3"}`; without, whatever the agent says.
         run: the configured command that changes a host. Without one, a person does it, and the operation waits.
+        way: whether servers are moved away and back, or their ports are moved to another switch of their host.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -30,6 +39,7 @@ class Transition:
     to_backend: str
     mappings: Mapping[str, str] = field(default_factory=dict)
     run: str = ""
+    way: Way = Way.AUTO
 
     def __post_init__(self) -> None:
         """Refuse what can't be done. Raises BadRequest."""
@@ -56,13 +66,14 @@ class Transition:
 
 
 class Stage(StrEnum):
-    """How far a host is. All but the first and the last need spare capacity."""
+    """How far a host is. Only one that is changed in place is at REWIRING, and it is never emptied nor returned to."""
 
     QUEUED = "queued"
     EMPTYING = "emptying"
     CONVERTING = "converting"
     VERIFYING = "verifying"
     RETURNING = "returning"
+    REWIRING = "rewiring"
     DONE = "done"
 
     @property
@@ -113,11 +124,12 @@ class TransitionHost:
     """A host of a transition as it stands.
 
     `trouble` is what stopped it, until a person resumes the operation; `why` what it waits for. `before` has the
-    backends that it had when its turn came.
+    backends that it had when its turn came. `in_place`: its servers stay, and their ports go over to another switch.
     """
 
     host: str
     stage: Stage
+    in_place: bool = False
     trouble: str | None = None
     why: str = ""
     before: tuple[HostBackend, ...] = ()

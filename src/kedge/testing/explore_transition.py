@@ -5,20 +5,25 @@
 3. A command is run once, unless a person looked after the host meanwhile, and never beside another one.
 4. A host is done only when all its servers that are left are back.
 5. No more hosts than allowed are at work, and none begins with too many in trouble, or while paused or aborted.
-6. It completes only with all hosts done, and ends with no migration and no command of its own under way.
+6. It completes only with all hosts done, and ends with no migration, rewiring or command of its own under way.
 7. Once faults stop, the end is reached.
+8. Servers are rewired only on a host that offers what is wanted, where a port was tried; never more at once than
+   allowed, nor again by itself after a failure, nor one that is migrated or off. Nothing moves them away.
+9. A host in place is done only when no running server on it is in the old switch.
 """
 
 from collections.abc import Callable, Iterator
 
 from kedge.core.operation import Decision, decide
-from kedge.core.operation.stages import Act, Advance, advance
+from kedge.core.operation.host_seen import Act, Advance, Wired
+from kedge.core.operation.stages import advance
 from kedge.model.operation import Outcome
 from kedge.model.transition import CommandState, Stage
 
 from .explore import Explored
 from .reach import reach
-from .transition_world import Conversion, Step, View, acts, as_seen, faults, look, nature
+from .transition_faults import faults
+from .transition_world import AT_ONCE, NEW, Conversion, Step, View, acts, as_seen, look, nature
 from .world import Violation
 
 Conduct = Callable[[View], tuple[Decision, Advance]]
@@ -66,7 +71,11 @@ def _check_true(w: Conversion, following: Advance) -> None:
     """What must not be done in the world as it is now, which is not as it was seen."""
     for name, step in following.steps.items():
         place = w.place(name)
-        if step.act in {Act.RUN, Act.TRY} and any(name in {vm.host, vm.to} for vm in w.vms):
+        if (
+            step.act in {Act.RUN, Act.TRY}
+            and not place.in_place
+            and any(name in {vm.host, vm.to} for vm in w.vms)
+        ):
             raise Violation(f"1: {step.act} on {name} with servers there")
         if step.act is Act.RUN and (place.ran or place.command is CommandState.RUNNING):
             raise Violation(f"3: the command is run again on {name}")
@@ -80,10 +89,14 @@ def _check_decided(w: Conversion, view: View, decided: Decision, following: Adva
         if place.stage is not Stage.RETURNING or place.backend != view.wanted.to_backend or not place.tried:
             raise Violation(f"2: {start} to a host that is not ready")
     for name, step in following.steps.items():
-        if step.stage is Stage.DONE and any(vm.home == name and vm.host not in {name, ""} for vm in w.vms):
+        in_place = w.place(name).in_place
+        away = any(vm.home == name and vm.host not in {name, ""} for vm in w.vms)
+        if step.stage is Stage.DONE and away and not in_place:
             raise Violation(f"4: {name} is done, and servers are away")
     _check_limits(w, following)
+    _check_in_place(w, decided, following)
     ours = bool(decided.start) or any(each.ours for each in view.seen.running)
+    ours = ours or any(vm.wired is Wired.CHANGING and vm.mine for vm in w.vms)
     commands = any(each.command is CommandState.RUNNING for each in w.places)
     if following.outcome is not None and (ours or commands):
         raise Violation("6: it ends, and something of it is under way")
@@ -92,7 +105,7 @@ def _check_decided(w: Conversion, view: View, decided: Decision, following: Adva
 
 
 def _check_limits(w: Conversion, following: Advance) -> None:
-    changed = [name for name, step in following.steps.items() if step.act is not Act.WAIT]
+    changed = [name for name, step in following.steps.items() if step.act not in {Act.WAIT, Act.TAKE_BACK}]
     if changed and (w.paused or w.abort):
         raise Violation(f"5: {changed} although it is paused or aborted")
     begun = [name for name in changed if w.place(name).stage is Stage.QUEUED and following.steps[name].stage]
@@ -101,3 +114,28 @@ def _check_limits(w: Conversion, following: Advance) -> None:
         raise Violation("5: too many hosts at once")
     if begun and sum(each.trouble for each in w.places) > w.troubled:
         raise Violation("5: a host begins in spite of too much trouble")
+
+
+def _check_in_place(w: Conversion, decided: Decision, following: Advance) -> None:
+    in_place = {each.name: each for each in w.places if each.in_place}
+    for start in decided.start:
+        vm = w.vms[int(start.server_id)]
+        if vm.host == vm.home and vm.home in in_place:
+            raise Violation(f"8: {start} although its host is changed in place")
+    for name, step in following.steps.items():
+        there = [vm for vm in w.vms if vm.host == name]
+        if step.act is Act.REWIRE:
+            place, begun = w.place(name), [w.vms[int(each)] for each in step.servers]
+            if not (place.in_place and place.tried and place.backend == NEW):
+                raise Violation(f"8: {step} on a host that is not ready")
+            if {each.server_id for each in decided.start} & set(step.servers):
+                raise Violation(f"8: {step} of servers that begin to move")
+            if any(vm.host != name or vm.to or vm.wired is not Wired.OLD for vm in begun):
+                raise Violation(f"8: {step} of servers that can't be rewired now")
+            if len(begun) + sum(vm.wired is Wired.CHANGING for vm in there) > AT_ONCE:
+                raise Violation(f"8: {step} is too many at once")
+        if name in in_place and step.stage is Stage.DONE and any(vm.wired not in _DONE for vm in there):
+            raise Violation(f"9: {name} is done, and servers are in the old switch")
+
+
+_DONE = {Wired.NEW, Wired.OFF}

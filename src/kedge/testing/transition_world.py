@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from kedge.core.operation import Decision, Running, Seen, Tried
-from kedge.core.operation.stages import Act, Advance, HostSeen, moves
+from kedge.core.operation.host_seen import Act, Advance, HostSeen, ServerWired, Wired
+from kedge.core.operation.stages import moves
 from kedge.core.placement import Fleet, HostState, PlacedServer
 from kedge.model.host import Host, HostBackend
 from kedge.model.operation import Abort, OperationLimits, Outcome
@@ -14,17 +15,26 @@ from kedge.model.transition import CommandRun, CommandState, Stage, Transition
 
 OLD, NEW, OTHER = "linuxbridge", "openvswitch", "macvtap"
 SPARE = "c"
+AT_ONCE = 1
+"""So many servers of a host are rewired at once."""
 GONE = ""
 
 
 class VM(NamedTuple):
-    """A server: its home, where it is, "" once it is deleted, and its migration, if one is under way."""
+    """A server: its home, where it is, "" once it is deleted, and its migration, if one is under way.
+
+    On a host that is changed in place, `wired` says how its ports are, `bound` how they are to be
+    where it goes, and `mine` whether its rewiring is the operation's.
+    """
 
     home: str
     host: str
     to: str = ""
     ours: bool = True
     tried: tuple[str, ...] = ()
+    wired: Wired = Wired.OLD
+    bound: Wired = Wired.OLD
+    mine: bool = True
 
 
 class Place(NamedTuple):
@@ -34,7 +44,9 @@ class Place(NamedTuple):
         backend: what its agent reports.
         orphan: whoever ran its command has died, so how that ends will not be known.
         ran: how often its command was run since a person looked at it.
-        tried: a port was tried there, and the host went on to take its servers back.
+        tried: a port was tried there, and the host went on to take its servers back, or to rewire them.
+        in_place: its servers stay, and the new backend comes beside the old one.
+        silent: its agent does not say which servers run.
     """
 
     name: str
@@ -46,6 +58,8 @@ class Place(NamedTuple):
     orphan: bool = False
     ran: int = 0
     tried: bool = False
+    in_place: bool = False
+    silent: bool = False
 
 
 class Conversion(NamedTuple):
@@ -100,7 +114,7 @@ class View(NamedTuple):
 def as_seen(w: Conversion) -> View:
     """What the conductor sees of it."""
     wanted = Transition(tuple(each.name for each in w.places), NEW, run="convert" if w.run else "")
-    hosts = tuple(_host_seen(each) for each in w.places)
+    hosts = tuple(_host_seen(each, w.vms) for each in w.places)
     disabled = {each.name: HostSettings(disabled="it changes") for each in w.places if each.disabled}
     states = [HostState(each.host, disabled.get(each.name, HostSettings())) for each in hosts]
     states.append(HostState(_host(SPARE, OLD)))
@@ -119,25 +133,39 @@ def as_seen(w: Conversion) -> View:
             fleet,
             tuple(replace(each, tried=tried[each.server_id]) for each in moves(wanted, hosts, homes, fleet)),
             tuple(Running(name, vm.host, vm.to, vm.ours) for name, vm in there if vm.to),
-            OperationLimits(hosts_at_once=w.at_once, troubled_hosts=w.troubled, attempts=1),
+            OperationLimits(
+                hosts_at_once=w.at_once, troubled_hosts=w.troubled, attempts=1, rewired_at_once=AT_ONCE
+            ),
             paused=w.paused,
             abort=w.abort,
         ),
     )
 
 
-def _host(name: str, backend: str) -> Host:
-    return Host(name, backends=(HostBackend(backend, {"physnet1": "eth1"}),), libvirt_version=9_000_000)
+def _host(name: str, *drivers: str) -> Host:
+    backends = tuple(HostBackend(each, {"physnet1": "eth1"}) for each in drivers)
+    return Host(name, backends=backends, libvirt_version=9_000_000)
 
 
-def _host_seen(each: Place) -> HostSeen:
+def _host_seen(each: Place, vms: tuple[VM, ...]) -> HostSeen:
+    drivers = (NEW, OLD) if each.in_place and each.backend == NEW else (each.backend,)
+    there = {
+        str(number): ServerWired(
+            Wired.OLD if each.silent and vm.wired is Wired.OFF else vm.wired, ours=vm.mine
+        )
+        for number, vm in enumerate(vms)
+        if vm.host == each.name
+    }
     command = None if each.command is None else CommandRun("1", "here", each.command, "failed")
     return HostSeen(
-        _host(each.name, each.backend),
+        _host(each.name, *drivers),
         each.stage,
         "trouble" if each.trouble else None,
         (HostBackend(OLD, {"physnet1": "eth1"}),),
         command,
+        in_place=each.in_place,
+        servers=there if each.stage is Stage.REWIRING else {},
+        silent=each.silent,
     )
 
 
@@ -154,16 +182,19 @@ def nature(w: Conversion) -> Iterator[Step]:
     """What happens by itself, and what a person does in the end."""
     for number, vm in enumerate(w.vms):
         if vm.to:
-            arrived = vm._replace(host=vm.to, to="", ours=True)
-            yield Step(f"{number} arrives on {vm.to}", w.with_vm(number, arrived))
+            yield Step(f"{number} arrives on {vm.to}", w.with_vm(number, _arrived(vm)))
+        if vm.wired is Wired.CHANGING:
+            yield from _rewired(w, number, vm)
     for each in w.places:
         if each.command is CommandState.RUNNING:
             yield Step(
-                f"the command on {each.name} succeeds", _command_ends(w, each, NEW, CommandState.SUCCEEDED)
+                f"the command on {each.name} succeeds", command_ends(w, each, NEW, CommandState.SUCCEEDED)
             )
         if not w.run and each.stage is Stage.CONVERTING and each.backend != NEW and not each.trouble:
             changed = w.with_place(each.name, backend=NEW)
             yield Step(f"a person changes {each.name}", changed)
+        if each.silent:
+            yield Step(f"the agent of {each.name} answers", w.with_place(each.name, silent=False))
         if each.trouble and each.backend == OTHER:
             mended = w.with_place(each.name, backend=NEW)
             yield Step(f"a person mends {each.name}", mended)
@@ -171,7 +202,31 @@ def nature(w: Conversion) -> Iterator[Step]:
         yield Step("a person resumes", resumed(w))
 
 
-def _command_ends(w: Conversion, each: Place, backend: str, state: CommandState) -> Conversion:
+def _arrived(vm: VM) -> VM:
+    return vm._replace(host=vm.to, to="", ours=True, wired=vm.bound, bound=Wired.OLD)
+
+
+def begun(w: Conversion, vm: VM, to: str, *, ours: bool) -> VM:
+    """A migration, which binds its ports as the destination has it now."""
+    new = any(each.name == to and each.in_place and each.backend == NEW for each in w.places)
+    return vm._replace(to=to, ours=ours, bound=Wired.NEW if new else Wired.OLD)
+
+
+def _rewired(w: Conversion, number: int, vm: VM) -> Iterator[Step]:
+    if w.place(vm.host).backend == NEW:
+        done = w.with_vm(number, vm._replace(wired=Wired.NEW, mine=True))
+        yield Step(f"{number} is rewired", done)
+    else:
+        yield Step(f"{number} is not rewired", w.with_vm(number, rewiring_failed(vm)))
+
+
+def rewiring_failed(vm: VM) -> VM:
+    """A rewiring of somebody else that failed is not the operation's business."""
+    return vm._replace(wired=Wired.FAILED if vm.mine else Wired.OLD, mine=True)
+
+
+def command_ends(w: Conversion, each: Place, backend: str, state: CommandState) -> Conversion:
+    """Once it has ended so; nobody knows how if whoever ran it has died."""
     known = CommandState.LOST if each.orphan else state
     return w.with_place(each.name, command=known, orphan=False, backend=backend)
 
@@ -183,51 +238,13 @@ def resumed(w: Conversion) -> Conversion:
             w = w.with_place(each.name, trouble=False)
             if each.command is not CommandState.RUNNING:
                 w = w.with_place(each.name, command=None, ran=0)
-    vms = tuple(vm._replace(tried=()) for vm in w.vms)
+    vms = tuple(
+        vm._replace(tried=(), wired=Wired.OLD if vm.wired is Wired.FAILED else vm.wired) for vm in w.vms
+    )
     return w._replace(paused=False, vms=vms)
 
 
-def faults(w: Conversion) -> Iterator[Step]:
-    """What nobody expects."""
-    if w.seen is not None:
-        yield Step("the conductor dies", _dead(w), fault=True)
-    if not w.faults:
-        return
-    w = w._replace(faults=w.faults - 1)
-    yield from _faults_of_hosts(w)
-    for number, vm in enumerate(w.vms):
-        if vm.host == GONE:
-            continue
-        if vm.to:
-            tried = (*vm.tried, vm.to) if vm.ours else vm.tried
-            failed = vm._replace(to="", ours=True, tried=tried)
-            yield Step(f"the migration of {number} fails", w.with_vm(number, failed), fault=True)
-            continue
-        yield Step(f"{number} is deleted", w.with_vm(number, VM(vm.home, GONE)), fault=True)
-        for host in (SPARE, *(each.name for each in w.places if not each.disabled)):
-            if host != vm.host:
-                moved = vm._replace(to=host, ours=False)
-                yield Step(f"a person moves {number} to {host}", w.with_vm(number, moved), fault=True)
-    if not w.paused:
-        yield Step("a person pauses", w._replace(paused=True), fault=True)
-    if w.abort is None:
-        yield Step("a person aborts", w._replace(abort=Abort.FINISH_RUNNING), fault=True)
-
-
-def _faults_of_hosts(w: Conversion) -> Iterator[Step]:
-    for each in w.places:
-        if each.command is CommandState.RUNNING:
-            for backend in (OLD, OTHER):
-                failed = _command_ends(w, each, backend, CommandState.FAILED)
-                yield Step(f"the command on {each.name} fails: {backend}", failed, fault=True)
-            lies = _command_ends(w, each, OTHER, CommandState.SUCCEEDED)
-            yield Step(f"the command on {each.name} makes {OTHER}", lies, fault=True)
-        if each.stage.is_under_way and each.command is not CommandState.RUNNING and each.backend != OTHER:
-            other = w.with_place(each.name, backend=OTHER)
-            yield Step(f"{each.name} comes with {OTHER}", other, fault=True)
-
-
-def _dead(w: Conversion) -> Conversion:
+def dead(w: Conversion) -> Conversion:
     """Whoever comes after sees that a command runs, and will not know how it ended."""
     for each in w.places:
         if each.command is CommandState.RUNNING:
@@ -244,11 +261,17 @@ def acts(w: Conversion, seen: Conversion, decided: Decision, advance: Advance) -
         disabled = start.destination != SPARE and w.place(start.destination).disabled
         if w.paused or w.abort or vm.to or disabled or vm.host != seen.vms[number].host:
             continue
-        w = w.with_vm(number, vm._replace(to=start.destination, ours=True))
-        yield Step(f"start {start.server_id} to {start.destination}, then it dies", _dead(w), fault=True)
+        w = w.with_vm(number, begun(w, vm, start.destination, ours=True))
+        yield Step(f"start {start.server_id} to {start.destination}, then it dies", dead(w), fault=True)
     for name, step in advance.steps.items():
         place = w.place(name)
         match step.act:
+            case Act.REWIRE:
+                w = _begin_rewirings(w, name, step.servers)
+            case Act.TAKE_BACK:
+                for each in step.servers:
+                    if w.vms[int(each)].wired is Wired.CHANGING:
+                        w = w.with_vm(int(each), rewiring_failed(w.vms[int(each)]))
             case Act.ENTER:
                 w = _entered(w, name, step.stage or Stage.DONE)
             case Act.STOP:
@@ -258,17 +281,26 @@ def acts(w: Conversion, seen: Conversion, decided: Decision, advance: Advance) -
             case Act.TRY:
                 if w.faults:
                     failed = w._replace(faults=w.faults - 1).with_place(name, trouble=True)
-                    yield Step(f"a port does not work on {name}, then it dies", _dead(failed), fault=True)
+                    yield Step(f"a port does not work on {name}, then it dies", dead(failed), fault=True)
                 good = place.backend == NEW
-                stage = {"stage": Stage.RETURNING, "tried": True} if good else {"trouble": True}
-                w = w.with_place(name, **stage)
-        yield Step(f"{step.act} {name}, then it dies", _dead(w), fault=True)
+                then = Stage.REWIRING if place.in_place else Stage.RETURNING
+                w = w.with_place(name, **({"stage": then, "tried": True} if good else {"trouble": True}))
+        yield Step(f"{step.act} {name}, then it dies", dead(w), fault=True)
     if advance.halt:
         w = w._replace(paused=True)
     if advance.outcome is not None and (w.paused, w.abort) == (seen.paused, seen.abort):
         w = w._replace(finished=advance.outcome)
     done = {name: step.act.value for name, step in advance.steps.items()}
     yield Step(f"act: {decided.start} {done} {advance.outcome or ''}", w)
+
+
+def _begin_rewirings(w: Conversion, host: str, servers: tuple[str, ...]) -> Conversion:
+    """Each in a transaction that looks whether it is wanted, and can be."""
+    for each in servers:
+        vm = w.vms[int(each)]
+        if not w.paused and w.abort is None and vm.host == host and not vm.to and vm.wired is Wired.OLD:
+            w = w.with_vm(int(each), vm._replace(wired=Wired.CHANGING, mine=True))
+    return w
 
 
 def _entered(w: Conversion, name: str, stage: Stage) -> Conversion:

@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 
 from kedge.core.operation import Decision, Move, Start
-from kedge.core.operation.stages import Act, Advance, Step
+from kedge.core.operation.host_seen import Act, Advance, ServerWired, Step, Wired
 from kedge.model.host import Host
 from kedge.model.operation import Outcome
 from kedge.model.transition import CommandState, Stage
 from kedge.testing.explore_transition import Conduct, conduct, explore_transition
 from kedge.testing.transition_world import VM, Conversion, Place, View
 from kedge.testing.world import Violation
+
+IN_PLACE = Place("a", in_place=True)
+TWO_STAY = (VM("a", "a"), VM("a", "a"))
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,10 @@ from kedge.testing.world import Violation
         (Conversion(run=False, faults=2), 5_000),
         (Conversion(troubled=1), 4_000),
         (Conversion(at_once=2, run=False), 2_000),
+        (Conversion(TWO_STAY, (IN_PLACE,), faults=2), 15_000),
+        (Conversion(TWO_STAY, (IN_PLACE,), run=False, faults=2), 7_000),
+        (Conversion(places=(IN_PLACE, Place("b")), run=False), 1_200),
+        (Conversion(places=(IN_PLACE, Place("b")), run=False, at_once=2), 4_000),
     ],
 )
 def test_nothing_goes_wrong_whatever_happens(start: Conversion, states: int) -> None:
@@ -187,3 +194,88 @@ def test_a_broken_rule_is_noticed(breakage: str) -> None:
 
 def test_a_host_without_servers_is_changed_too() -> None:
     assert explore_transition(Conversion((VM("b", "b"),), (Place("a"),))).endings
+
+
+def _with_wired(change: Callable[[View, str, ServerWired], ServerWired]) -> Conduct:
+    """As if the ports of servers were seen otherwise."""
+
+    def changed(view: View) -> View:
+        return view._replace(
+            hosts=tuple(
+                replace(
+                    each,
+                    servers={name: change(view, name, now) for name, now in each.servers.items()},
+                )
+                for each in view.hosts
+            )
+        )
+
+    return _as_if(changed)
+
+
+def _seen_as(before: Wired, after: Wired) -> Conduct:
+    return _with_wired(lambda _view, _name, now: replace(now, wired=after) if now.wired is before else now)
+
+
+def _rewires_without_a_try(view: View, name: str, step: Step) -> Step:
+    if _stage(view, name) is Stage.VERIFYING and step.act is Act.TRY:
+        there = [each.id for each in view.seen.fleet.on(name)]
+        return Step(Act.REWIRE, servers=tuple(there[:1])) if there else step
+    return step
+
+
+def _is_done_with_servers_in_the_old_switch(view: View, name: str, step: Step) -> Step:
+    begins = step.act is Act.REWIRE or (step.act is Act.WAIT and not view.seen.paused and not view.seen.abort)
+    done = begins and _stage(view, name) is Stage.REWIRING
+    return Step(Act.ENTER, stage=Stage.DONE) if done else step
+
+
+def _empties_what_stays(view: View, decided: Decision, following: Advance) -> tuple[Decision, Advance]:
+    stays = {each.name for each in view.hosts if each.in_place and each.stage.is_under_way}
+    moving = {each.server_id for each in view.seen.running}
+    extra = tuple(
+        Start(each.id, "c")
+        for each in view.seen.fleet.servers.values()
+        if each.host in stays and each.id not in moving
+    )
+    return replace(decided, start=decided.start + extra), following
+
+
+def _rewires_while_paused(view: View, name: str, step: Step) -> Step:
+    old = [each for each, now in _wired_on(view, name).items() if now.wired is Wired.OLD]
+    paused = view.seen.paused and step.act is Act.WAIT
+    return Step(Act.REWIRE, servers=tuple(old[:1])) if paused and old else step
+
+
+def _wired_on(view: View, name: str) -> dict[str, ServerWired]:
+    (servers,) = (each.servers for each in view.hosts if each.name == name)
+    return dict(servers)
+
+
+def _does_not_mind_silence(view: View) -> View:
+    return view._replace(hosts=tuple(replace(each, silent=False) for each in view.hosts))
+
+
+BREAKAGES_IN_PLACE: dict[str, Conduct] = {
+    "5: rewires while paused": _steps(_rewires_while_paused),
+    "6: does not wait for its rewirings": _with_wired(
+        lambda _view, _name, now: replace(now, ours=now.wired is not Wired.CHANGING)
+    ),
+    "7: waits for ever for one that failed": _seen_as(Wired.FAILED, Wired.CHANGING),
+    "7: waits for ever for one that is off": _seen_as(Wired.OFF, Wired.CHANGING),
+    "8: rewires without a try": _steps(_rewires_without_a_try),
+    "8: rewires again what has failed": _seen_as(Wired.FAILED, Wired.OLD),
+    "8: rewires what is off": _seen_as(Wired.OFF, Wired.OLD),
+    "8: does not ask which servers run": _as_if(_does_not_mind_silence),
+    "8: rewires what is migrated": _as_if(_sees_no_migration_of_others),
+    "8: rewires too many at once": _with_limits(rewired_at_once=2),
+    "8: moves who stays": _decided(_empties_what_stays),
+    "9: is done before its servers are": _steps(_is_done_with_servers_in_the_old_switch),
+    "9: takes a failure for the end": _seen_as(Wired.FAILED, Wired.NEW),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES_IN_PLACE)
+def test_a_broken_rule_of_changing_in_place_is_noticed(breakage: str) -> None:
+    with pytest.raises(Violation, match=f"^{breakage[0]}:"):
+        explore_transition(Conversion(TWO_STAY, (IN_PLACE,), faults=2), BREAKAGES_IN_PLACE[breakage])

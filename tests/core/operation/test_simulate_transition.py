@@ -10,7 +10,7 @@ from kedge.model.transition import Transition
 
 from ..placement.fleets import fleet, host, server
 
-MODEL = TransferModel(link_mib=1024, assumed_dirty_mib=0, fixed_s=2, convert_s=30)
+MODEL = TransferModel(link_mib=1024, assumed_dirty_mib=0, fixed_s=2, convert_s=30, rewire_s=3)
 THREE = tuple(host(name, gib=64, driver="linuxbridge") for name in "abc")
 VMS = (server("vm1", "a", gib=4), server("vm2", "a", gib=4), server("vm3", "b", gib=4))
 
@@ -19,12 +19,14 @@ def predicted(
     *things: HostState | PlacedServer,
     hosts: tuple[str, ...] = ("a", "b"),
     to: str = "openvswitch",
+    in_place: tuple[str, ...] = (),
     **limits: int,
 ) -> Prediction:
     of = fleet(*things)
     homes = {each.id: each.host for each in of.servers.values() if each.host in hosts}
     bounds = OperationLimits(**limits)  # type: ignore[arg-type]
-    return simulate_transition(Transition(hosts, to), Seen(of, (), limits=bounds), homes, MODEL)
+    seen = Seen(of, (), limits=bounds)
+    return simulate_transition(Transition(hosts, to), seen, homes, MODEL, in_place=in_place)
 
 
 def test_who_goes_where_and_when_each_hosts_turn_is() -> None:
@@ -62,3 +64,25 @@ def test_capacity_that_is_too_small_is_said_with_the_arithmetic() -> None:
 def test_hosts_without_servers_are_changed_too() -> None:
     assert predicted(*THREE).total_s == 60
     assert [each.host for each in predicted(*THREE).turns] == ["a", "b"]
+
+
+def test_in_place_nobody_moves_and_a_few_are_rewired_at_once() -> None:
+    found = predicted(host("a", gib=64, driver="linuxbridge"), *VMS[:2], hosts=("a",), in_place=("a",))
+    assert (found.outcome, found.unmoved, found.legs) == (Outcome.COMPLETED, {}, ())
+    (turn,) = found.turns
+    assert (turn.in_place, turn.rewired) == (True, 2)
+    assert turn.end_s == pytest.approx(30 + MODEL.lag_s + 3)
+    one_at_a_time = predicted(
+        host("a", gib=64, driver="linuxbridge"), *VMS[:2], hosts=("a",), in_place=("a",), rewired_at_once=1
+    )
+    assert one_at_a_time.total_s == pytest.approx(30 + 2 * (MODEL.lag_s + 3))
+
+
+def test_hosts_in_place_and_by_moves_one_after_the_other() -> None:
+    found = predicted(*THREE, *VMS, in_place=("a",))
+    assert found.outcome is Outcome.COMPLETED
+    assert [(each.host, each.in_place, each.rewired) for each in found.turns] == [
+        ("a", True, 2),
+        ("b", False, 0),
+    ]
+    assert {each.server_id for each in found.legs} == {"vm3"}

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from kedge.core.operation import Running, Seen, decide
-from kedge.core.operation.stages import Act, Advance, HostSeen, Step, advance, moves, stands
+from kedge.core.operation.host_seen import Act, Advance, HostSeen, ServerWired, Step, Wired
+from kedge.core.operation.stages import advance, moves, outlooks, stands
 from kedge.core.placement import Fleet, HostState, PlacedServer
 from kedge.model.host import Host, HostBackend
 from kedge.model.operation import OperationLimits
@@ -33,14 +34,16 @@ def following(
     others: tuple[HostState, ...] = (host("c", gib=64),),
     wanted: Transition = WANTED,
     running: tuple[Running, ...] = (),
+    window: str = "",
     **limits: int,
 ) -> Advance:
     of: Fleet = fleet(*(HostState(each.host) for each in hosts), *others, *servers)
-    bounds = OperationLimits(**limits)  # type: ignore[arg-type]
-    seen = Seen(of, moves(wanted, hosts, HOMES, of), running, bounds)
+    bounds = OperationLimits(window=window, **limits)  # type: ignore[arg-type]
+    seen = Seen(of, moves(wanted, hosts, HOMES, of), running, bounds, now_s=NOON_S)
     return advance(wanted, hosts, HOMES, seen, decide(seen))
 
 
+NOON_S = 12 * 3600.0
 VMS = (server("vm1", "a", gib=4), server("vm2", "a", gib=8))
 
 
@@ -151,3 +154,40 @@ def test_the_state_of_a_host_is_said_in_words() -> None:
         "a is disabled, its agent reports linuxbridge (physnet1: eth1), and 1 of 2 servers are elsewhere"
     )
     assert "a takes servers again" in stands(a_host(Stage.RETURNING, NEW), HOMES, away)
+
+
+def test_a_host_in_place_needs_no_room_and_is_not_emptied() -> None:
+    begins = step(a_host(Stage.QUEUED, in_place=True), servers=VMS, others=(host("c", gib=1),))
+    assert begins == Step(Act.ENTER, stage=Stage.CONVERTING)
+    assert step(a_host(Stage.CONVERTING, in_place=True), servers=VMS).act is Act.RUN
+    assert step(a_host(Stage.CONVERTING, NEW, OLD, in_place=True), servers=VMS).stage is Stage.VERIFYING
+    assert step(a_host(Stage.VERIFYING, NEW, OLD, in_place=True), servers=VMS).act is Act.TRY
+
+
+def test_how_the_servers_of_a_host_in_place_stand() -> None:
+    wired = {"vm1": ServerWired(Wired.NEW), "vm2": ServerWired(Wired.FAILED, "its rewiring r failed: full")}
+    seen = a_host(Stage.REWIRING, NEW, OLD, in_place=True, servers=wired)
+    stopped = step(seen, servers=VMS)
+    assert (stopped.act, stopped.why) == (Act.STOP, "vm2: its rewiring r failed: full")
+    where = fleet(*VMS)
+    assert stands(seen, HOMES, where) == (
+        "its agent reports openvswitch (physnet1: br-1) and linuxbridge (physnet1: eth1), and 1 of 2 servers on a are"
+        " in the new switch"
+    )
+    found = outlooks((seen,), HOMES, where, decide(Seen(where, ())))
+    assert {name: (each.state.value, each.why) for name, each in found.items()} == {
+        "vm1": ("arrived", ()),
+        "vm2": ("stuck", ("its rewiring r failed: full",)),
+    }
+    away = fleet(server("vm1", "c", gib=4), VMS[1])
+    assert outlooks((seen,), HOMES, away, decide(Seen(away, ())))["vm1"].why == ("it was moved to c",)
+
+
+def test_a_host_in_place_waits_for_the_window_to_rewire() -> None:
+    old = {"vm1": ServerWired(Wired.OLD)}
+    seen = a_host(Stage.REWIRING, NEW, OLD, in_place=True, servers=old)
+    found = following(seen, servers=VMS[:1], window="22:00-05:00")
+    assert found.steps["a"].act is Act.WAIT
+    assert "the window is 22:00-05:00" in found.steps["a"].why
+    assert found.wake_s is not None
+    assert step(seen, servers=VMS[:1]) == Step(Act.REWIRE, servers=("vm1",))

@@ -51,12 +51,18 @@ class _Sample:
 
 
 def learn(
-    history: Sequence[Finished], assumed: TransferModel, conversions: Sequence[float] = ()
+    history: Sequence[Finished],
+    assumed: TransferModel,
+    conversions: Sequence[float] = (),
+    rewirings: Sequence[float] = (),
 ) -> TransferModel:
     """The model with what the history tells in it; as it was assumed where that tells too little.
 
-    `conversions` has for how many s each of some hosts was changed, and tried, in transitions.
+    `conversions` has for how many s each of some hosts was changed, and tried, in transitions, `rewirings` what each of
+    some took.
     """
+    if rewirings:
+        assumed = replace(assumed, rewire_s=median(rewirings))
     if conversions:
         assumed = replace(assumed, convert_s=median(conversions))
     samples = [

@@ -95,6 +95,7 @@ class State(StrEnum):
 
     WAITING = "waiting"
     MOVING = "moving"
+    REWIRING = "rewiring"
     ARRIVED = "arrived"
     GONE = "gone"
     STUCK = "stuck"

@@ -39,11 +39,18 @@ class Leg:
 
 @dataclass(frozen=True)
 class Turn:
-    """A host of a transition, with its times in s since the operation's begin; `end_s` is None if it is stopped."""
+    """A host of a transition, with its times in s since the operation's begin; `end_s` is None if it is stopped.
+
+    Its servers are moved away and back, and `why` says why they have to be; or it is changed `in_place`, with so many
+    of them `rewired`.
+    """
 
     host: str
     start_s: float
     end_s: float | None
+    in_place: bool = False
+    rewired: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,91 +1,32 @@
 """How hosts change their network backend one after the other: pure, asked anew after everything that happens.
 
-A host is emptied, changed by a command or a person, tried with a port that nobody needs, and filled again. `moves`
-says which servers have to go where as long as the hosts are at these stages; `decide` begins the migrations; `advance`
-then says what is done with each host. The rules:
+A host is emptied, changed by a command or a person, tried with a port that nobody needs, and filled again. One that is
+changed *in place* is not emptied: once it was changed and tried, the ports of its servers go over to the new switch
+(`in_place`). `moves` says which servers have to go where as long as the hosts are at these stages; `decide` begins the
+migrations; `advance` then says what is done with each host. The rules:
 
-1. A host is changed, and tried, only while no server is on it or on its way there.
+1. A host is changed, and tried, only while no server is on it or on its way there; in place, only while it takes none.
 2. Servers come back only to a host whose agent reports what is wanted and on which a port was tried.
 3. A command is run once. It is run again only when a person has resumed a host that was in trouble.
 4. Whether a host was changed is what its agent reports, never what a command said.
-5. The next host's turn comes only if not too many are at work or in trouble, and if its servers fit elsewhere.
+5. The next host's turn comes only if not too many are at work or in trouble, and if its servers fit elsewhere, unless
+   they stay.
 6. Nothing is begun while the operation is paused or aborted. A host in trouble stays as it is.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 from kedge.core.placement import Fleet, PlacedServer, place
-from kedge.model.host import Host, HostBackend
 from kedge.model.operation import Outcome
-from kedge.model.transition import CommandRun, CommandState, Stage, Transition, reported_in_words
-from kedge.model.window import Window
+from kedge.model.transition import CommandState, Stage, Transition, reported_in_words
 
+from .host_seen import Act, Advance, HostSeen, Step, Wired
+from .in_place import outlook_of, rewired, rewires
 from .seen import Decision, Move, Outlook, Seen, State
+from .timing import opens_at
 
 REPORTS_WITHIN_S = 180.0
 """After its command has succeeded, a host's agent must report what is wanted within this time."""
-
-
-@dataclass(frozen=True)
-class HostSeen:
-    """A host of a transition.
-
-    Attributes:
-        host: as its agent reported it last.
-        trouble: what stopped it, until a person resumes it.
-        before: the backends that it had when its turn came.
-        since_command_s: how long ago its command ended.
-    """
-
-    host: Host
-    stage: Stage = Stage.QUEUED
-    trouble: str | None = None
-    before: tuple[HostBackend, ...] = ()
-    command: CommandRun | None = None
-    since_command_s: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The host's name."""
-        return self.host.name
-
-
-class Act(StrEnum):
-    """What is done with a host: nothing, another stage, its command is run, a port is tried, it is in trouble."""
-
-    WAIT = "wait"
-    ENTER = "enter"
-    RUN = "run"
-    TRY = "try"
-    STOP = "stop"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that is done with a host; `why` says what it waits for, or what the trouble is."""
-
-    act: Act
-    why: str = ""
-    stage: Stage | None = None
-
-
-@dataclass(frozen=True)
-class Advance:
-    """What is done with each host.
-
-    Attributes:
-        halt: nothing goes on any more before a person has mended what is in trouble.
-        short: a host's servers fit nowhere in the fleet as far as it was looked at.
-        wake_s: when the next host's turn may come, in s since 1970, if it waits for a time.
-    """
-
-    steps: Mapping[str, Step] = field(default_factory=dict)
-    outcome: Outcome | None = None
-    halt: bool = False
-    short: bool = False
-    wake_s: float | None = None
 
 
 def moves(
@@ -120,7 +61,7 @@ def advance(
 ) -> Advance:
     """What is done with each host now that these migrations are decided, or how it has ended."""
     steps = {each.name: _step(wanted, each, homes, seen, decided) for each in hosts}
-    ours = any(each.ours for each in seen.running) or bool(decided.start)
+    ours = any(each.ours for each in seen.running) or bool(decided.start) or rewires(hosts)
     if seen.abort is not None:
         running = any(each.command and each.command.state is CommandState.RUNNING for each in hosts)
         return Advance(steps, None if ours or running else Outcome.ABORTED)
@@ -128,9 +69,10 @@ def advance(
         return Advance(steps, None if ours else Outcome.COMPLETED)
     short, wake_s = False, None
     following = None if seen.paused else _next(hosts, seen)
-    if following is not None:
-        wake_s = _opens_at(seen)
-        short = wake_s is None and _begin(following, hosts, seen, decided, steps)
+    if following is not None or any(each.stage is Stage.REWIRING and not each.trouble for each in hosts):
+        wake_s = opens_at(seen)
+    if following is not None and wake_s is None:
+        short = _begin(following, hosts, seen, decided, steps)
     idle = all(
         each.stage is Stage.DONE
         or each.trouble is not None
@@ -152,6 +94,8 @@ def outlooks(
             found[server_id] = Outlook(State.GONE)
         elif server_id in decided.outlooks:
             found[server_id] = decided.outlooks[server_id]
+        elif host is not None and host.in_place and host.stage is Stage.REWIRING:
+            found[server_id] = outlook_of(server_id, home, host.servers, fleet)
         elif host is None or host.stage is Stage.DONE:
             found[server_id] = Outlook(State.ARRIVED)
         elif host.stage is Stage.QUEUED:
@@ -177,6 +121,12 @@ def stands(each: HostSeen, homes: Mapping[str, str], fleet: Fleet) -> str:
             return f"{each.name} is done"
         case Stage.RETURNING:
             return f"{each.name} takes servers again, {reports}, and {there} of {len(mine)} servers are back"
+        case Stage.REWIRING:
+            found = each.servers.values()
+            new = sum(server.wired is Wired.NEW for server in found)
+            return f"{reports}, and {new} of {len(found)} servers on {each.name} are in the new switch"
+    if each.in_place:
+        return f"{each.name} takes no other server, {reports}, and its servers are wired as before"
     return f"{each.name} is disabled, {reports}, and {len(mine) - there} of {len(mine)} servers are elsewhere"
 
 
@@ -196,6 +146,8 @@ def _step(
             step = _converted(wanted, each, seen)
         case Stage.VERIFYING:
             step = _verified(wanted, each, seen)
+        case Stage.REWIRING:
+            step = rewired(wanted, each, seen, decided)
         case _ if each.host.alive and not wanted.is_met_by(each.host):
             step = Step(Act.STOP, f"its agent reports {reported_in_words(each.host)}, and not {wanted}")
         case _:
@@ -207,9 +159,9 @@ def _step(
                 and seen.fleet.servers[server_id].host != home
             }
             step = _moved(away, seen, decided) or Step(Act.ENTER, stage=Stage.DONE)
-    if step.act is not Act.WAIT and (seen.paused or seen.abort is not None):
-        return Step(Act.WAIT, step.why)
-    return step
+    if step.act in {Act.WAIT, Act.TAKE_BACK} or not (seen.paused or seen.abort is not None):
+        return step
+    return Step(Act.WAIT, step.why)
 
 
 def _moved(servers: set[str], seen: Seen, decided: Decision) -> Step | None:
@@ -240,13 +192,17 @@ def _in_words(server_id: str, outlook: Outlook, seen: Seen) -> str:
     return f"{seen.fleet.servers[server_id].name} can't move: {'; '.join(outlook.why)}"
 
 
+def _has_company(each: HostSeen, seen: Seen) -> bool:
+    return bool(seen.fleet.on(each.name)) or not _is_left_alone(each.name, seen)
+
+
 def _is_left_alone(host: str, seen: Seen) -> bool:
     """No server is on its way from or to the host."""
     return not any(host in {each.source, each.destination} for each in seen.running)
 
 
 def _converted(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
-    if seen.fleet.on(each.name) or not _is_left_alone(each.name, seen):
+    if not each.in_place and _has_company(each, seen):
         return Step(Act.ENTER, stage=Stage.EMPTYING)
     if each.command is not None and each.command.state is CommandState.RUNNING:
         return Step(Act.WAIT, f"`{wanted.run}` runs")
@@ -258,7 +214,8 @@ def _converted(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
     if each.host.alive and each.host.backends and each.host.backends != each.before:
         return Step(Act.STOP, f"{reports}, and not {wanted}")
     if not wanted.run:
-        return Step(Act.WAIT, f"configure {wanted} for its agent and restart that; {reports}")
+        beside = ", before what it has and beside that," if each.in_place else ""
+        return Step(Act.WAIT, f"configure {wanted} for its agent{beside} and restart that; {reports}")
     if each.command is None:
         return Step(Act.RUN)
     if each.since_command_s > REPORTS_WITHIN_S:
@@ -267,7 +224,7 @@ def _converted(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
 
 
 def _verified(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
-    if seen.fleet.on(each.name) or not _is_left_alone(each.name, seen):
+    if not each.in_place and _has_company(each, seen):
         return Step(Act.ENTER, stage=Stage.EMPTYING)
     if not each.host.alive:
         return Step(Act.WAIT, "its agent is silent")
@@ -286,24 +243,17 @@ def _next(hosts: tuple[HostSeen, ...], seen: Seen) -> str | None:
     return queued[0]
 
 
-def _opens_at(seen: Seen) -> float | None:
-    """When the window opens, in s since 1970; None if it is open."""
-    if not seen.limits.window:
-        return None
-    opens_s = Window.parse(seen.limits.window).opens_at(seen.now_s)
-    return opens_s if opens_s > seen.now_s else None
-
-
 def _begin(
     name: str, hosts: tuple[HostSeen, ...], seen: Seen, decided: Decision, steps: dict[str, Step]
 ) -> bool:
     """Writes the step of the host whose turn comes. Says whether its servers fit nowhere."""
     at_work = any(each.stage.is_under_way and each.trouble is None for each in hosts)
-    short = too_small(name, hosts, seen.fleet)
+    in_place = any(each.name == name and each.in_place for each in hosts)
+    short = [] if in_place else too_small(name, hosts, seen.fleet)
     if not _is_left_alone(name, seen) or any(each.destination == name for each in decided.start):
         steps[name] = Step(Act.WAIT, "a migration from or to it is under way")
     elif not short:
-        steps[name] = Step(Act.ENTER, stage=Stage.EMPTYING)
+        steps[name] = Step(Act.ENTER, stage=Stage.CONVERTING if in_place else Stage.EMPTYING)
     else:
         steps[name] = Step(Act.WAIT if at_work else Act.STOP, "; ".join(short))
     return bool(short)

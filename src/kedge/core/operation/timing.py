@@ -23,6 +23,14 @@ def let_wait(seen: Seen, outlooks: dict[str, Outlook]) -> float | None:
     return min(times, default=None)
 
 
+def opens_at(seen: Seen) -> float | None:
+    """When the operation's window opens, in s since 1970; None if it is open."""
+    if not seen.limits.window:
+        return None
+    opens_s = Window.parse(seen.limits.window).opens_at(seen.now_s)
+    return opens_s if opens_s > seen.now_s else None
+
+
 def _not_before(move: Move, seen: Seen) -> tuple[float, str]:
     at_s, why = seen.now_s, ""
     failed = [each for each in move.tried if each.failed]

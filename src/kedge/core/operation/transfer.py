@@ -23,6 +23,7 @@ _BOUNDS = {
     "pause_ms": (0, 1e6),
     "stall_s": (1, 1e6),
     "convert_s": (0, 1e6),
+    "rewire_s": (0, 1e6),
 }
 
 
@@ -41,7 +42,8 @@ class TransferModel:
         lag_s: what an operation takes from when it could begin a migration until it has begun it.
         pause_ms: for how long a VM stands still at least.
         stall_s: a migration that can't end is given up after this time.
-        convert_s: what changing an empty host's backend takes, and trying it.
+        convert_s: what changing a host's backend takes, and trying it.
+        rewire_s: what it takes to move a server's ports to another switch of its host.
         learned_from: of how many migrations this was learned; 0 if it is assumed.
     """
 
@@ -55,6 +57,7 @@ class TransferModel:
     pause_ms: float = 0.0
     stall_s: float = 240.0
     convert_s: float = 60.0
+    rewire_s: float = 2.0
     learned_from: int = 0
 
     def __post_init__(self) -> None:
