@@ -74,7 +74,7 @@ def _plan(world: FleetWorld, host: int) -> dict[str, float]:
 def _simulate_transition(world: FleetWorld, hosts: int) -> dict[str, float]:
     """So many hosts of Linux bridges are to have Open vSwitch: each is changed, and gets its servers back."""
     names = [host_name(len(BACKENDS) * number) for number in range(hosts)]
-    transition = {"hosts": names, "to_backend": "openvswitch"}
+    transition = {"hosts": names, "to_backend": "openvswitch", "way": "moves"}
     before = world.meter.read()
     prediction = world.post("/simulate", {"operation": {"kind": "transition", "transition": transition}})
     cost = world.meter.since(before)

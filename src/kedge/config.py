@@ -22,7 +22,7 @@ downtime_ceiling_ms = 300
 schedule = [{after = 4, do = "downtime", downtime_ms = 500}, {after = 8, do = "post-copy"}]
 
 [transition]
-commands.to-ovs = ["/usr/local/sbin/to-ovs", "{host}"]   # for `kedge transition --run to-ovs`
+commands.to-ovs = ["/usr/local/sbin/to-ovs", "{host}", "{way}"]   # for `kedge transition --run to-ovs`
 """
 
 import tomllib
@@ -144,7 +144,8 @@ class TransitionConfig:
     """What may be run on this machine to change a host's backend; see `kedge transition --run`.
 
     Attributes:
-        commands: by name, a command and its arguments, run without a shell; `{host}` in an argument is the host's name.
+        commands: by name, a command and its arguments, run without a shell; `{host}` in an argument is the host's name,
+            `{way}` is `in-place` if its servers stay on it, and `moves` if it is empty.
         timeout_s: a command that takes longer is ended.
     """
 

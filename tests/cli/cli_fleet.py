@@ -29,6 +29,7 @@ from kedge.wire.messages import (
     ResumeOrder,
     RewireOrder,
     RewireResults,
+    RewireStep,
     Side,
     SidesRequest,
     TransferTuning,
@@ -90,6 +91,10 @@ class Fleet:
     refuse_plugs: set[str] = field(default_factory=set)
     missing: dict[str, set[str]] = field(default_factory=dict)
     ignores_aborts: bool = False
+    rewired: dict[str, str] = field(default_factory=dict)
+    """The type of VIF that each port has that was moved to another switch."""
+    full: bool = False
+    """No switch takes a port."""
 
     def attach_to_libvirts_macvtap(self, host: str, uuid: str, interface: str) -> None:
         """Let a domain's NICs be such as an adopted server's may be."""
@@ -224,10 +229,18 @@ class FakeAgent:
         return VifResults(tuple(VifReport(port_id, VifState.ABSENT, ()) for port_id in order.port_ids))
 
     def sides(self, request: SidesRequest) -> dict[str, Side]:
-        return {each.vif.port_id: Side.THERE for each in request.ports}
+        now = self._fleet.rewired
+        return {
+            each.vif.port_id: Side.HERE if now.get(each.vif.port_id) == each.vif.vif_type else Side.THERE
+            for each in request.ports
+        }
 
     def rewire(self, order: RewireOrder) -> RewireResults:
-        raise HostFailure("no host here has two switches")
+        if self._fleet.full:
+            raise HostFailure("the switch is full")
+        if order.step is RewireStep.MOVE:
+            self._fleet.rewired |= {each.vif.port_id: each.vif.vif_type for each in order.ports}
+        return RewireResults(tuple(each.vif.port_id for each in order.ports), {}, {})
 
     def announce(self, order: AnnounceOrder) -> None:
         self._fleet.announced.append(order.vif.mac_address)

@@ -28,6 +28,8 @@ from kedge.compute.operation_conductor import OperationConductor
 from kedge.compute.operation_records import OperationRecords
 from kedge.compute.planner import Planner
 from kedge.compute.records import MigrationRecords
+from kedge.compute.rewiring_conductor import RewiringConductor
+from kedge.compute.rewiring_records import RewiringRecords
 from kedge.compute.rooms import Rooms
 from kedge.compute.server_records import ServerRecords
 from kedge.compute.servers import Servers
@@ -146,8 +148,10 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
     claims = claims_in(engine)
     conductor = Conductor(tools, claims, poll_s=0.05)
     operations = OperationConductor(conductor, OperationRecords(engine), claims, poll_s=0.05)
+    rewirings = RewiringConductor(tools, RewiringRecords(engine), claims, poll_s=0.05)
     conductor.start()
     operations.start()
+    rewirings.start()
     api = build_app(network, conductor, Servers(records, network, agents, settings))
     socket = directory / "k.sock"
     try:
@@ -155,6 +159,7 @@ def make_cli(directory: Path) -> Iterator[Kedge]:
         with capture_logs(), running(api, [Listener.unix(socket)]):
             yield Kedge(f"unix://{socket}", fleet, network)
     finally:
+        rewirings.stop()
         operations.stop()
         conductor.stop()
         engine.dispose()

@@ -11,7 +11,9 @@ from kedge.model.host import HostBackend
 from .cli_world import Kedge, make_cli
 
 OVS = HostBackend("openvswitch", {"physnet1": "br-physnet1"})
-TO_OVS = ("transition", "--hosts", "h5", "--to-backend", "openvswitch")
+BRIDGES = HostBackend("linuxbridge", {"physnet1": "eth1"})
+IN_PLACE = ("transition", "--hosts", "h5", "--to-backend", "openvswitch")
+TO_OVS = (*IN_PLACE, "--by-moves")
 
 
 @pytest.fixture
@@ -43,6 +45,36 @@ def test_a_host_is_changed_stopped_and_resumed(cli: Kedge) -> None:
     assert "a port worked on network blue" in shown and "openvswitch" in shown
     assert cli.json("server", "show", "vm1")["host"] == "h5"
     assert {each["name"] for each in cli.json("ports", "list")} == {""}
+
+
+def test_a_host_is_changed_in_place(cli: Kedge) -> None:
+    cli.server("vm1", "h5")
+    cli.server("vm2", "h1")
+    simulated = cli("transition", "--hosts", "h5,h1", "--to-backend", "openvswitch", "--simulate").out
+    assert "in place, 1 servers rewired" in simulated and "by moves" in simulated
+    assert "h1 is changed by moves: vm2: port" in simulated.replace("\n", " ")
+    refused = cli("transition", "--hosts", "h1", "--to-backend", "openvswitch", "--in-place", exits=3).err
+    assert "can't be changed to openvswitch in place" in refused and "no tap in a switch" in refused
+    assert "not both" in cli(*TO_OVS, "--in-place", exits=2).err
+
+    begun = cli.json(*IN_PLACE, "--in-place", "--detach")
+    cli.fleet.full = True
+    cli.report("h5", OVS, BRIDGES)
+    stopped = cli("operations", "watch", begun["id"], exits=1).out.replace("\n", " ")
+    assert "h5 rewiring, stopped: vm1: its rewiring" in stopped and "the switch is full" in stopped
+    assert "0 of 1 servers on h5 are in the new switch" in stopped
+
+    cli.fleet.full = False
+    cli("operations", "resume", begun["id"])
+    *lines, last = cli("operations", "watch", begun["id"], "--json").out.splitlines()
+    assert json.loads(last)["state"] == "completed"
+    told = [json.loads(line) for line in lines]
+    assert {each["in_place"] for each in told if "stage" in each} == {True}
+    shown = cli("operations", "show", begun["id"]).out
+    assert "in place" in shown and json.loads(last)["items"][0]["rewiring"][:8] in shown
+    assert "its servers are in the new switch" in shown.replace("\n", " ")
+    assert cli.json("server", "show", "vm1")["host"] == "h5"
+    assert cli.json("migrations", "list") == []
 
 
 def test_what_can_not_be_is_refused_before_anything_is_touched(cli: Kedge) -> None:

@@ -1,110 +1,28 @@
 """Transitions over simulated hosts: by a command and by hand, with everything that may be in the way."""
 
-import threading
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from kedge.compute.claims import claims_in
-from kedge.compute.commands import Commands
-from kedge.compute.conductor import Conductor
-from kedge.compute.operation_conductor import OperationConductor
 from kedge.compute.operation_driving import DrivenOperations
-from kedge.compute.operation_records import OperationRecords
-from kedge.compute.operations import OperationRequest, Operations
-from kedge.compute.probe import OWNER
+from kedge.compute.operations import OperationRequest
 from kedge.compute.records import MigrationRecords
 from kedge.compute.transition_records import TransitionRecords
 from kedge.core.operation import TransferModel
 from kedge.model.errors import BadRequest, CannotMigrate, Conflict, NotFound
 from kedge.model.host import HostBackend
-from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
+from kedge.model.operation import Abort, OperationKind
 from kedge.model.placement import HostLimits
 from kedge.model.server import Server
-from kedge.model.transition import Stage, Transition, TransitionHost
-from kedge.store import reading, transaction
-from kedge.store.tables import OperationHostRow, PortRow
+from kedge.model.transition import Stage, Transition
+from kedge.store import transaction
+from kedge.store.tables import OperationHostRow
 
 from .compute_world import ComputeWorld, Killed, die
-
-OVS = HostBackend("openvswitch", {"physnet1": "br-physnet1", "physnet2": "br-physnet2"})
-OTHER_PARENT = HostBackend("macvtap", {"physnet1": "eth3", "physnet2": "eth4"})
-
-
-class Hosts:
-    """A world with a transition, whose rounds and migrations are driven by hand."""
-
-    def __init__(self, world: ComputeWorld, directory: Path) -> None:
-        self.world = world
-        self.directory = directory
-        self.commands = Commands(
-            {
-                "convert": [
-                    "/bin/sh",
-                    "-c",
-                    'echo "changing $0"; touch "$1/ran-$0"; exit 0',
-                    "{host}",
-                    str(directory),
-                ],
-                "fail": ["/bin/sh", "-c", "echo no such bridge; exit 3"],
-            },
-            directory=directory / "commands",
-        )
-        self.tools = replace(world.tools, commands=self.commands)
-        self.records = OperationRecords(world.engine)
-        self.conductor = Conductor(self.tools, claims_in(world.engine))
-        self.operations = Operations(self.tools, self.records, self.conductor.places)
-
-    def begin(self, *hosts: str, run: str = "", to: HostBackend = OVS, **limits: int) -> Operation:
-        wanted = Transition(hosts, to.driver, to.mappings if to is OTHER_PARENT else {}, run)
-        bounds = OperationLimits(**limits)  # type: ignore[arg-type]
-        return self.operations.begin(
-            OperationRequest(OperationKind.TRANSITION, limits=bounds, transition=wanted)
-        )
-
-    def round(self, operation: Operation) -> Operation:
-        """As a conductor that was started just now, which knows nothing."""
-        OperationConductor(self.conductor, self.records, claims_in(self.world.engine)).round(operation.id)
-        return self.records.find(operation.id)
-
-    def report(self, host: str, *backends: HostBackend) -> None:
-        """The agent comes back with these backends."""
-        self.world[host].backends = backends
-        self.world[host].agent.restart()
-        self.world.pass_time(1)
-
-    def until(self, operation: Operation, reached: Callable[[Operation], bool]) -> Operation:
-        for _ in range(60):
-            operation = self.round(operation)
-            if reached(operation):
-                return operation
-            for migration_id in self.tools.migrations.unfinished():
-                self.world.drive(self.tools.migrations.find(migration_id))
-            for thread in threading.enumerate():
-                if thread.name.startswith("command-"):
-                    thread.join(60)
-        raise AssertionError(f"it does not come to this: {operation}")
-
-    def until_stage(self, operation: Operation, stage: Stage, host: str = "h5") -> Operation:
-        return self.until(operation, lambda found: of(found, host).stage is stage)
-
-    def until_trouble(self, operation: Operation) -> Operation:
-        return self.until(operation, lambda found: found.state == "paused")
-
-    def to_end(self, operation: Operation) -> Operation:
-        return self.until(operation, lambda found: found.finished_at is not None)
-
-    def probes(self) -> list[str]:
-        with reading(self.world.engine) as session:
-            return list(session.scalars(select(PortRow.id).where(PortRow.device_owner == OWNER)))
-
-
-def of(operation: Operation, host: str = "h5") -> TransitionHost:
-    return next(each for each in operation.hosts if each.host == host)
+from .transition_fleet import OTHER_PARENT, OVS, Hosts, of
 
 
 @pytest.fixture
@@ -245,7 +163,7 @@ def test_the_old_backend_beside_the_new_one_is_found_by_the_port(hosts: Hosts, s
     hosts.report("h5", hosts.world["h5"].backends[0], OVS)
 
     trouble = of(hosts.until_trouble(operation)).trouble or ""
-    assert "is bound as bridge, which is not openvswitch: take the host's other backends out" in trouble
+    assert "is bound as bridge, which is not openvswitch: name that first" in trouble
 
 
 @pytest.mark.parametrize(
@@ -360,7 +278,7 @@ def test_what_can_not_be_is_refused_before_anything_is_touched(hosts: Hosts, ser
         hosts.begin()
     with pytest.raises(BadRequest, match=r"reports openvswitch .* already; leave it out"):
         hosts.begin("h3")
-    with pytest.raises(BadRequest, match=r"no command 'rm'; configured are: convert, fail"):
+    with pytest.raises(BadRequest, match=r"no command 'rm'; configured are: convert, fail, told"):
         hosts.begin("h5", run="rm")
     with pytest.raises(BadRequest, match="and nothing else, has `transition`"):
         hosts.operations.begin(OperationRequest(OperationKind.TRANSITION))

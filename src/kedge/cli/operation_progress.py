@@ -51,10 +51,11 @@ def describe(operation: Json) -> None:
     if operation["hosts"]:
         show_hosts(operation["hosts"])
         say()
-    made = table("Server", "Was on", "State", "Why", "Migrations")
+    made = table("Server", "Was on", "State", "Why", "Migrations, rewiring")
     for item in operation["items"]:
-        migrations = "\n".join(short(each) for each in item["migrations"]) or None
-        row(made, item["name"], item["source"], item["state"], "\n".join(item["why"]) or None, migrations)
+        own = [*item["migrations"], *([item["rewiring"]] if item["rewiring"] else [])]
+        made_of = "\n".join(map(short, own)) or None
+        row(made, item["name"], item["source"], item["state"], "\n".join(item["why"]) or None, made_of)
     show(made, none="There was no server to move.")
 
 
@@ -134,9 +135,12 @@ def _changed(operation: Json, known: dict[str, tuple[str, tuple[str, ...]]]) -> 
 
 def _expected(operation: Json) -> str:
     prediction = operation["prediction"]
-    if operation["finished_at"] is not None or not prediction or not prediction["legs"]:
+    if operation["finished_at"] is not None or not prediction:
         return ""
-    return f", {len(prediction['legs'])} migrations, about {prediction['total_s']:.0f} s"
+    rewirings = sum(each.get("rewired", 0) for each in prediction.get("turns", ()))
+    number = {"migrations": len(prediction["legs"]), "rewirings": rewirings}
+    expected = [f"{count} {what}" for what, count in number.items() if count]
+    return f", {', '.join(expected)}, about {prediction['total_s']:.0f} s" if expected else ""
 
 
 def _of_all(operation: Json) -> str:

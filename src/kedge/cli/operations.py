@@ -53,7 +53,8 @@ def operations(
     made = table("Id", "Operation", "State", "Servers", "Arrived", "Moving", "Waiting", "Stuck")
     for each in found:
         states = [item["state"] for item in each["items"]]
-        counts = (states.count(state) for state in ("arrived", "moving", "waiting", "stuck"))
+        moving = states.count("moving") + states.count("rewiring")
+        counts = (states.count("arrived"), moving, states.count("waiting"), states.count("stuck"))
         row(
             made,
             short(each["id"]),

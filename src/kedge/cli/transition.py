@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from kedge.model.errors import BadRequest
+from kedge.model.transition import Way
 
 from .client import Json
 from .operation_begin import begins, names_said
@@ -28,6 +29,17 @@ def transition(
             help="What shall carry a physical network there, again for another one; any device without.",
         ),
     ] = None,
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place",
+            help="Only where the servers can stay: their ports go over to another switch of the host.",
+        ),
+    ] = False,
+    by_moves: Annotated[
+        bool,
+        typer.Option("--by-moves", help="Move the servers away and back, also where they could stay."),
+    ] = False,
     run: Annotated[
         str,
         typer.Option(
@@ -49,10 +61,15 @@ def transition(
         ),
     ] = None,
 ) -> Json:
-    """Change the network backend of hosts, one after the other: empty each, change it, try it, bring its servers back.
+    """Change the network backend of hosts, one after the other: where old and new are switches, the servers stay.
 
+    Their ports go over once the host was changed and tried. Others are emptied, changed, tried, and filled again.
     It stops at the first host in trouble, and goes on with `kedge operations resume`. Ctrl-C leaves it running.
     """
+    if in_place and by_moves:
+        raise BadRequest(
+            "Give --in-place or --by-moves, not both; without, each host is changed as it can be."
+        )
     limits = {"hosts_at_once": at_once, "troubled_hosts": max_failures}
     return {
         "kind": "transition",
@@ -61,6 +78,7 @@ def transition(
             "to_backend": to_backend,
             "mappings": dict(_mapping(each) for each in mapping or ()),
             "run": run,
+            "way": Way.IN_PLACE if in_place else Way.MOVES if by_moves else Way.AUTO,
         },
         "limits": {name: value for name, value in limits.items() if value is not None},
     }

@@ -25,7 +25,7 @@ from typing import IO
 import structlog
 
 from kedge.model.errors import BadRequest, Conflict
-from kedge.model.transition import CommandRun, CommandState
+from kedge.model.transition import CommandRun, CommandState, Way
 from kedge.trust.private_files import opened
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class Commands:
     """The commands of this control plane.
 
     Args:
-        configured: by name, a command and its arguments; `{host}` in them is the host's name.
+        configured: by name, a command and its arguments; `{host}` in them is the host's name, `{way}` its way.
         timeout_s: a command that takes longer is ended, and what it has started with it.
         directory: where locks and outputs are; without one, none outlives this process.
     """
@@ -73,10 +73,15 @@ class Commands:
                 f' machine names it in kedge.toml: [transition] commands.{name} = ["/path/to/it", "{{host}}"].'
             )
 
+    def heeds_way(self, name: str) -> bool:
+        """It is told whether servers stay on the host. One that is not may count on an empty host."""
+        return any("{way}" in each for each in self._configured[name])
+
     def begin(
         self,
         name: str,
         host: str,
+        way: Way = Way.MOVES,
         *,
         note: Callable[[CommandRun], object],
         told: Callable[[CommandRun], object],
@@ -88,7 +93,7 @@ class Commands:
         self.check(name)
         if not _HOST.fullmatch(host):
             raise BadRequest(f"{host!r} is no name that a command could be given.")
-        arguments = [each.replace("{host}", host) for each in self._configured[name]]
+        arguments = [each.replace("{way}", way).replace("{host}", host) for each in self._configured[name]]
         run = CommandRun(str(uuid.uuid4()), socket.gethostname(), CommandState.RUNNING)
         lock = self._locked(host)
         thread = threading.Thread(

@@ -106,13 +106,13 @@ class DrivenOperations:
         return None if row is None else tuple(row)
 
     def harvest(self, operation_id: str, epoch: int) -> None:
-        """Write down what came of the migrations that have ended, and take in what came to a host that is drained."""
+        """Write down what came of the migrations that have ended, and take in what came to hosts looked after."""
         with transaction(self._engine) as session:
             row = owned(session, operation_id, epoch)
             for item in row.items:
                 if item.migration_id is not None:
                     _look_at_end(session, item)
-            for host in _emptied(row):
+            for host in _watched(row):
                 _take_newcomers(session, row, host)
 
     def refuse(self, operation_id: str, epoch: int, server_id: str, tried: Tried) -> None:
@@ -176,10 +176,10 @@ def _look_at_end(session: Session, item: OperationItemRow) -> None:
     item.tried = [*item.tried, asdict(tried)]
 
 
-def _emptied(row: OperationRow) -> list[str]:
+def _watched(row: OperationRow) -> list[str]:
     if row.kind == OperationKind.DRAIN.value:
         return [row.host]
-    return [each.host for each in row.hosts if each.stage == Stage.EMPTYING.value]
+    return [each.host for each in row.hosts if each.stage in {Stage.EMPTYING.value, Stage.REWIRING.value}]
 
 
 def _take_newcomers(session: Session, row: OperationRow, host: str) -> None:

@@ -21,7 +21,8 @@ from kedge.store import now, reading, transaction
 from kedge.store.tables import OperationHostRow, OperationItemRow, OperationRow
 
 from .operation_rows import item_for, operation_of, row_of, tell
-from .transition_records import forget_trouble
+from .transition_records import forget_trouble, host_rows
+from .transition_ways import Ways
 
 
 class OperationRecords:
@@ -42,6 +43,7 @@ class OperationRecords:
         limits: OperationLimits,
         prediction: Mapping[str, Any],
         transition: Transition | None = None,
+        ways: Ways | None = None,
     ) -> Operation:
         """Store a new operation. Raises Conflict, which names the rival that has one of its hosts or servers."""
         operation_id = str(uuid.uuid4())
@@ -55,12 +57,7 @@ class OperationRecords:
                 row.created_at = row.updated_at = at
                 if transition is not None:
                     row.transition = asdict(transition)
-                    row.hosts = [
-                        OperationHostRow(
-                            operation_id=operation_id, host=each, position=number, stage=Stage.QUEUED.value
-                        )
-                        for number, each in enumerate(hosts)
-                    ]
+                    row.hosts = host_rows(operation_id, transition, ways or Ways(), at)
                 row.levelling = None if levelling is None else asdict(levelling)
                 row.items = [item_for(operation_id, each, destinations.get(each.id, ())) for each in servers]
                 session.add(row)

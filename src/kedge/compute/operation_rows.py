@@ -15,6 +15,7 @@ from kedge.store import now, outbox
 from kedge.store.tables import OperationHostRow, OperationItemRow, OperationRow
 
 _HOST = TypeAdapter(TransitionHost)
+_TRANSITION = TypeAdapter(Transition)
 
 
 def row_of(session: Session, operation_id: str) -> OperationRow:
@@ -56,6 +57,7 @@ def operation_of(row: OperationRow) -> Operation:
                 tuple(item.tried),
                 tuple(item.migrations),
                 tuple(item.hosts),
+                item.rewiring_id,
             )
             for item in row.items
         ),
@@ -73,7 +75,7 @@ def transition_of(row: OperationRow) -> Transition | None:
     """What is wanted of its hosts."""
     if row.transition is None:
         return None
-    return Transition(**row.transition | {"hosts": tuple(row.transition["hosts"])})
+    return _TRANSITION.validate_python(row.transition)
 
 
 def host_of(row: OperationHostRow) -> TransitionHost:
@@ -82,6 +84,7 @@ def host_of(row: OperationHostRow) -> TransitionHost:
         {
             "host": row.host,
             "stage": row.stage,
+            "in_place": row.in_place,
             "trouble": row.trouble,
             "why": row.why,
             "before": row.before,

@@ -16,10 +16,13 @@ from kedge.store import now
 from .actor import Tools
 from .fleet_levels import FleetLevels
 from .operation_records import OperationRecords
-from .past_migrations import past_conversions, past_migrations
+from .past_migrations import past_conversions, past_migrations, past_rewirings
 from .places import Places
+from .rewiring_records import RewiringRecords
+from .rewirings import Rewirings
 from .running_migrations import RunningMigrations
 from .transition_request import checked
+from .transition_ways import Ways, ways_of
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,15 @@ class OperationRequest:
 class Wanted:
     """A request that was checked: which servers are to be brought where.
 
-    `levels` are a rebalance's, which has a destination for each of its servers.
+    `levels` are a rebalance's, which has a destination for each of its servers; `ways` are how a transition's hosts are
+    changed.
     """
 
     request: OperationRequest
     servers: tuple[Server, ...]
     targets: tuple[str, ...]
     levels: Levels | None = None
+    ways: Ways = field(default_factory=Ways)
 
     def destinations(self) -> dict[str, tuple[str, ...]]:
         """Where those servers are to go that may not go to all targets, by their ids."""
@@ -88,6 +93,7 @@ class Operations:
             limits=request.limits,
             prediction=asdict(prediction),
             transition=request.transition,
+            ways=wanted.ways,
         )
         if request.kind is OperationKind.DRAIN:
             self._tools.settings.disable(request.host, reason_of(operation))
@@ -115,8 +121,8 @@ class Operations:
         under_way = RunningMigrations(self.records.engine).all()
         others = tuple(replace(each, ours=False) for each, _, _ in under_way)
         engine, change = self.records.engine, wanted.request.transition
-        conversions = past_conversions(engine) if change is not None else []
-        learned = learn(past_migrations(engine), TransferModel(), conversions)
+        of_hosts = (past_conversions(engine), past_rewirings(engine)) if change is not None else ([], [])
+        learned = learn(past_migrations(engine), TransferModel(), *of_hosts)
         model = replace(learned, **given)  # type: ignore[arg-type]
         limits, now_s = wanted.request.limits, now(self.records.engine).timestamp()
         for fleet in self._places.fleets(
@@ -130,7 +136,10 @@ class Operations:
             if change is not None:
                 seen = Seen(fleet, (), others, limits, now_s=now_s)
                 homes = {each.id: each.host for each in wanted.servers}
-                prediction = simulate_transition(change, seen, homes, model)
+                in_place, why = wanted.ways.in_place, wanted.ways.why
+                prediction = simulate_transition(change, seen, homes, model, in_place=in_place)
+                turns = tuple(replace(each, why=why.get(each.host, "")) for each in prediction.turns)
+                prediction = replace(prediction, turns=turns)
                 if not prediction.unmoved:
                     break
                 continue
@@ -175,7 +184,9 @@ class Operations:
     def _checked_transition(self, request: OperationRequest, wanted: Transition) -> Wanted:
         if request.host or request.servers or request.to or request.levelling:
             raise BadRequest("A transition takes nothing but `transition` and `limits`.")
-        return Wanted(request, checked(wanted, self._tools), ())
+        servers = checked(wanted, self._tools)
+        rewirings = Rewirings(self._tools, RewiringRecords(self.records.engine))
+        return Wanted(request, servers, (), ways=ways_of(wanted, servers, self._tools, rewirings))
 
     def _checked_list(self, request: OperationRequest) -> Wanted:
         if request.host or not request.servers:

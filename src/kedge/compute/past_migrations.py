@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from kedge.core.operation import Finished
 from kedge.model.placement import MIB
+from kedge.model.rewiring import RewiringOutcome
 from kedge.model.server import MigrationStatus, Phase
 from kedge.model.transition import Stage
 from kedge.store import reading
@@ -19,6 +20,7 @@ from kedge.store.tables import (
     OperationHostRow,
     OperationItemRow,
     OperationRow,
+    RewiringRow,
 )
 
 RECENT = 24
@@ -80,14 +82,26 @@ def past_conversions(engine: Engine) -> list[float]:
     return [took for log in logs if (took := _converted_in(log)) is not None]
 
 
+def past_rewirings(engine: Engine) -> list[float]:
+    """What each of those that have ended well lately took, in s."""
+    query = (
+        select(RewiringRow.created_at, RewiringRow.finished_at)
+        .where(RewiringRow.outcome == RewiringOutcome.COMPLETED.value)
+        .order_by(RewiringRow.number.desc())
+        .limit(RECENT)
+    )
+    with reading(engine) as session:
+        return [(row.finished_at - row.created_at).total_seconds() for row in session.execute(query)]
+
+
 def _converted_in(log: Sequence[Mapping[str, str]]) -> float | None:
-    """From when the host was empty until it had been tried, the last time; None if its log does not say."""
+    """From when the host was to be changed until it had been tried, the last time; None if its log does not say."""
     began = ended = None
     for line in log:
         at = datetime.fromisoformat(line["at"])
         if line["what"].startswith(f"{Stage.CONVERTING}:"):
             began = at
-        elif line["what"].startswith(f"{Stage.RETURNING}:"):
+        elif line["what"].startswith((f"{Stage.RETURNING}:", f"{Stage.REWIRING}:")):
             ended = at
     return (ended - began).total_seconds() if began and ended and began <= ended else None
 

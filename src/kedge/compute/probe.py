@@ -41,7 +41,7 @@ class Probe:
                 if binding.vif_type is not expected.vif_type:
                     raise HostFailure(
                         f"a port on network {each.name or each.id} is bound as {binding.vif_type}, which is not"
-                        f" {wanted}: take the host's other backends out of its agent's configuration"
+                        f" {wanted}: name that first in its agent's configuration, or take the others out of it"
                     )
                 self._agent.plug(PlugOrder((vif_of(port, each, binding),))).complete()
         except KedgeError:

@@ -5,12 +5,12 @@ or migration at most.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,7 @@ from kedge.model.errors import Conflict, NotFound, StaleEpoch
 from kedge.model.network import VifType
 from kedge.model.rewiring import RewiredPort, Rewiring, RewiringOutcome, Wiring
 from kedge.model.server import Server
-from kedge.store import now, outbox, reading, transaction
+from kedge.store import batched, now, outbox, reading, transaction
 from kedge.store.tables import RewiringRow, ServerRow
 
 from .records import next_epoch, refuse_second_migration
@@ -31,8 +31,17 @@ class RewiringRecords:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, server: Server, backend: str, ports: Sequence[RewiredPort]) -> Rewiring:
-        """Store a new rewiring. Raises Conflict if the server is migrated or rewired already, or has left its host."""
+    def add(
+        self,
+        server: Server,
+        backend: str,
+        ports: Sequence[RewiredPort],
+        claim: Callable[[Session, str], None] = lambda _session, _rewiring_id: None,
+    ) -> Rewiring:
+        """Store a new rewiring; `claim` is called in the transaction that does.
+
+        Raises Conflict if the server is migrated or rewired already, or has left its host, and what `claim` raises.
+        """
         row = RewiringRow(
             id=str(uuid.uuid4()), server_id=server.id, host=server.host, backend=backend, ports=_stored(ports)
         )
@@ -45,6 +54,7 @@ class RewiringRecords:
                     raise Conflict(f"Server {server.name} has left {server.host}; look again.")
                 row.created_at = row.updated_at = _now(session)
                 session.add(row)
+                claim(session, row.id)
                 _tell(session, row, "begun")
         except IntegrityError:
             raise Conflict(f"Another rewiring of server {server.name} has just begun.") from None
@@ -67,6 +77,18 @@ class RewiringRecords:
             wanted = wanted.where(RewiringRow.server_id == server_id)
         with reading(self._engine) as session:
             return [_rewiring(row) for row in session.scalars(wanted)]
+
+    def latest(self, server_ids: Iterable[str]) -> dict[str, Rewiring]:
+        """The last one of each of these servers that has had one."""
+        found: dict[str, Rewiring] = {}
+        with reading(self._engine) as session:
+            for some in batched(server_ids):
+                last = select(func.max(RewiringRow.number)).group_by(RewiringRow.server_id)
+                wanted = select(RewiringRow).where(
+                    RewiringRow.number.in_(last.where(RewiringRow.server_id.in_(some)))
+                )
+                found |= {row.server_id: _rewiring(row) for row in session.scalars(wanted)}
+        return found
 
     def unfinished(self) -> list[str]:
         """The ids of those that somebody must drive."""

@@ -1,10 +1,10 @@
 """Begins rewirings: thinks one through, says what is in the way, and stores it for a conductor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kedge.core.binding.rules import carrier
-from kedge.core.domain_xml import attachments, nic_of
-from kedge.model.errors import CannotBind, CannotMigrate, Conflict, KedgeError
+from kedge.core.domain_xml import Attachment, attachments
+from kedge.model.errors import CannotBind, CannotMigrate, Conflict, KedgeError, Unreachable
 from kedge.model.host import Host
 from kedge.model.network import Network, Port, Vif, VifType
 from kedge.model.rewiring import RewiredPort, Rewiring, RewiringPlan, Wiring
@@ -73,21 +73,72 @@ class Rewirings:
             else:
                 ports.append((port, change))
                 obstacles += self._in_the_way(port, change, host)
+        silent = False
         if ports and not obstacles:
-            obstacles += self._on_the_host(server, ports)
+            try:
+                obstacles += self._on_the_host(server, ports)
+            except KedgeError as error:
+                silent = isinstance(error, Unreachable)
+                obstacles.append(f"{server.host} can't be asked: {error}")
         if not ports and not unchanged and not obstacles:
             obstacles.append("it has no ports")
         changes = tuple(change for _, change in ports)
-        return RewiringPlan(server.id, host.name, backend, changes, tuple(unchanged), tuple(obstacles))
+        return RewiringPlan(
+            server.id, host.name, backend, changes, tuple(unchanged), tuple(obstacles), silent
+        )
+
+    def is_switch(self, backend: str) -> bool:
+        """Ports can be rewired to it."""
+        return backend in _DRIVERS.values()
+
+    def is_wired(self, server_id: str, host: str, backend: str) -> bool:
+        """All its ports are bound as this backend of its host binds them."""
+        return all(
+            not isinstance(after, CannotBind) and _is_same(before, after)
+            for _, before, after in self._tools.network.wirings(server_id, host, backend)
+        )
+
+    def in_the_way(self, server: Server, backend: str, mappings: Mapping[str, str]) -> list[str]:
+        """What stands in the way of rewiring it for sure, also if its host does not report that backend yet.
+
+        `mappings` are what is to carry networks there. Raises KedgeError if its host can't be asked.
+        """
+        host = self._tools.agents.host(server.host)
+        wired = self._tools.network.wirings(server.id, host.name, backend)
+        if not wired:
+            return []
+        if any(
+            each.driver == backend and mappings.items() <= dict(each.mappings).items()
+            for each in host.backends
+        ):
+            return list(self.plan(server, backend).obstacles)
+        obstacles = []
+        for port, before, _ in wired:
+            if _DRIVERS.get(before.vif_type) == backend:
+                obstacles.append(
+                    f"port {port.id} ({port.mac_address}) is on {backend} already, and only a move changes what "
+                    "carries its network"
+                )
+            else:
+                obstacles += self._side_in_the_way(port, before, host)
+        if obstacles:
+            return obstacles
+        vifs = [
+            vif_as(port, self._tools.network.network(port.network_id), before) for port, before, _ in wired
+        ]
+        xml = self._tools.agents.agent(server.host).domain_xml(server.id)
+        nics = attachments(xml)
+        return [reason for vif in vifs for reason in _device_in_the_way(vif, nics)]
 
     def _in_the_way(self, port: Port, change: RewiredPort, host: Host) -> list[str]:
-        for wiring in (change.before, change.after):
-            if wiring.vif_type not in _DRIVERS:
-                return [
-                    f"port {port.id} ({port.mac_address}) is of type {wiring.vif_type}, which is no tap in a switch: "
-                    "only a move changes that, `kedge migrate`"
-                ]
-        needed = _DRIVERS[change.before.vif_type]
+        if change.after.vif_type not in _DRIVERS:
+            return [_no_tap(port, change.after)]
+        return self._side_in_the_way(port, change.before, host)
+
+    def _side_in_the_way(self, port: Port, before: Wiring, host: Host) -> list[str]:
+        if before.vif_type not in _DRIVERS:
+            return [_no_tap(port, before)]
+        needed = _DRIVERS[before.vif_type]
         network = self._tools.network.network(port.network_id)
         if not any(each.driver == needed and carrier(network, each) for each in host.backends):
             return [
@@ -97,36 +148,48 @@ class Rewirings:
         return []
 
     def _on_the_host(self, server: Server, ports: Sequence[tuple[Port, RewiredPort]]) -> list[str]:
-        """What its agent says: each port must have a tap that Kedge made, wired as its binding says."""
+        """What its agent says: each port must have a tap that Kedge made, wired as its binding says.
+
+        Raises KedgeError if it can't be asked.
+        """
         pairs = [
             Rewire(vif_as(port, network, change.after), vif_as(port, network, change.before))
             for port, change in ports
             for network in [self._tools.network.network(port.network_id)]
         ]
-        try:
-            agent = self._tools.agents.agent(server.host)
-            nics = attachments(agent.domain_xml(server.id))
-            sides = agent.sides(SidesRequest(tuple(pairs)))
-        except KedgeError as error:
-            return [f"{server.host} can't be asked: {error}"]
+        agent = self._tools.agents.agent(server.host)
+        nics = attachments(agent.domain_xml(server.id))
+        sides = agent.sides(SidesRequest(tuple(pairs)))
         obstacles = []
         for pair in pairs:
-            vif, nic = pair.vif, nic_of(pair.vif, nics)
-            if nic is None:
-                obstacles.append(
-                    f"the domain has no interface with the MAC {vif.mac_address} of port {vif.port_id}"
-                )
-            elif nic.kind != "ethernet" or nic.target_dev != vif.tap_name:
-                obstacles.append(
-                    f"the device {nic.target_dev} of port {vif.port_id} ({vif.mac_address}) was not made by Kedge; "
-                    "a move makes it anew, `kedge migrate`"
-                )
-            elif sides.get(vif.port_id) is not Side.THERE:
+            vif = pair.vif
+            of_device = _device_in_the_way(vif, nics)
+            obstacles += of_device
+            if not of_device and sides.get(vif.port_id) is not Side.THERE:
                 obstacles.append(
                     f"{vif.tap_name} of port {vif.port_id} ({vif.mac_address}) is not wired as its binding says now; "
                     "see what `kedge doctor` says"
                 )
         return obstacles
+
+
+def _no_tap(port: Port, wiring: Wiring) -> str:
+    return (
+        f"port {port.id} ({port.mac_address}) is of type {wiring.vif_type}, which is no tap in a switch: "
+        "only a move changes that, `kedge migrate`"
+    )
+
+
+def _device_in_the_way(vif: Vif, nics: Sequence[Attachment]) -> list[str]:
+    nic = next((each for each in nics if each.mac == vif.mac_address), None)
+    if nic is None:
+        return [f"the domain has no interface with the MAC {vif.mac_address} of port {vif.port_id}"]
+    if nic.kind != "ethernet" or nic.target_dev != vif.tap_name:
+        return [
+            f"the device {nic.target_dev} of port {vif.port_id} ({vif.mac_address}) was not made by Kedge; "
+            "a move makes it anew, `kedge migrate`"
+        ]
+    return []
 
 
 def _is_same(one: Wiring, other: Wiring) -> bool:

@@ -1,23 +1,25 @@
 """The hosts of a transition in one round: what is seen of them, and what is done with each."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Engine
 
 from kedge.core.operation import Decision, Move, Outlook, Seen
-from kedge.core.operation.host_seen import Act, Advance, HostSeen, Step
+from kedge.core.operation.host_seen import Act, Advance, HostSeen, Step, Wired
 from kedge.core.operation.stages import advance, moves, outlooks, stands
 from kedge.core.placement import Fleet
 from kedge.model.errors import KedgeError, StaleEpoch, Unreachable
 from kedge.model.host import Host
 from kedge.model.operation import Operation
-from kedge.model.transition import Stage, Transition, TransitionHost, reported_in_words
+from kedge.model.transition import Stage, Transition, TransitionHost, Way, reported_in_words
 
 from .actor import Tools
 from .probe import Probe, one_of_each
 from .transition_records import TransitionRecords
+from .transition_rewirings import TransitionRewirings
 
 log = structlog.get_logger()
 
@@ -29,6 +31,9 @@ _ENTERED = {
 }
 
 
+_ENTERED_IN_PLACE = _ENTERED | {Stage.CONVERTING: "its agent needs the new backend beside what it has"}
+
+
 class TransitionHosts:
     """What a round does with the hosts, for whoever drives the operation with this epoch."""
 
@@ -36,11 +41,14 @@ class TransitionHosts:
         self._id, self._epoch = operation_id, epoch
         self._tools = tools
         self._records = TransitionRecords(engine)
+        self._rewirings = TransitionRewirings(operation_id, epoch, tools, engine)
         self._seen: tuple[HostSeen, ...] = ()
         self.following = Advance()
 
     def keep_settings(self, operation: Operation) -> None:
         """A host that is emptied, changed and tried receives no server; one that gets its servers back does.
+
+        Nor does one that is changed in place, until new ports are bound by the new backend.
 
         This is done before a look, so that nothing that is not seen then can come to a host that is emptied.
         """
@@ -57,7 +65,7 @@ class TransitionHosts:
         """Which servers have to go where now; none of an operation that is no transition."""
         if operation.transition is None:
             return ()
-        self._seen = tuple(self._host_seen(each, fleet) for each in operation.hosts)
+        self._seen = tuple(self._host_seen(operation, each, fleet) for each in operation.hosts)
         return moves(operation.transition, self._seen, homes_of(operation), fleet)
 
     def decide(self, operation: Operation, seen: Seen, decided: Decision) -> None:
@@ -81,16 +89,18 @@ class TransitionHosts:
 
     @property
     def is_awake(self) -> bool:
-        """Something was done with a host, or its agent may report what is wanted at any moment."""
+        """Something was done with a host, or its agent may report what is wanted, or a rewiring end, at any moment."""
         acts = {each.act for each in self.following.steps.values()}
-        waits = any(each.stage is Stage.CONVERTING and each.trouble is None for each in self._seen)
+        waits = any(
+            each.stage in {Stage.CONVERTING, Stage.REWIRING} and each.trouble is None for each in self._seen
+        )
         return waits or bool(acts - {Act.WAIT})
 
     def outlooks(self, operation: Operation, fleet: Fleet, decided: Decision) -> Mapping[str, Outlook]:
         """How each server stands."""
         return outlooks(self._seen, homes_of(operation), fleet, decided)
 
-    def _host_seen(self, each: TransitionHost, fleet: Fleet) -> HostSeen:
+    def _host_seen(self, operation: Operation, each: TransitionHost, fleet: Fleet) -> HostSeen:
         host = fleet.hosts[each.host].host if each.host in fleet.hosts else Host(each.host, alive=False)
         command, ago_s = each.command, 0.0
         if command is not None:
@@ -99,17 +109,27 @@ class TransitionHosts:
                 command = self._records.command_ended(self._id, each.host, now)
             if command is not None and command.ended_at is not None:
                 ago_s = (datetime.now(UTC) - command.ended_at).total_seconds()
-        return HostSeen(host, each.stage, each.trouble, each.before, command, ago_s)
+        found = HostSeen(host, each.stage, each.trouble, each.before, command, ago_s, each.in_place)
+        if each.stage is not Stage.REWIRING:
+            return found
+        backend = _wanted(operation).to_backend
+        off = self._rewirings.off(each.host)
+        servers = self._rewirings.seen(operation, each.host, backend, fleet, off or frozenset())
+        return replace(found, servers=servers, silent=off is None)
 
     def _do(self, operation: Operation, each: HostSeen, step: Step, fleet: Fleet) -> None:
         try:
             if step.act is Act.ENTER and step.stage is not None:
-                what = f"{step.stage}: {_ENTERED.get(step.stage, '')}"
+                what = f"{step.stage}: {_entered(each, step.stage, fleet)}"
                 self._records.enter(self._id, self._epoch, each.host, step.stage, what)
             elif step.act is Act.RUN:
-                self._run(each.name, _wanted(operation).run)
+                self._run(each, _wanted(operation).run)
             elif step.act is Act.TRY:
-                self._try(operation, each.host, fleet)
+                self._try(operation, each, fleet)
+            elif step.act is Act.REWIRE:
+                self._rewirings.begin(step.servers, each.name, _wanted(operation).to_backend)
+            elif step.act is Act.TAKE_BACK:
+                self._rewirings.take_back(operation, step.servers)
             elif step.act is Act.STOP:
                 self._stop(operation, each, step.why, fleet)
         except StaleEpoch:
@@ -131,28 +151,30 @@ class TransitionHosts:
             f"{why.rstrip('.')}. So {state}. Mend it, then `kedge operations resume {self._id[:8]}`.",
         )
 
-    def _run(self, host: str, name: str) -> None:
+    def _run(self, each: HostSeen, name: str) -> None:
+        host = each.name
         self._tools.commands.begin(
             name,
             host,
+            Way.IN_PLACE if each.in_place else Way.MOVES,
             note=lambda run: self._records.command_begins(self._id, self._epoch, host, run, name),
             told=lambda run: self._records.command_ended(self._id, host, run),
         )
 
-    def _try(self, operation: Operation, host: Host, fleet: Fleet) -> None:
+    def _try(self, operation: Operation, each: HostSeen, fleet: Fleet) -> None:
+        host = each.host
         mine = [
-            each for each, home in homes_of(operation).items() if home == host.name and each in fleet.servers
+            server_id
+            for server_id, home in homes_of(operation).items()
+            if home == host.name and server_id in fleet.servers
         ]
-        networks = one_of_each(network for each in mine for _, network in fleet.servers[each].nics)
+        networks = one_of_each(network for one in mine for _, network in fleet.servers[one].nics)
         self._probe(host.name).work(host, _wanted(operation), networks)
-        tried = ", ".join(each.name or each.id for each in networks)
-        what = (
-            f"a port worked on network {tried}"
-            if tried
-            else "no server has to come back, so no port was tried"
-        )
+        tried = ", ".join(network.name or network.id for network in networks)
+        what = f"a port worked on network {tried}" if tried else "it has no server, so no port was tried"
+        following = Stage.REWIRING if each.in_place else Stage.RETURNING
         self._records.enter(
-            self._id, self._epoch, host, Stage.RETURNING, f"returning: {reported_in_words(host)}; {what}"
+            self._id, self._epoch, host, following, f"{following}: {reported_in_words(host)}; {what}"
         )
 
     def _clean(self, operation: Operation) -> None:
@@ -166,6 +188,22 @@ class TransitionHosts:
 
     def _probe(self, host: str) -> Probe:
         return Probe(self._tools.network, self._tools.agents.agent(host), self._id, host)
+
+
+def _entered(each: HostSeen, stage: Stage, fleet: Fleet) -> str:
+    """Why a host has reached this stage."""
+    if not each.in_place:
+        return _ENTERED.get(stage, "")
+    if stage is Stage.DONE:
+        off = [
+            fleet.servers[server_id].name
+            for server_id, server in each.servers.items()
+            if server.wired is Wired.OFF
+        ]
+        if off:
+            return f"its running servers are in the new switch. Off, and bound as before: {', '.join(sorted(off))}"
+        return "its servers are in the new switch, so its agent needs the other backend no longer"
+    return _ENTERED_IN_PLACE.get(stage, "")
 
 
 def homes_of(operation: Operation) -> dict[str, str]:

@@ -1,19 +1,22 @@
 """The hosts of transitions in the database: the stage of each, and what came of the ones before."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session, object_session
 
+from kedge.model.errors import Conflict
 from kedge.model.host import Host
-from kedge.model.transition import CommandRun, CommandState, Stage
+from kedge.model.server import Server
+from kedge.model.transition import CommandRun, CommandState, Stage, Transition
 from kedge.store import now, transaction
-from kedge.store.tables import OperationHostRow, OperationRow
+from kedge.store.tables import OperationHostRow, OperationRow, RewiringRow
 
 from .operation_rows import host_of, owned, row_of
+from .transition_ways import Ways
 
 MOST_LINES = 100
 """So many lines of a host's log are kept, the last ones."""
@@ -55,6 +58,17 @@ class TransitionRecords:
             row = owned(session, operation_id, epoch)
             row.paused, row.updated_at = True, now(self._engine)
 
+    def claim_rewiring(self, operation_id: str, epoch: int, server: Server) -> Callable[[Session, str], None]:
+        """Makes a rewiring the operation's own, in the transaction that begins it, if it is still wanted then."""
+
+        def within(session: Session, rewiring_id: str) -> None:
+            row = owned(session, operation_id, epoch)
+            if row.paused or row.abort:
+                raise Conflict(f"Server {server.name} is not rewired: somebody paused it meanwhile.")
+            next(item for item in row.items if item.server_id == server.id).rewiring_id = rewiring_id
+
+        return within
+
     def command_begins(self, operation_id: str, epoch: int, host: str, run: CommandRun, name: str) -> None:
         """A command is about to be run. It is written down before, so that it is never run twice."""
         with transaction(self._engine) as session:
@@ -76,8 +90,21 @@ class TransitionRecords:
             return run
 
 
+def host_rows(operation_id: str, transition: Transition, ways: Ways, at: datetime) -> list[OperationHostRow]:
+    """The rows of a new transition's hosts."""
+    rows = []
+    for number, host in enumerate(transition.hosts):
+        row = OperationHostRow(operation_id=operation_id, host=host, position=number)
+        row.stage, row.in_place, row.log = Stage.QUEUED.value, host in ways.in_place, []
+        if host in ways.why:
+            _log(row, at, f"by moves: {ways.why[host]}")
+        rows.append(row)
+    return rows
+
+
 def forget_trouble(row: OperationRow, at: datetime) -> None:
     """A person has looked after the hosts in trouble: each is tried again where it stopped, its command too."""
+    _forget_rewirings(row)
     for its in row.hosts:
         if its.trouble is None:
             continue
@@ -98,6 +125,17 @@ def _forget_tries(row: OperationRow, host: str) -> None:
     for item in row.items:
         if item.source == host:
             item.tried, item.left = [], None
+
+
+def _forget_rewirings(row: OperationRow) -> None:
+    """Those that have ended: servers that are still in the old switch are then rewired again."""
+    session = object_session(row)
+    own = {item.rewiring_id: item for item in row.items if item.rewiring_id is not None}
+    if session is None or not own:
+        return
+    ended = select(RewiringRow.id).where(RewiringRow.id.in_(own), RewiringRow.finished_at.is_not(None))
+    for rewiring_id in session.scalars(ended):
+        own[rewiring_id].rewiring_id = None
 
 
 def _log(row: OperationHostRow, at: datetime, what: str) -> None:

@@ -69,6 +69,7 @@ class RewiringPlan:
         ports: those that would be wired otherwise than they are.
         unchanged: the ids of those that are wired so already.
         obstacles: what is in the way, as sentences.
+        silent: its host's agent could not be asked.
     """
 
     server_id: str
@@ -77,6 +78,7 @@ class RewiringPlan:
     ports: tuple[RewiredPort, ...] = ()
     unchanged: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
+    silent: bool = False
 
     @property
     def possible(self) -> bool:

@@ -443,7 +443,8 @@ class OperationRow(Base):
 class OperationHostRow(Base):
     """A host of a transition: the stage that it has reached, and what came of each before. One is `open` for each host.
 
-    `before` has the backends that it had when its turn came, `command` the run of its command, `log` what happened.
+    `in_place`: its servers stay, and are rewired. `before` has the backends that it had when its turn came, `command`
+    the run of its command, `log` what happened.
     """
 
     __tablename__ = "operation_hosts"
@@ -454,6 +455,7 @@ class OperationHostRow(Base):
     )
     host: Mapped[str] = mapped_column(String(255), primary_key=True)
     position: Mapped[int]
+    in_place: Mapped[bool] = mapped_column(default=False, server_default=false())
     stage: Mapped[str] = mapped_column(String(16))
     trouble: Mapped[str | None] = mapped_column(Text)
     why: Mapped[str] = mapped_column(Text, default="")
@@ -467,7 +469,8 @@ class OperationItemRow(Base):
     """A server of an operation. An unfinished operation has its servers for itself: they are `open`.
 
     It refers to no server, which may be deleted before the operation ends. `migration_id` is the migration that the
-    operation began and has not looked at the end of. `hosts` are where this server is to go, if not to any target.
+    operation began and has not looked at the end of, `rewiring_id` the last rewiring that it began. `hosts` are where
+    this server is to go, if not to any target.
     """
 
     __tablename__ = "operation_items"
@@ -484,6 +487,7 @@ class OperationItemRow(Base):
     left: Mapped[str | None] = mapped_column(Text)
     migration_id: Mapped[str | None] = mapped_column(UUID)
     migrations: Mapped[list[str]] = mapped_column(default=list)
+    rewiring_id: Mapped[str | None] = mapped_column(UUID)
     state: Mapped[str] = mapped_column(String(16), default="waiting")
     why: Mapped[list[str]] = mapped_column(default=list)
     open: Mapped[bool] = mapped_column(default=True)
