@@ -51,15 +51,15 @@ class FleetDemo:
         self._carry_out("drain", "h1", "--limit", "per_source=3")
         self._carry_out("restore", "h1")
         self._title("a Linux bridge host becomes an Open vSwitch host, by moves")
-        self._change("h5", conversion.use_open_vswitch, "openvswitch")
+        self._change("h5", conversion.use_open_vswitch, "openvswitch", "--by-moves")
         self._title("a macvtap host gets other parent devices, by moves")
         parents = conversion.other_parents(self._cloud, "h2").items()
         mapped = [each for network, device in parents for each in ("--map", f"{network}={device}")]
         self._change("h2", conversion.use_other_parents, "macvtap", *mapped)
         self._title("the former Linux bridge host becomes one again, by moves")
-        self._change("h5", conversion.use_linux_bridge, "linuxbridge")
+        self._change("h5", conversion.use_linux_bridge, "linuxbridge", "--by-moves")
         self._title("and an Open vSwitch host, in place: no VM moves")
-        self._rewire("h5")
+        self._change_in_place("h5")
         self._title("hosts that are not level are levelled")
         self._carry_out("rebalance", "--by", "servers")
 
@@ -86,22 +86,20 @@ class FleetDemo:
         self._must_be_none(done.shortcomings)
 
     def _change(self, host: str, change: Change, backend: str, *options: str) -> None:
-        """A transition of one host. When it is empty, we are the administrator who changes it."""
+        """A transition of one host. When it waits for that, we are the administrator who changes it."""
         person = _Administrator(self._cloud, host, change, self.say)
         self._carry_out(
             "transition", "--hosts", host, "--to-backend", backend, *options, meanwhile=person.look
         )
 
-    def _rewire(self, host: str) -> None:
-        self.say(f"the administrator puts Open vSwitch below the Linux bridges of {host}")
-        conversion.put_open_vswitch_below(self._cloud, host)
-        here = [name for name, place in fleet.places(self._cloud, self._vms).items() if place == host]
-        for name in here:
-            typed(self._console, "server", "rewire", name, "--to-backend", "openvswitch")
-            latest, *_ = self._cloud.get("/kedge/v1/rewirings", server=name)
-            self.rewired.append(latest)
+    def _change_in_place(self, host: str) -> None:
+        """The same without moving a VM: Open vSwitch comes below the Linux bridges, and the agent has both."""
+        self._change(host, conversion.put_open_vswitch_below, "openvswitch", "--in-place")
+        ids = [item["rewiring"] for item in self.done[-1].operation["items"] if item["rewiring"]]
+        self.rewired += [self._cloud.get(f"/kedge/v1/rewirings/{each}") for each in ids]
+        if not ids:
+            raise ShortError(f"no VM of {host} was rewired")
         self._must_be_none(fleet_table.not_rewired(self.rewired))
-        self._must_be_none(fleet.misplaced(self._cloud, self._vms))
 
     def _must_be_none(self, shortcomings: Sequence[str]) -> None:
         for shortcoming in shortcomings:
@@ -123,7 +121,7 @@ class _Administrator:
         stages = {each["host"]: each["stage"] for found in latest for each in found["hosts"]}
         if not self._has_changed and stages.get(self._host) == "converting":
             self._has_changed = True
-            self._say(f"{self._host} is empty: its administrator changes it and starts its agent anew")
+            self._say(f"the administrator of {self._host} changes it and starts its agent anew")
             self._change(self._cloud, self._host)
 
 

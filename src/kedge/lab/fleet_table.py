@@ -26,8 +26,10 @@ class Done:
     @property
     def title(self) -> str:
         """Which it is, as a command names it."""
-        hosts = [self.operation["host"], *(each["host"] for each in self.operation.get("hosts", ()))]
-        return " ".join(each for each in (self.operation["kind"], *hosts) if each)
+        changed = self.operation.get("hosts", ())
+        hosts = [self.operation["host"], *(each["host"] for each in changed)]
+        how = "in place" if any(each.get("in_place") for each in changed) else ""
+        return " ".join(each for each in (self.operation["kind"], *hosts, how) if each)
 
     @property
     def shortcomings(self) -> list[str]:
