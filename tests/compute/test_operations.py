@@ -416,6 +416,27 @@ def test_it_is_driven_by_itself(fleet: Fleet, servers: list[Server]) -> None:
     assert fleet.records.find(operation.id).state == "completed"
 
 
+def test_it_rests_only_where_none_is_under_way(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation_conductor, "REST", 1e6)
+    often, looks = threading.Event(), iter(range(5))
+
+    def unfinished() -> list[str]:
+        if next(looks, None) is None:
+            often.set()
+        return ["another conductor drives it"]
+
+    monkeypatch.setattr(fleet.records, "unfinished", unfinished)
+    claims = claims_in(fleet.world.engine)
+    monkeypatch.setattr(claims, "claim", lambda ids: ())
+    driver = OperationConductor(fleet.conductor, fleet.records, claims, poll_s=0.01)
+    driver.start()
+    try:
+        assert often.wait(60)
+    finally:
+        driver.stop()
+        claims.close()
+
+
 @pytest.fixture
 def driver(fleet: Fleet) -> Iterator[OperationConductor]:
     claims = claims_in(fleet.world.engine)

@@ -1,6 +1,7 @@
 """Rewirings over a simulated host with two switches: done, taken back, taken over by another conductor, and refused."""
 
 import threading
+import time
 from contextlib import suppress
 from itertools import product
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from kedge.compute import rewiring_conductor
+from kedge.compute.claims import claims_in
 from kedge.compute.rewiring_api import rewirings_router
 from kedge.compute.rewiring_conductor import Drive
 from kedge.compute.rewiring_records import RewiringRecords
@@ -293,3 +296,28 @@ def test_an_unknown_one(both: Both) -> None:
         both.records.find("none")
     with pytest.raises(StaleEpoch):
         both.records.take_over("none")
+
+
+def test_one_that_is_begun_here_is_driven_at_once(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewiring_conductor, "REST", 1e6)
+    looked = threading.Event()
+    unfinished = both.records.unfinished
+
+    def look() -> list[str]:
+        looked.set()
+        return unfinished()
+
+    monkeypatch.setattr(both.records, "unfinished", look)
+    claims = claims_in(both.world.engine)
+    conductor = rewiring_conductor.RewiringConductor(both.world.tools, both.records, claims, poll_s=0.01)
+    conductor.start()
+    try:
+        assert looked.wait(60)
+        rewiring = both.begin()
+        deadline = time.monotonic() + 60
+        while both.records.find(rewiring.id).finished_at is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        conductor.stop()
+        claims.close()
+    assert both.records.find(rewiring.id).state == "completed"

@@ -1,5 +1,6 @@
 """Doing what was decided. Each action may be done again, by whoever decides it again after a crash."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Tools:
-    """What a migration is done with."""
+    """What a migration is done with. `rewiring_begun` wakes who drives rewirings in this process."""
 
     servers: ServerRecords
     migrations: MigrationRecords
@@ -41,6 +42,7 @@ class Tools:
     rooms: Rooms
     commands: Commands = field(default_factory=Commands)
     policies: Policies = field(default_factory=Policies)
+    rewiring_begun: threading.Event = field(default_factory=threading.Event)
 
 
 _ENDS: Mapping[Outcome, MigrationStatus] = {

@@ -68,24 +68,22 @@ class OperationConductor:
     def _drive(self) -> None:
         begun = self._conductor.operation_begun
         while not self._stopping.is_set():
-            begun.clear()
-            unfinished: list[str] = []
+            at_rest = False
             try:
-                self.look_at_all()
+                at_rest = not self.look_at_all()
             except Exception as error:
                 # Whatever is wrong, with the database or with Kedge, the next round looks at everything anew.
                 log.warning("operations could not be driven, will look again", error=in_words(error))
-            if unfinished:
-                self._stopping.wait(self._poll_s)
-            else:
-                begun.wait(REST * self._poll_s)
+            begun.wait(REST * self._poll_s if at_rest else self._poll_s)
+            begun.clear()
 
-    def look_at_all(self) -> None:
-        """A round of each operation of which something has changed."""
+    def look_at_all(self) -> bool:
+        """A round of each operation of which something has changed; whether there is any that has not ended."""
         unfinished = self._records.unfinished()
         for operation_id in self._claims.claim(unfinished) if unfinished else ():
             if self._has_changed(operation_id):
                 self.round(operation_id)
+        return bool(unfinished)
 
     def _has_changed(self, operation_id: str) -> bool:
         """Whether one of its migrations has ended, a person has changed it, or it was not looked at for a while."""

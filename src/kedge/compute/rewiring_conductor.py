@@ -24,6 +24,9 @@ from .rewirings import vif_as
 log = structlog.get_logger()
 
 POLL_S = 0.5
+REST = 10
+"""Where there is none, so many times as long passes between two looks for one that was begun by another process."""
+
 AT_ONCE = 4
 """So many servers are rewired at the same time."""
 
@@ -55,14 +58,18 @@ class RewiringConductor:
     def stop(self) -> None:
         """Stop driving; what is under way goes on when a conductor is there again."""
         self._stopping.set()
+        self._tools.rewiring_begun.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         self._workers.shutdown(cancel_futures=True)
 
     def _watch(self) -> None:
+        begun = self._tools.rewiring_begun
         while not self._stopping.is_set():
+            at_rest = False
             try:
                 unfinished = self._records.unfinished()
+                at_rest = not unfinished
                 for rewiring_id in self._claims.claim(unfinished) if unfinished else ():
                     if rewiring_id not in self._driven:
                         self._driven.add(rewiring_id)
@@ -70,7 +77,8 @@ class RewiringConductor:
             except Exception as error:
                 # Whatever is wrong with the database, the conductor must be there when it is back.
                 log.warning("can't look for rewirings, will look again", error=in_words(error))
-            self._stopping.wait(self._poll_s)
+            begun.wait(REST * self._poll_s if at_rest else self._poll_s)
+            begun.clear()
 
     def _drive(self, rewiring_id: str) -> None:
         """Until it has ended, or has to wait: then it is driven anew, with a new epoch."""

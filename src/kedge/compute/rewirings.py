@@ -52,7 +52,9 @@ class Rewirings:
             raise Conflict(
                 f"Every port of server {server.name} is wired as {backend} on {server.host} has it already."
             )
-        return self.records.add(server, backend, plan.ports)
+        rewiring = self.records.add(server, backend, plan.ports)
+        self._tools.rewiring_begun.set()
+        return rewiring
 
     def plan(self, server: Server, backend: str) -> RewiringPlan:
         """What would happen, or what is in the way; nothing is stored or made. Raises NotFound, Conflict."""

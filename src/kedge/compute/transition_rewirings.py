@@ -90,6 +90,7 @@ class TransitionRewirings:
                 if plan.possible:
                     claim = self._records.claim_rewiring(self._id, self._epoch, server)
                     self._rewirings.records.add(server, backend, plan.ports, claim)
+                    self._tools.rewiring_begun.set()
             except StaleEpoch:
                 raise
             except (Conflict, NotFound) as error:
