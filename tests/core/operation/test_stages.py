@@ -129,7 +129,7 @@ def test_a_person_is_told_what_to_change_and_waited_for() -> None:
     by_hand = Transition(("a",), "macvtap", {"physnet1": "eth3"})
     found = step(a_host(Stage.CONVERTING), wanted=by_hand)
     assert found.act is Act.WAIT
-    assert found.why.startswith("configure macvtap (physnet1: eth3) for its agent and restart that")
+    assert found.why.startswith("waits for macvtap (physnet1: eth3): put it into its agent's configuration")
 
     other_parent = a_host(Stage.CONVERTING, HostBackend("macvtap", {"physnet1": "eth2"}))
     assert step(replace(other_parent, before=other_parent.host.backends), wanted=by_hand).act is Act.WAIT

@@ -214,8 +214,10 @@ def _converted(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
     if each.host.alive and each.host.backends and each.host.backends != each.before:
         return Step(Act.STOP, f"{reports}, and not {wanted}")
     if not wanted.run:
-        beside = ", before what it has and beside that," if each.in_place else ""
-        return Step(Act.WAIT, f"configure {wanted} for its agent{beside} and restart that; {reports}")
+        how = "add it to its agent's configuration, above the backend that is there, which stays"
+        if not each.in_place:
+            how = "put it into its agent's configuration"
+        return Step(Act.WAIT, f"waits for {wanted}: {how}, and restart the agent; {reports}")
     if each.command is None:
         return Step(Act.RUN)
     if each.since_command_s > REPORTS_WITHIN_S:

@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kedge.model.errors import KedgeError
 from kedge.model.server import Phase
 
 from .. import tour
 from ..connection import Connection
 from .cloud import ChaosCloud
 from .invariants import Guest, shortcomings
-from .trial import LOOK_S, SLOW_MIB, TOO_LATE, Result
+from .trial import LOOK_S, SLOW_MIB, TOO_LATE, Result, wait_for_end
 from .victims import VICTIMS, Victim
 
 BEGUN, HALF_DONE = "a drain begun", "a drain half done"
@@ -88,7 +87,7 @@ def _drain(
     if victim.after_s is not None:
         time.sleep(victim.after_s)
         victim.revive(cloud, struck)
-    ended = _end_of(cloud, operation["id"], began + PATIENCE_S)
+    ended = wait_for_end(cloud, operation["id"], began + PATIENCE_S, "operations")
     if victim.after_s is None:
         victim.revive(cloud, struck)
     if ended is None:
@@ -118,19 +117,6 @@ def _wait_for(cloud: ChaosCloud, operation_id: str, moment: str) -> str:
         if ended or (moment == BEGUN and any(copying for _, copying in migrations)):
             return f"{ended} of {VMS} have ended"
         time.sleep(LOOK_S)
-
-
-def _end_of(cloud: ChaosCloud, operation_id: str, until: float) -> dict[str, Any] | None:
-    while time.monotonic() < until:
-        try:
-            found: dict[str, Any] = cloud.get(f"/kedge/v1/operations/{operation_id}")
-        except KedgeError:
-            time.sleep(0.1)
-            continue
-        if found["finished_at"] is not None:
-            return found
-        time.sleep(0.1)
-    return None
 
 
 def _wrong_with(cloud: ChaosCloud, ended: dict[str, Any]) -> list[str]:

@@ -48,16 +48,18 @@ class Result:
         return self.struck_at != TOO_LATE
 
 
-def wait_for_end(cloud: ChaosCloud, migration_id: str, until: float) -> dict[str, Any] | None:
-    """The migration once it has ended; None if it has not by then (monotonic clock, seconds)."""
+def wait_for_end(
+    cloud: ChaosCloud, each: str, until: float, kind: str = "migrations"
+) -> dict[str, Any] | None:
+    """The migration, or operation, with this id once it has ended; None if not by then (monotonic clock, seconds)."""
     while time.monotonic() < until:
         try:
-            migration: dict[str, Any] = cloud.get(f"/kedge/v1/migrations/{migration_id}")
+            found: dict[str, Any] = cloud.get(f"/kedge/v1/{kind}/{each}")
         except KedgeError:
             time.sleep(0.1)
             continue
-        if migration["finished_at"] is not None:
-            return migration
+        if found["finished_at"] is not None:
+            return found
         time.sleep(0.05)
     return None
 
