@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
-from kedge.compute.agents import unplug_all
+from kedge.compute.hosts.agents import unplug_all
 from kedge.core.binding import bind_port
 from kedge.core.domain_xml import NicChange, rewrite
 from kedge.core.domain_xml.host_side import host_side

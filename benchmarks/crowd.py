@@ -23,10 +23,10 @@ from urllib.request import urlopen
 import structlog
 from sqlalchemy import text
 
-from kedge.compute.agents import Agent, Agents
-from kedge.compute.claims import claims_in
-from kedge.compute.conductor import Conductor
-from kedge.compute.planner import Planner
+from kedge.compute.hosts.agents import Agent, Agents
+from kedge.compute.migrations.conductor import Conductor
+from kedge.compute.migrations.planner import Planner
+from kedge.compute.records.claims import claims_in
 from kedge.model.server import MigrationOptions, MigrationStatus
 from kedge.wire.agent_client import AgentClient
 

@@ -16,18 +16,18 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import event, insert
 
-from kedge.compute.actor import Tools
-from kedge.compute.agents import Agent, Agents
-from kedge.compute.claims import claims_in
-from kedge.compute.conductor import Conductor, Drive
-from kedge.compute.host_settings import HostSettingsRecords
-from kedge.compute.operation_api import operations_router
-from kedge.compute.operation_conductor import OperationConductor
-from kedge.compute.operation_records import OperationRecords
-from kedge.compute.planner import Planner
-from kedge.compute.records import MigrationRecords
-from kedge.compute.rooms import Rooms
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.api.operations import operations_router
+from kedge.compute.hosts.agents import Agent, Agents
+from kedge.compute.migrations.actor import Tools
+from kedge.compute.migrations.conductor import Conductor, Drive
+from kedge.compute.migrations.planner import Planner
+from kedge.compute.operations.conductor import OperationConductor
+from kedge.compute.operations.records import OperationRecords
+from kedge.compute.records.claims import claims_in
+from kedge.compute.records.host_settings import HostSettingsRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.rooms import Rooms
+from kedge.compute.records.servers import ServerRecords
 from kedge.core.binding import bind_port
 from kedge.core.domain_xml.build import DomainSpec, NicSpec, build
 from kedge.model.domain import VifState

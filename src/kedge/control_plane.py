@@ -16,28 +16,28 @@ from sqlalchemy import Engine
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kedge.auth import Audited, Strategy, Trail, client_tls, guarded, open_strategy, warn_of_plain_text
-from kedge.compute.actor import Tools
-from kedge.compute.agents import Agent, Agents
-from kedge.compute.api import compute_router
-from kedge.compute.claims import claims_in
-from kedge.compute.commands import Commands
-from kedge.compute.conductor import Conductor
-from kedge.compute.discard_duties import HostsWithDiscards
-from kedge.compute.doctor_api import doctor_router
-from kedge.compute.heartbeats import HostsWithHeartbeats, TakesHeartbeats
-from kedge.compute.host_settings import HostSettingsRecords
-from kedge.compute.operation_api import operations_router
-from kedge.compute.operation_conductor import OperationConductor
-from kedge.compute.operation_records import OperationRecords
-from kedge.compute.planner import Planner
-from kedge.compute.policies import Policies
-from kedge.compute.records import MigrationRecords
-from kedge.compute.retention import Retention
-from kedge.compute.rewiring_api import rewirings_router
-from kedge.compute.rewiring_conductor import RewiringConductor
-from kedge.compute.rewiring_records import RewiringRecords
-from kedge.compute.rooms import Rooms
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.api.doctor import doctor_router
+from kedge.compute.api.migrations import compute_router
+from kedge.compute.api.operations import operations_router
+from kedge.compute.api.rewirings import rewirings_router
+from kedge.compute.hosts.agents import Agent, Agents
+from kedge.compute.hosts.commands import Commands
+from kedge.compute.migrations.actor import Tools
+from kedge.compute.migrations.conductor import Conductor
+from kedge.compute.migrations.planner import Planner
+from kedge.compute.migrations.policies import Policies
+from kedge.compute.operations.conductor import OperationConductor
+from kedge.compute.operations.records import OperationRecords
+from kedge.compute.records.claims import claims_in
+from kedge.compute.records.host_settings import HostSettingsRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.retention import Retention
+from kedge.compute.records.rooms import Rooms
+from kedge.compute.records.servers import ServerRecords
+from kedge.compute.reports.discard_duties import HostsWithDiscards
+from kedge.compute.reports.heartbeats import HostsWithHeartbeats, TakesHeartbeats
+from kedge.compute.rewirings.conductor import RewiringConductor
+from kedge.compute.rewirings.records import RewiringRecords
 from kedge.compute.servers import Servers
 from kedge.config import ControlPlaneConfig
 from kedge.model.errors import BadRequest, Conflict

@@ -18,20 +18,20 @@ from typer.testing import CliRunner
 
 import kedge
 from kedge.cli.commands import app as command_line
-from kedge.compute.actor import Tools
-from kedge.compute.agents import Agents
-from kedge.compute.claims import claims_in
-from kedge.compute.commands import Commands
-from kedge.compute.conductor import Conductor
-from kedge.compute.host_settings import HostSettingsRecords
-from kedge.compute.operation_conductor import OperationConductor
-from kedge.compute.operation_records import OperationRecords
-from kedge.compute.planner import Planner
-from kedge.compute.records import MigrationRecords
-from kedge.compute.rewiring_conductor import RewiringConductor
-from kedge.compute.rewiring_records import RewiringRecords
-from kedge.compute.rooms import Rooms
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.hosts.agents import Agents
+from kedge.compute.hosts.commands import Commands
+from kedge.compute.migrations.actor import Tools
+from kedge.compute.migrations.conductor import Conductor
+from kedge.compute.migrations.planner import Planner
+from kedge.compute.operations.conductor import OperationConductor
+from kedge.compute.operations.records import OperationRecords
+from kedge.compute.records.claims import claims_in
+from kedge.compute.records.host_settings import HostSettingsRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.rooms import Rooms
+from kedge.compute.records.servers import ServerRecords
+from kedge.compute.rewirings.conductor import RewiringConductor
+from kedge.compute.rewirings.records import RewiringRecords
 from kedge.compute.servers import Servers
 from kedge.control_plane import build_app
 from kedge.model.host import HostBackend

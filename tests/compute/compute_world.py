@@ -13,15 +13,15 @@ from typing import Any, cast
 
 from sqlalchemy import Engine
 
-from kedge.compute.actor import Tools
-from kedge.compute.agents import Agent, Agents
-from kedge.compute.claims import claims_in
-from kedge.compute.conductor import Conductor, Drive
-from kedge.compute.host_settings import HostSettingsRecords
-from kedge.compute.planner import Planner
-from kedge.compute.records import MigrationRecords
-from kedge.compute.rooms import Rooms
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.hosts.agents import Agent, Agents
+from kedge.compute.migrations.actor import Tools
+from kedge.compute.migrations.conductor import Conductor, Drive
+from kedge.compute.migrations.planner import Planner
+from kedge.compute.records.claims import claims_in
+from kedge.compute.records.host_settings import HostSettingsRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.rooms import Rooms
+from kedge.compute.records.servers import ServerRecords
 from kedge.compute.servers import NicRequest, ServerRequest, Servers
 from kedge.core.domain_xml import attachments
 from kedge.model.domain import DomainState, VifState

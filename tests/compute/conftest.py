@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from kedge.compute import conductor
+from kedge.compute.migrations import conductor
 
 from .compute_world import ComputeWorld, make_compute_world
 

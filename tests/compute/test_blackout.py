@@ -2,8 +2,8 @@
 
 from typing import cast
 
-from kedge.compute.agents import Agents
-from kedge.compute.looker import Blackout, Looker
+from kedge.compute.hosts.agents import Agents
+from kedge.compute.migrations.looker import Blackout, Looker
 from kedge.core.migration import Role
 from kedge.model.domain import FrameTimes
 from kedge.model.server import Migration, MigrationStatus, Sign

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from kedge.compute.claims import Claims, claims_in
+from kedge.compute.records.claims import Claims, claims_in
 from kedge.store import open_database
 
 from ..databases import BOTH, copy_of
@@ -71,7 +71,7 @@ def test_who_closes_gives_everything_back(make: Make) -> None:
 
 HOLDER = """
 import sys, time
-from kedge.compute.claims import claims_in
+from kedge.compute.records.claims import claims_in
 from kedge.store import open_database
 claims = claims_in(open_database(sys.argv[1]))
 print(len(claims.claim([sys.argv[2]])), flush=True)

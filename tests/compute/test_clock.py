@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kedge.compute.clock import HostClock
+from kedge.compute.hosts.clock import HostClock
 
 HOUR = 3_600_000_000_000
 

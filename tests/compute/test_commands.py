@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kedge.compute.commands import KEPT, Commands
+from kedge.compute.hosts.commands import KEPT, Commands
 from kedge.model.errors import BadRequest, Conflict
 from kedge.model.transition import CommandRun, CommandState
 
@@ -98,7 +98,7 @@ def test_one_whose_process_died_is_seen_as_long_as_it_runs_and_lost_then(tmp_pat
     started = tmp_path / "started"
     os.mkfifo(started)
     script = (
-        "import sys, threading; from pathlib import Path; from kedge.compute.commands import Commands\n"
+        "import sys, threading; from pathlib import Path; from kedge.compute.hosts.commands import Commands\n"
         f"commands = Commands({{'x': ['/bin/sh', '-c', 'echo half way; echo $$ > {started}; exec sleep 600']}},"
         f" directory=Path({str(tmp_path / 'locks')!r}))\n"
         "commands.begin('x', 'h1', note=lambda run: print(run.id, run.on, flush=True), told=print)\n"

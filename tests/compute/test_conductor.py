@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from kedge.compute import conductor as module
-from kedge.compute.conductor import Conductor
+from kedge.compute.migrations import conductor as module
+from kedge.compute.migrations.conductor import Conductor
 from kedge.core.migration.pace import LOWEST_MS
 from kedge.model.domain import DomainState, HostView, VifState
 from kedge.model.errors import CannotMigrate, Conflict

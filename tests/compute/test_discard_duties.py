@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from kedge.compute.discard_duties import HostsWithDiscards
+from kedge.compute.reports.discard_duties import HostsWithDiscards
 from kedge.core.unneeded_domain import LEFT_STATES, is_unneeded
 from kedge.model.domain import DomainState, HostView
 from kedge.model.server import Server

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from kedge.compute import conductor as module
+from kedge.compute.migrations import conductor as module
 from kedge.core.migration import MAX_ORDERS
 from kedge.model.domain import DomainState, TransferOrder, VifState
 from kedge.model.errors import HostFailure, KedgeError, StaleEpoch, Unreachable

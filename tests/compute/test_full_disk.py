@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from kedge.compute import conductor as module
+from kedge.compute.migrations import conductor as module
 from kedge.testing.simulated.fabric import Step
 from kedge.testing.started import started
 

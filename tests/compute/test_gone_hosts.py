@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kedge.compute.conductor import Drive
+from kedge.compute.migrations.conductor import Drive
 from kedge.model.domain import DomainState
 from kedge.model.errors import Conflict, NotFound, Unreachable
 from kedge.model.network import BindingStatus

@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 from sqlalchemy import delete, update
 
-from kedge.compute.discard_duties import HostsWithDiscards
-from kedge.compute.heartbeats import HostsWithHeartbeats
+from kedge.compute.reports.discard_duties import HostsWithDiscards
+from kedge.compute.reports.heartbeats import HostsWithHeartbeats
 from kedge.model.domain import DomainState, VifState
 from kedge.model.server import Server
 from kedge.store import transaction

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from kedge.compute.api import compute_router
-from kedge.compute.retention import Retention
+from kedge.compute.api.migrations import compute_router
+from kedge.compute.records.retention import Retention
 from kedge.model.server import MigrationOptions, MigrationStatus, Server
 from kedge.network.api import install_error_handlers
 from kedge.store import now, transaction

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from kedge.compute.operation_driving import DrivenOperations
+from kedge.compute.operations.driving import DrivenOperations
 from kedge.core.operation import Ahead
 from kedge.model.operation import Operation, OperationLimits
 from kedge.model.server import Server

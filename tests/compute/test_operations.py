@@ -10,16 +10,16 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from kedge.compute import operation_conductor
-from kedge.compute.claims import claims_in
-from kedge.compute.conductor import Conductor
-from kedge.compute.operation_api import operations_router
-from kedge.compute.operation_conductor import OperationConductor
-from kedge.compute.operation_driving import DrivenOperations
-from kedge.compute.operation_records import OperationRecords
-from kedge.compute.operations import OperationRequest, Operations
-from kedge.compute.past_migrations import RECENT, past_migrations
-from kedge.compute.records import MigrationRecords
+from kedge.compute.api.operations import operations_router
+from kedge.compute.migrations.conductor import Conductor
+from kedge.compute.operations import conductor as operation_conductor
+from kedge.compute.operations.conductor import OperationConductor
+from kedge.compute.operations.driving import DrivenOperations
+from kedge.compute.operations.operations import OperationRequest, Operations
+from kedge.compute.operations.past_migrations import RECENT, past_migrations
+from kedge.compute.operations.records import OperationRecords
+from kedge.compute.records.claims import claims_in
+from kedge.compute.records.migrations import MigrationRecords
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
 from kedge.model.placement import MIB

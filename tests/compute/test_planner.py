@@ -381,7 +381,7 @@ def test_a_guest_visible_difference_is_refused(world: ComputeWorld, monkeypatch:
     """The rewriter makes none; should it ever, libvirt's rules are asked before libvirt is."""
     server = world.server("h1", nics=["flat"])
     monkeypatch.setattr(
-        "kedge.compute.planner.rewrite",
+        "kedge.compute.migrations.planner.rewrite",
         lambda xml, changes: rewrite(xml, changes).replace("'virtio'/>", "'e1000'/>", 1),
     )
     plan = world.tools.planner.plan(server, "h3")

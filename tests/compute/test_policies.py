@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kedge.compute.policies import Policies
+from kedge.compute.migrations.policies import Policies
 from kedge.config import load
 from kedge.model.convergence import StallAction, StallStep
 from kedge.model.errors import BadRequest

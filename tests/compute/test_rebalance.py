@@ -2,7 +2,7 @@
 
 import pytest
 
-from kedge.compute.operations import OperationRequest
+from kedge.compute.operations.operations import OperationRequest
 from kedge.model.errors import BadRequest, Conflict
 from kedge.model.operation import OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling, Measure

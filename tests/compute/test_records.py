@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from kedge.compute.records import MigrationRecords
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.servers import ServerRecords
 from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Server, Sign
 

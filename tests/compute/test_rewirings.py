@@ -10,12 +10,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from kedge.compute import rewiring_conductor
-from kedge.compute.claims import claims_in
-from kedge.compute.rewiring_api import rewirings_router
-from kedge.compute.rewiring_conductor import Drive
-from kedge.compute.rewiring_records import RewiringRecords
-from kedge.compute.rewirings import Rewirings
+from kedge.compute.api.rewirings import rewirings_router
+from kedge.compute.records.claims import claims_in
+from kedge.compute.rewirings import conductor as rewiring_conductor
+from kedge.compute.rewirings.conductor import Drive
+from kedge.compute.rewirings.records import RewiringRecords
+from kedge.compute.rewirings.rewirings import Rewirings
 from kedge.model.errors import CannotMigrate, Conflict, HostFailure, NotFound, StaleEpoch, Unreachable
 from kedge.model.host import HostBackend
 from kedge.model.network import BindingStatus, VifType

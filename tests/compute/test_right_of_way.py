@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from kedge.compute import right_of_way
-from kedge.compute.conductor import LONGEST_WAIT_MS, WAIT_MS, Drive, longest_look_ms
-from kedge.compute.right_of_way import RightOfWay
+from kedge.compute.migrations import right_of_way
+from kedge.compute.migrations.conductor import LONGEST_WAIT_MS, WAIT_MS, Drive, longest_look_ms
+from kedge.compute.migrations.right_of_way import RightOfWay
 from kedge.model.server import MigrationStatus
 
 from .compute_world import ComputeWorld

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from kedge.compute.host_settings import HostSettingsRecords
-from kedge.compute.records import MigrationRecords
-from kedge.compute.rooms import Room, Rooms
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.records.host_settings import HostSettingsRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.rooms import Room, Rooms
+from kedge.compute.records.servers import ServerRecords
 from kedge.core.placement import Promise
 from kedge.model.errors import CannotMigrate
 from kedge.model.host_facts import MemoryFacts

@@ -6,10 +6,10 @@ import pytest
 from fastapi import FastAPI
 from schemathesis import GenerationMode
 
-from kedge.compute.api import compute_router
-from kedge.compute.operation_api import operations_router
-from kedge.compute.operation_records import OperationRecords
-from kedge.compute.operations import OperationRequest, Operations
+from kedge.compute.api.migrations import compute_router
+from kedge.compute.api.operations import operations_router
+from kedge.compute.operations.operations import OperationRequest, Operations
+from kedge.compute.operations.records import OperationRecords
 from kedge.model.operation import OperationKind
 from kedge.network.api import install_error_handlers
 

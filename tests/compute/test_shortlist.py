@@ -4,11 +4,11 @@ from random import Random
 
 import pytest
 
-from kedge.compute import places
-from kedge.compute.conductor import Conductor
-from kedge.compute.operation_records import OperationRecords
-from kedge.compute.operations import OperationRequest, Operations
-from kedge.compute.shortlist import Shortlist
+from kedge.compute.migrations.conductor import Conductor
+from kedge.compute.operations.operations import OperationRequest, Operations
+from kedge.compute.operations.records import OperationRecords
+from kedge.compute.placement import places
+from kedge.compute.placement.shortlist import Shortlist
 from kedge.core.operation import Prediction
 from kedge.model.operation import OperationKind, OperationLimits
 from kedge.model.placement import HostLimits

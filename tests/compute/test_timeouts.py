@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from kedge.compute import plain_records
+from kedge.compute.records import plain_records
 from kedge.core.migration.pace import LowMark, low_mark
 from kedge.model.domain import JobProgress
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, TimeoutAction

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from kedge.compute.operation_driving import DrivenOperations
-from kedge.compute.operations import OperationRequest
-from kedge.compute.records import MigrationRecords
-from kedge.compute.transition_records import TransitionRecords
+from kedge.compute.operations.driving import DrivenOperations
+from kedge.compute.operations.operations import OperationRequest
+from kedge.compute.operations.transition.records import TransitionRecords
+from kedge.compute.records.migrations import MigrationRecords
 from kedge.core.operation import TransferModel
 from kedge.model.errors import BadRequest, CannotMigrate, Conflict, NotFound
 from kedge.model.host import HostBackend

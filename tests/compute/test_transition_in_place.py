@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kedge.compute.operations import OperationRequest
-from kedge.compute.rewiring_records import RewiringRecords
-from kedge.compute.transition_records import TransitionRecords
+from kedge.compute.operations.operations import OperationRequest
+from kedge.compute.operations.transition.records import TransitionRecords
+from kedge.compute.rewirings.records import RewiringRecords
 from kedge.core.operation import TransferModel
 from kedge.model.domain import DomainState
 from kedge.model.errors import CannotMigrate, HostFailure

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from kedge.compute.claims import claims_in
-from kedge.compute.commands import Commands
-from kedge.compute.conductor import Conductor
-from kedge.compute.operation_conductor import OperationConductor
-from kedge.compute.operation_records import OperationRecords
-from kedge.compute.operations import OperationRequest, Operations
-from kedge.compute.probe import OWNER
-from kedge.compute.rewiring_conductor import Drive
-from kedge.compute.rewiring_records import RewiringRecords
+from kedge.compute.hosts.commands import Commands
+from kedge.compute.migrations.conductor import Conductor
+from kedge.compute.operations.conductor import OperationConductor
+from kedge.compute.operations.operations import OperationRequest, Operations
+from kedge.compute.operations.probe import OWNER
+from kedge.compute.operations.records import OperationRecords
+from kedge.compute.records.claims import claims_in
+from kedge.compute.rewirings.conductor import Drive
+from kedge.compute.rewirings.records import RewiringRecords
 from kedge.model.errors import HostFailure, Unreachable
 from kedge.model.host import HostBackend
 from kedge.model.operation import Operation, OperationKind, OperationLimits

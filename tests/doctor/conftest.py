@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from kedge.compute import conductor, doctor
+from kedge.compute.doctor import doctor
+from kedge.compute.migrations import conductor
 
 from .doctor_world import DoctorWorld, make_doctor_world
 

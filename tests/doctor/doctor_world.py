@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from kedge.compute.conductor import Conductor
-from kedge.compute.doctor_api import doctor_router
+from kedge.compute.api.doctor import doctor_router
+from kedge.compute.migrations.conductor import Conductor
 from kedge.model.domain import DomainState
 from kedge.model.server import Server
 from kedge.network.api import install_error_handlers

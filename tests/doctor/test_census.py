@@ -9,12 +9,12 @@ from typing import cast
 import pytest
 from sqlalchemy import Engine
 
-from kedge.compute.agents import Agent, Agents
-from kedge.compute.census import CensusTaker, own_version
-from kedge.compute.claims import claims_in
-from kedge.compute.records import MigrationRecords
-from kedge.compute.rewiring_records import RewiringRecords
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.doctor.census import CensusTaker, own_version
+from kedge.compute.hosts.agents import Agent, Agents
+from kedge.compute.records.claims import claims_in
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.servers import ServerRecords
+from kedge.compute.rewirings.records import RewiringRecords
 from kedge.core.doctor import Census
 from kedge.model.errors import HostFailure
 from kedge.model.server import MigrationOptions, Server

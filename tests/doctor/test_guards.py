@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kedge.compute import repair as module
-from kedge.compute.repair import Repairer
+from kedge.compute.doctor import repair as module
+from kedge.compute.doctor.repair import Repairer
 from kedge.core.doctor import Finding, Kind, Remedy, Repair, Severity
 from kedge.model.domain import DomainState
 from kedge.model.errors import HostFailure

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from kedge.compute.records import MigrationRecords
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.servers import ServerRecords
 from kedge.model.domain import VifState
 from kedge.model.server import MigrationOptions, MigrationStatus, Phase, Server
 from kedge.network.api import events as stream_module

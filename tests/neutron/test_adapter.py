@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from kedge.compute.records import MigrationRecords
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.servers import ServerRecords
 from kedge.model.errors import BadRequest, CannotBind, Conflict, KedgeError, NotFound, Unreachable
 from kedge.model.network import BindingStatus, NetworkType, Port, Segment
 from kedge.model.server import MigrationOptions, Server

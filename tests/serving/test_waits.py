@@ -12,9 +12,9 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from kedge.compute import waits as waits_module
-from kedge.compute.plain_records import Change
-from kedge.compute.waits import Waits
+from kedge.compute.records import waits as waits_module
+from kedge.compute.records.plain_records import Change
+from kedge.compute.records.waits import Waits
 from kedge.network.api import install_error_handlers
 from kedge.serving.server import Listener, running
 

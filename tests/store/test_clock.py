@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from kedge.compute.records import MigrationRecords
-from kedge.compute.server_records import ServerRecords
+from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.servers import ServerRecords
 from kedge.model.server import MigrationOptions, Phase, Server
 from kedge.network.local import LocalNetworkService
 from kedge.store import clock, now, open_database

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kedge.agent.on_disk.json_file import write_atomically
-from kedge.compute.claims import claims_in
+from kedge.compute.records.claims import claims_in
 from kedge.store import open_database, transaction, upgrade
 from kedge.trust.private_files import private_directory
 

@@ -25,9 +25,9 @@ from kedge.model.server import UNKNOWN_REFUSED, Server
 from kedge.network.service import NetworkService
 from kedge.wire.messages import MOST_VIFS, PlugOrder
 
-from .agents import Agents, unplug_all
-from .host_settings import HostSettingsRecords
-from .server_records import ServerRecords
+from .hosts.agents import Agents, unplug_all
+from .records.host_settings import HostSettingsRecords
+from .records.servers import ServerRecords
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The agent of a simulated host, as the control plane calls it (`kedge.compute.agents.Agent`).
+"""The agent of a simulated host, as the control plane calls it (`kedge.compute.hosts.agents.Agent`).
 
 It keeps to what the real one does: epochs, idempotence, guards, and what it forgets when it is started anew.
 """
@@ -159,7 +159,7 @@ class SimulatedAgent:
             state = TransferState.FAILED if error else TransferState.SUCCEEDED
             self._transfers[migration_id] = replace(known, state=state, error=error)
 
-    # The calls; what each means is said in `kedge.compute.agents.Agent`.
+    # The calls; what each means is said in `kedge.compute.hosts.agents.Agent`.
 
     @_call
     def host(self) -> HostReport:

@@ -60,7 +60,7 @@ class SimulatedFabric(Surroundings[SimulatedHost]):
         return host
 
     def connect(self, url: str) -> SimulatedAgent:
-        """The agent that listens at this URL, for `kedge.compute.agents.Agents`. Raises Unreachable."""
+        """The agent that listens at this URL, for `kedge.compute.hosts.agents.Agents`. Raises Unreachable."""
         for host in self.hosts.values():
             if host.agent.url == url:
                 return host.agent

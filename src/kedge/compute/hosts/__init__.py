@@ -1,0 +1,1 @@
+"""How hosts are reached: their agents, their clocks, and commands that change them."""

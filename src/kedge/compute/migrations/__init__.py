@@ -1,0 +1,1 @@
+"""Migrations: planned, then observed, decided and acted on until they have ended."""

@@ -1,0 +1,1 @@
+"""Operations: work on many servers at once, begun, simulated and driven."""

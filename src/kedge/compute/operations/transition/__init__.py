@@ -1,0 +1,1 @@
+"""Transitions: the operation that changes the network backend of hosts."""

@@ -1,0 +1,1 @@
+"""Servers, migrations and the room promised to them, in the database."""

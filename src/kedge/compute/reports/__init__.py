@@ -1,0 +1,1 @@
+"""What hosts report by themselves, and what they are answered."""
