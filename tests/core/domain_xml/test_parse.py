@@ -69,6 +69,7 @@ def test_the_declared_encoding_does_not_matter_for_text() -> None:
     [
         "<domain type='kvm' id='3'>\n  <name>it's \"so\"</name>\n</domain>\n",
         "<domain>\n\t<a b='x &gt; y &lt; z &amp; &apos;&quot;'/>\n\n</domain>\n",
+        "<domain>\n  <name a='b'>so called</name><x>\n &lt; \"so\"</x>\n</domain>\n",
         '<domain><!-- a="b" --><?pi a="b"?><x><![CDATA[ a="b" <y c="d"> ]]></x> a="b" </domain>\n',
         "<?before?>\n<domain a='&#10;&#9;'/>\n<!--after-->\n",
         "<domain xmlns:q='http://q'><q:x q:y='1'/><z xmlns='http://z'/></domain>\n",

@@ -77,34 +77,50 @@ def interfaces(root: etree._Element) -> list[etree._Element]:
 
 def attachment(interface: etree._Element) -> Attachment:
     """What an `<interface>` element says."""
+    first: dict[object, etree._Element] = {}
+    for child in interface:
+        first.setdefault(child.tag, child)
+
+    def get(tag: str, attribute: str) -> str | None:
+        element = first.get(tag)
+        return None if element is None else element.get(attribute)
+
     return Attachment(
         kind=interface.get("type", ""),
-        mac=mac_of(interface),
-        model=_get(interface, "model", "type"),
-        target_dev=_get(interface, "target", "dev"),
-        source_dev=_get(interface, "source", "dev"),
-        source_bridge=_get(interface, "source", "bridge"),
-        source_network=_get(interface, "source", "network"),
-        mode=_get(interface, "source", "mode"),
-        virtualport_type=_get(interface, "virtualport", "type"),
-        interfaceid=_get(interface, "virtualport/parameters", "interfaceid"),
-        vlan_tags=tuple(_number(tag.get("id")) or 0 for tag in interface.findall("vlan/tag")),
-        mtu=_number(_get(interface, "mtu", "size")),
-        queues=_number(_get(interface, "driver", "queues")) or 1,
-        alias=_get(interface, "alias", "name"),
+        mac=_normal(get("mac", "address")),
+        model=get("model", "type"),
+        target_dev=get("target", "dev"),
+        source_dev=get("source", "dev"),
+        source_bridge=get("source", "bridge"),
+        source_network=get("source", "network"),
+        mode=get("source", "mode"),
+        virtualport_type=get("virtualport", "type"),
+        interfaceid=_interfaceid(interface) if "virtualport" in first else None,
+        vlan_tags=_vlan_tags(interface) if "vlan" in first else (),
+        mtu=_number(get("mtu", "size")),
+        queues=_number(get("driver", "queues")) or 1,
+        alias=get("alias", "name"),
         trusts_guest=trusts_guest(interface),
     )
 
 
 def mac_of(interface: etree._Element) -> str | None:
     """The MAC address of an `<interface>`, in its normal form."""
-    address = _get(interface, "mac", "address")
+    mac = interface.find("mac")
+    return None if mac is None else _normal(mac.get("address"))
+
+
+def _normal(address: str | None) -> str | None:
     return normal_mac(address) if address else None
 
 
-def _get(interface: etree._Element, path: str, attribute: str) -> str | None:
-    element = interface.find(path)
-    return None if element is None else element.get(attribute)
+def _interfaceid(interface: etree._Element) -> str | None:
+    parameters = interface.find("virtualport/parameters")
+    return None if parameters is None else parameters.get("interfaceid")
+
+
+def _vlan_tags(interface: etree._Element) -> tuple[int, ...]:
+    return tuple(_number(tag.get("id")) or 0 for tag in interface.findall("vlan/tag"))
 
 
 def _number(text: str | None) -> int | None:

@@ -13,6 +13,11 @@ class Fate(StrEnum):
     DROPPED = "dropped"  #: left out, and the plan says so
     REFUSED = "refused"  #: the server can't move with it
 
+    @property
+    def passes(self) -> bool:
+        """Whether it goes along, in the same words or in others."""
+        return self is Fate.KEPT or self is Fate.TRANSLATED
+
 
 class Target(StrEnum):
     """What an interface can become; as a sentence names it."""

@@ -250,17 +250,13 @@ ELEMENTS = tuple(
     )
 )
 
-_BY_PATH: dict[str, list[Rule]] = {}
+#: The rules of each element and attribute, by its path.
+BY_PATH: dict[str, list[Rule]] = {}
 for _rule in TABLE:
     for _path in _rule.paths():
-        _BY_PATH.setdefault(_path, []).append(_rule)
+        BY_PATH.setdefault(_path, []).append(_rule)
 
 
 def rule_of(path: str, value: str = "") -> Rule | None:
     """The rule for an element, or for an attribute that has this value; None if the table does not know it."""
-    return next((rule for rule in _BY_PATH.get(path, ()) if not rule.values or value in rule.values), None)
-
-
-def is_known(path: str) -> bool:
-    """Whether the table names this path."""
-    return path in _BY_PATH
+    return next((rule for rule in BY_PATH.get(path, ()) if not rule.values or value in rule.values), None)

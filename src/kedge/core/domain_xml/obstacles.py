@@ -35,7 +35,7 @@ def is_transient(device: etree._Element) -> bool:
 
 
 def nic_verdicts(interface: etree._Element, target: Vif) -> list[Verdict]:
-    """What becomes of all that the interface says on this VIF; nothing if its type is refused or the VIF unusable."""
+    """What does not go with the interface to this VIF; nothing if its type is refused or the VIF unusable."""
     if type_verdict(interface).fate is Fate.REFUSED:
         return []
     try:
@@ -44,14 +44,16 @@ def nic_verdicts(interface: etree._Element, target: Vif) -> list[Verdict]:
         return []
 
 
-def nic_obstacles(interface: etree._Element, target: Vif) -> list[str]:
-    """One reason for each thing in `interface` that the target VIF can't carry, but for its type."""
-    nic = f"{_nic(interface)} (port {target.port_id})"
+def nic_obstacles(interface: etree._Element, target: Vif, found: list[Verdict]) -> list[str]:
+    """One reason for each thing in `interface` that the target VIF can't carry, but for its type.
+
+    `found` are its `nic_verdicts` there.
+    """
     try:
         host_side(target)
     except NotPluggable as error:
-        return [f"{nic}: {error}"]
-    return [f"{nic} {reason}" for reason in reasons(nic_verdicts(interface, target))]
+        return [f"{_nic(interface)} (port {target.port_id}): {error}"]
+    return [f"{_nic(interface)} (port {target.port_id}) {reason}" for reason in reasons(found)]
 
 
 def _nic(interface: etree._Element) -> str:

@@ -21,6 +21,9 @@ _PROLOG = re.compile(r"\ufeff?(?:\s++|<\?.*?\?>|<!--.*?-->)*+", re.DOTALL)
 _MARKUP = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>|<[^>]*>", re.DOTALL)
 _ATTRIBUTE_VALUE = re.compile(r'="([^"]*)"')
 
+# What has a quotation mark or an apostrophe that is not one around an attribute's value, or may have one.
+_OTHER_MARKS = re.compile(r"""<[!?]|'|>[^<"]*+\"""")
+
 
 def parse(xml: str) -> etree._Element:
     """The root of a domain XML.
@@ -50,6 +53,8 @@ def serialise(root: etree._Element) -> str:
     before = reversed(list(root.itersiblings(preceding=True)))
     nodes = [*before, root, *root.itersiblings()]
     written = "\n".join(etree.tostring(node, encoding="unicode", with_tail=False) for node in nodes)
+    if _OTHER_MARKS.search(written) is None:
+        return written.replace('"', "'") + "\n"
     return _MARKUP.sub(lambda markup: _with_apostrophes(markup[0]), written) + "\n"
 
 

@@ -37,12 +37,13 @@ def rewrite(xml: str, changes: Sequence[NicChange]) -> str:
     root = parse(xml)
     found = _matched(root, changes)
     reasons = passthrough_obstacles(root) + found.reasons
-    for interface, change in found.pairs:
-        reasons += nic_obstacles(interface, change.target)
+    verdicts = [nic_verdicts(interface, change.target) for interface, change in found.pairs]
+    for (interface, change), of_nic in zip(found.pairs, verdicts, strict=True):
+        reasons += nic_obstacles(interface, change.target, of_nic)
     if reasons:
         raise CannotMigrate("The domain's interfaces can't be attached to the target host", reasons)
-    for interface, change in found.pairs:
-        _attach(interface, change)
+    for (interface, change), of_nic in zip(found.pairs, verdicts, strict=True):
+        _attach(interface, change, of_nic)
     return serialise(root)
 
 
@@ -62,13 +63,13 @@ def _matched(root: etree._Element, changes: Sequence[NicChange]) -> Matching:
     return match([nic for nic in interfaces(root) if not is_transient(nic)], changes)
 
 
-def _attach(interface: etree._Element, change: NicChange) -> None:
+def _attach(interface: etree._Element, change: NicChange, verdicts: list[Verdict]) -> None:
     target = change.target
     side = host_side(target)
     wanted = side.elements()
     was_reversed = interface.get("type") == "ethernet" and _on_macvtap(change.source)
     trusts = trusts_guest(interface)
-    for verdict in nic_verdicts(interface, target):
+    for verdict in verdicts:
         if verdict.fate is Fate.DROPPED:
             _drop(verdict)
     if was_reversed != _on_macvtap(target):

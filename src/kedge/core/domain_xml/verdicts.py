@@ -1,12 +1,12 @@
-"""What the table says of one interface: a verdict for each of its elements and attributes."""
+"""What the table says of one interface: a verdict for each element and attribute that does not go with it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lxml import etree
 
+from .interface_pieces import PIECES, Piece
 from .interface_rules import Fate, Rule, Target
-from .interface_table import is_known, rule_of
+from .interface_table import rule_of
 
 _UNKNOWN = Rule(
     "",
@@ -32,14 +32,16 @@ class Verdict:
 
 
 def verdicts(interface: etree._Element, target: Target) -> list[Verdict]:
-    """What becomes of all that the interface says; of what lies in something dropped or refused, nothing apart.
+    """What is dropped or refused of all that the interface says; of what lies in such an element, nothing apart.
 
     An interface of a type that can't move has that verdict alone.
     """
     of_type = type_verdict(interface)
     if of_type.fate is Fate.REFUSED:
         return [of_type]
-    return [*_of_attributes(interface, "", target), *_of_children(interface, "", target)]
+    found: list[Verdict] = []
+    _look(interface, PIECES[target], target, found)
+    return found
 
 
 def type_verdict(interface: etree._Element) -> Verdict:
@@ -73,30 +75,33 @@ def _sentences(found: list[Verdict], fate: Fate) -> list[str]:
     return list(dict.fromkeys(verdict.sentence for verdict in found if verdict.fate is fate))
 
 
-def _of_children(parent: etree._Element, within: str, target: Target) -> Iterator[Verdict]:
+def _look(element: etree._Element, piece: Piece, target: Target, found: list[Verdict]) -> None:
+    """Add what does not pass of the attributes and children of an element that itself passes."""
+    for name in map(str, element.keys()):
+        if name not in piece.passing:
+            verdict = _verdict(element, f"{piece.within}@{name}", target, name)
+            if not verdict.fate.passes:
+                found.append(verdict)
     seen = set()
-    for child in parent.iterchildren(etree.Element):
-        path = f"{within}{child.tag}"
-        if path in seen and is_known(f"{path}[2]"):
-            path += "[2]"
-        seen.add(path)
-        verdict = _verdict(child, path, target)
-        yield verdict
-        if verdict.fate in (Fate.KEPT, Fate.TRANSLATED):
-            yield from _of_attributes(child, f"{path}/", target)
-            yield from _of_children(child, f"{path}/", target)
-
-
-def _of_attributes(element: etree._Element, within: str, target: Target) -> Iterator[Verdict]:
-    for name in map(str, element.attrib):
-        yield _verdict(element, f"{within}@{name}", target, name)
+    for child in element:
+        tag = child.tag
+        if not isinstance(tag, str):
+            continue  # a comment or an instruction
+        of_child = piece.children.get(tag)
+        if of_child is not None and of_child.repeated is not None:
+            of_child = of_child.repeated if tag in seen else of_child
+            seen.add(tag)
+        if of_child is None or not of_child.passes:
+            found.append(_verdict(child, of_child.path if of_child else f"{piece.within}{tag}", target))
+        else:
+            _look(child, of_child, target, found)
 
 
 def _verdict(element: etree._Element, path: str, target: Target, attribute: str | None = None) -> Verdict:
     value = element.get(attribute, "") if attribute else ""
     rule = rule_of(path, value) or _UNKNOWN
     fate = rule.fate_on(target)
-    if fate in (Fate.KEPT, Fate.TRANSLATED):
+    if fate.passes:
         return Verdict(fate, "", element, attribute)
     tag = etree.QName(element).localname
     words = _Words(
