@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from kedge.compute.operations.records import OperationRecords
 from kedge.compute.records.host_settings import HostSettingsRecords
 from kedge.compute.records.migrations import MigrationRecords
-from kedge.compute.records.rooms import Room, Rooms
+from kedge.compute.records.rooms import Room, Rooms, RoomTaken
 from kedge.compute.records.servers import ServerRecords
-from kedge.core.placement import Promise
+from kedge.core.placement import Load
 from kedge.model.errors import CannotMigrate
 from kedge.model.host_facts import MemoryFacts
+from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
 from kedge.model.placement import Demand, HostLimits
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Server
 from kedge.network.local import LocalNetworkService
@@ -222,22 +224,52 @@ def test_a_candidate_is_promised_room_when_its_turn_comes(records: Records) -> N
     records.begin(1, rooms, "b")
 
 
-def test_what_is_promised_to_planned_moves_counts_for_others(records: Records) -> None:
-    room, planned = (
-        records.room(1.5),
-        [Promise(name(0), "b", Demand(GIB, 2)), Promise(name(1), "c", Demand(GIB))],
+def plan(records: Records, planned: Mapping[int, str]) -> Operation:
+    servers = [records.servers.find(name(number)) for number in planned]
+    return OperationRecords(records.engine).add(
+        OperationKind.SERVERS,
+        "",
+        (),
+        servers,
+        destinations={},
+        levelling=None,
+        limits=OperationLimits(),
+        prediction={},
+        planned={name(number): host for number, host in planned.items()},
+        memory=dict.fromkeys(HOSTS, MemoryFacts(int(1.5 * GIB), int(1.5 * GIB))),
     )
 
-    def begin(number: int) -> Migration:
-        server = records.servers.find(name(number))
-        return records.migrations.add(server, "b", OPTIONS, rooms={"b": room}, promised=planned)
 
-    with pytest.raises(CannotMigrate, match="promised 1024 MiB of the 1536"):
-        begin(2)
-    assert begin(0).destination == "b"
+def test_what_an_operation_plans_counts_for_others(records: Records) -> None:
+    operation = plan(records, {0: "b", 1: "c"})
+    room = records.room(1.5)
+    with pytest.raises(
+        CannotMigrate, match="promised 1024 MiB, 1024 MiB of them for moves that operations plan"
+    ):
+        records.begin(2, room)
+    assert records.begin(0, room).destination == "b"
     hosts = LocalNetworkService(records.engine).hosts()
-    fleet = records.rooms.fleet(hosts, promised=planned)
-    assert [fleet.load(host).memory // GIB for host in HOSTS] == [COUNT, 2, 1]
+    fleet = records.rooms.fleet(hosts, with_migrations=False)
+    assert [fleet.load(host).memory // GIB for host in HOSTS] == [COUNT, 1, 1]
+    assert fleet.unplanned(name(1)).load("c") == Load()
+    OperationRecords(records.engine).abort(operation.id, Abort.FINISH_RUNNING)
+    assert records.rooms.fleet(hosts, with_migrations=False).load("c") == Load()
+
+
+def test_operations_that_are_stored_at_once_do_not_plan_the_same_memory(records: Records) -> None:
+    barrier = threading.Barrier(COUNT)
+
+    def store(number: int) -> str | None:
+        barrier.wait(60)
+        try:
+            return plan(records, {number: "b"}).items[0].planned
+        except RoomTaken as error:
+            assert "promised 1024 MiB, 1024 MiB of them for moves" in str(error)
+            return None
+
+    with ThreadPoolExecutor(COUNT) as pool:
+        stored = list(pool.map(store, range(COUNT)))
+    assert sorted(stored, key=str) == [None] * (COUNT - 1) + ["b"]
 
 
 def test_a_room_as_it_is_kept(records: Records) -> None:

@@ -126,6 +126,7 @@ class OperationItem:
         migrations: those that the operation began for it, in their order.
         hosts: where this server is to go, if not where all of the operation may.
         rewiring: the last one that the operation began for it.
+        planned: where room is promised to it until its migration begins.
     """
 
     server_id: str
@@ -137,6 +138,7 @@ class OperationItem:
     migrations: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     rewiring: str | None = None
+    planned: str | None = None
 
 
 @dataclass(frozen=True)

@@ -470,7 +470,7 @@ class OperationItemRow(Base):
 
     It refers to no server, which may be deleted before the operation ends. `migration_id` is the migration that the
     operation began and has not looked at the end of, `rewiring_id` the last rewiring that it began. `hosts` are where
-    this server is to go, if not to any target.
+    this server is to go, if not to any target; `planned` is the host on which it is promised room meanwhile.
     """
 
     __tablename__ = "operation_items"
@@ -483,6 +483,7 @@ class OperationItemRow(Base):
     name: Mapped[str] = mapped_column(String(255))
     source: Mapped[str] = mapped_column(String(255))
     hosts: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    planned: Mapped[str | None] = mapped_column(String(255), index=True)
     tried: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     left: Mapped[str | None] = mapped_column(Text)
     migration_id: Mapped[str | None] = mapped_column(UUID)

@@ -53,7 +53,8 @@ def step(*hosts: HostSeen, **more: object) -> Step:
 
 def test_a_host_begins_only_if_its_servers_fit_elsewhere() -> None:
     fits = step(a_host(Stage.QUEUED), servers=VMS)
-    assert fits == Step(Act.ENTER, stage=Stage.EMPTYING)
+    places = tuple((each.id, "c") for each in VMS)
+    assert fits == Step(Act.ENTER, stage=Stage.EMPTYING, planned=places)
 
     too_small = step(a_host(Stage.QUEUED), servers=VMS, others=(host("c", gib=10),))
     assert too_small.act is Act.STOP

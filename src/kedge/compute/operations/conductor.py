@@ -191,6 +191,7 @@ class Round:
         limits, ahead = operation.limits, self._driven.ahead(operation)
         now_s = now(self._records.engine).timestamp()
         its_hosts = [each.host for each in operation.hosts]
+        its_hosts += {item.planned for item in operation.items if item.planned is not None}
         for fleet in self._conductor.places.fleets(
             to_place, limits, targets_of(planned), besides=moving, with_hosts=its_hosts
         ):

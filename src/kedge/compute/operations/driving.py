@@ -38,6 +38,7 @@ _PULSE = select(
     .scalar_subquery(),
 ).where(OperationRow.id == bindparam("this"))
 
+_NEEDS_NO_ROOM = {State.ARRIVED, State.GONE, State.STUCK}
 _MOVED_ON = "somebody moved or paused it meanwhile"
 
 
@@ -120,6 +121,8 @@ class DrivenOperations:
         with transaction(self._engine) as session:
             item = _item_of(owned(session, operation_id, epoch), server_id)
             item.tried = [*item.tried, asdict(tried)]
+            if item.planned == tried.host:
+                item.planned = None
 
     def claim(self, operation_id: str, epoch: int, server: Server) -> Callable[[Session, str], None]:
         """Makes a migration the operation's own, in the transaction that begins it, if it is still wanted then."""
@@ -131,6 +134,9 @@ class DrivenOperations:
             if row.paused or row.abort or item.migration_id or moved:
                 raise Conflict(f"Server {server.name} is not moved: {_MOVED_ON}.")
             item.migration_id, item.migrations = migration_id, [*item.migrations, migration_id]
+            # What was planned is now the migration's. A server of a transition is to come back.
+            leaves = row.transition is not None and server.host == item.source
+            item.planned = item.source if leaves else None
 
         return within
 
@@ -148,11 +154,13 @@ class DrivenOperations:
                 if outlook and (item.state, item.why) != (outlook.state.value, list(outlook.why)):
                     item.state, item.why = outlook.state.value, list(outlook.why)
                     row.updated_at = now(self._engine)
+                if outlook and outlook.state in _NEEDS_NO_ROOM and item.planned != item.source:
+                    item.planned = None
             if outcome is None or state_of(row) != seen.state or seen.limits != OperationLimits(**row.limits):
                 return False
             row.outcome, row.finished_at = outcome.value, now(self._engine)
             for item in row.items:
-                item.open = False
+                item.open, item.planned = False, None
             for its in row.hosts:
                 its.open = False
             tell(session, row, "ended")

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from kedge.core.operation import Levels, Move, Prediction, Seen, TransferModel, learn, simulate
 from kedge.core.operation.simulate_transition import simulate_transition
+from kedge.core.placement import Fleet
 from kedge.model.errors import BadRequest, CannotMigrate, Conflict
 from kedge.model.operation import Operation, OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling
@@ -16,6 +17,7 @@ from kedge.store import now
 from ..migrations.actor import Tools
 from ..migrations.running import RunningMigrations
 from ..placement.places import Places
+from ..records.rooms import RoomTaken
 from ..rewirings.records import RewiringRecords
 from ..rewirings.rewirings import Rewirings
 from .fleet_levels import FleetLevels
@@ -23,6 +25,9 @@ from .past_migrations import past_conversions, past_migrations, past_rewirings
 from .records import OperationRecords
 from .transition.request import checked
 from .transition.ways import Ways, ways_of
+
+_TRIES = 5
+"""So often an operation is planned whose room was promised to others before it was stored."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,25 @@ class Operations:
 
     def begin(self, request: OperationRequest) -> Operation:
         """Store it; the conductor does the rest. Raises what `simulate` raises, and Conflict for a rival."""
+        for _ in range(_TRIES):
+            try:
+                operation = self._begin(request)
+                break
+            except RoomTaken as error:
+                taken = error
+        else:
+            raise taken
+        if request.kind is OperationKind.DRAIN:
+            self._tools.settings.disable(request.host, reason_of(operation))
+        return operation
+
+    def _begin(self, request: OperationRequest) -> Operation:
         wanted = self._checked(request)
-        prediction = self._predict(wanted, {})
+        prediction, fleet = self._predict(wanted, {})
         if request.transition is not None and prediction.unmoved:
             reasons = sorted({reason for each in prediction.unmoved.values() for reason in each})
             raise CannotMigrate(f"The hosts can't be changed to {request.transition}", reasons)
-        operation = self.records.add(
+        return self.records.add(
             request.kind,
             request.host,
             wanted.targets,
@@ -94,10 +112,9 @@ class Operations:
             prediction=asdict(prediction),
             transition=request.transition,
             ways=wanted.ways,
+            planned=_planned(wanted, prediction),
+            memory={name: state.memory for name, state in fleet.hosts.items()},
         )
-        if request.kind is OperationKind.DRAIN:
-            self._tools.settings.disable(request.host, reason_of(operation))
-        return operation
 
     def simulate(
         self, request: OperationRequest, given: Mapping[str, float] = MappingProxyType({})
@@ -106,9 +123,10 @@ class Operations:
 
         `given` are numbers of the transfer model that hold instead of what was learned of former migrations.
         """
-        return self._predict(self._checked(request), given)
+        return self._predict(self._checked(request), given)[0]
 
-    def _predict(self, wanted: Wanted, given: Mapping[str, float]) -> Prediction:
+    def _predict(self, wanted: Wanted, given: Mapping[str, float]) -> tuple[Prediction, Fleet]:
+        """With the part of the fleet that it is made of."""
         hosts = wanted.destinations()
         moves = moves_of(
             wanted.request.kind,
@@ -148,7 +166,7 @@ class Operations:
             prediction = simulate(Seen(as_begun, moves, others, limits, emptying, now_s=now_s), model)
             if prediction.unmoved.keys() <= {each.server_id for each in prediction.legs}:
                 break
-        return replace(prediction, levels=wanted.levels.levels if wanted.levels else ())
+        return replace(prediction, levels=wanted.levels.levels if wanted.levels else ()), fleet
 
     def _checked(self, request: OperationRequest) -> Wanted:
         for target in request.to:
@@ -219,6 +237,21 @@ class Operations:
             item.server_id for item in drain.items if item.source == request.host
         )
         return Wanted(request, tuple(servers), (request.host,))
+
+
+def _planned(wanted: Wanted, prediction: Prediction) -> dict[str, str]:
+    """Where each server is to be promised room, in the order in which they go.
+
+    A transition takes its hosts in turn, and the room that one needs is free again when its servers are back. So it is
+    promised to those that come first; to the others when their turn comes.
+    """
+    ours = [each for each in prediction.legs if each.ours and not each.failed]
+    change = wanted.request.transition
+    if change is not None:
+        first = change.hosts[: wanted.request.limits.hosts_at_once]
+        homes = {each.id: each.host for each in wanted.servers if each.host in first}
+        ours = [each for each in ours if each.source == homes.get(each.server_id)]
+    return {each.server_id: each.destination for each in ours}
 
 
 def moves_of(

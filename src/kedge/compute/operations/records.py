@@ -6,6 +6,7 @@ A server is in one unfinished operation at most: the database itself holds that.
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Engine, and_, or_, select
@@ -13,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from kedge.model.errors import Conflict
+from kedge.model.host_facts import MemoryFacts
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
 from kedge.model.rebalance import Levelling
 from kedge.model.server import Server
@@ -20,6 +22,7 @@ from kedge.model.transition import Stage, Transition
 from kedge.store import now, reading, transaction
 from kedge.store.tables import OperationHostRow, OperationItemRow, OperationRow
 
+from ..records.rooms import lock_promises, refuse_plan
 from .rows import item_for, operation_of, row_of, tell
 from .transition.records import forget_trouble, host_rows
 from .transition.ways import Ways
@@ -44,13 +47,21 @@ class OperationRecords:
         prediction: Mapping[str, Any],
         transition: Transition | None = None,
         ways: Ways | None = None,
+        planned: Mapping[str, str] = MappingProxyType({}),
+        memory: Mapping[str, MemoryFacts] = MappingProxyType({}),
     ) -> Operation:
-        """Store a new operation. Raises Conflict, which names the rival that has one of its hosts or servers."""
+        """Store a new operation. Raises Conflict, which names the rival that has one of its hosts or servers.
+
+        The servers in `planned` are promised room on these hosts, of which `memory` is what they said. Raises RoomTaken
+        if somebody else was promised it meanwhile.
+        """
         operation_id = str(uuid.uuid4())
         hosts = transition.hosts if transition else (host,) if host else ()
         try:
             with transaction(self.engine) as session:
+                lock_promises(session)
                 _refuse_rivals(session, hosts, servers)
+                refuse_plan(session, planned, memory)
                 at = now(self.engine)
                 row = OperationRow(id=operation_id, kind=kind.value, host=host, targets=list(targets))
                 row.limits, row.prediction = asdict(limits), dict(prediction)
@@ -59,7 +70,10 @@ class OperationRecords:
                     row.transition = asdict(transition)
                     row.hosts = host_rows(operation_id, transition, ways or Ways(), at)
                 row.levelling = None if levelling is None else asdict(levelling)
-                row.items = [item_for(operation_id, each, destinations.get(each.id, ())) for each in servers]
+                row.items = [
+                    item_for(operation_id, each, destinations.get(each.id, ()), planned.get(each.id))
+                    for each in servers
+                ]
                 session.add(row)
                 tell(session, row, "begun")
         except IntegrityError:
@@ -126,6 +140,8 @@ class OperationRecords:
 
         def change(row: OperationRow) -> None:
             row.abort = how.value
+            for item in row.items:
+                item.planned = None
 
         return self._asked(operation_id, "abort-asked", change)
 

@@ -58,6 +58,7 @@ def operation_of(row: OperationRow) -> Operation:
                 tuple(item.migrations),
                 tuple(item.hosts),
                 item.rewiring_id,
+                item.planned,
             )
             for item in row.items
         ),
@@ -101,7 +102,9 @@ def state_of(row: OperationRow) -> str:
     return "aborting" if row.abort else "paused" if row.paused else "running"
 
 
-def item_for(operation_id: str, server: Server, hosts: Sequence[str] = ()) -> OperationItemRow:
+def item_for(
+    operation_id: str, server: Server, hosts: Sequence[str] = (), planned: str | None = None
+) -> OperationItemRow:
     """A row for a server that becomes part of an operation where it is now."""
     return OperationItemRow(
         operation_id=operation_id,
@@ -109,6 +112,7 @@ def item_for(operation_id: str, server: Server, hosts: Sequence[str] = ()) -> Op
         name=server.name,
         source=server.host,
         hosts=list(hosts),
+        planned=planned,
     )
 
 

@@ -51,7 +51,9 @@ class Places:
     def place(self, server: Server, among: Collection[str] | None = None) -> Placement:
         """Where this server could go, among these hosts or all others."""
         fleet = self.fleet([server])
-        return place(fleet.servers[server.id], fleet, among) if server.id in fleet.servers else Placement()
+        if server.id not in fleet.servers:
+            return Placement()
+        return place(fleet.servers[server.id], fleet.unplanned(server.id), among)
 
     def fleet(self, to_place: Sequence[Server], *, with_migrations: bool = True) -> Fleet:
         """The fleet, with the NICs of those servers to be placed; perhaps without promises to migrations under way."""

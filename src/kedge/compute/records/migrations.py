@@ -16,7 +16,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from kedge.core.migration import Intent
-from kedge.core.placement import Promise
 from kedge.model.errors import BadRequest, CannotMigrate, Conflict, NotFound, StaleEpoch
 from kedge.model.server import (
     Migration,
@@ -83,22 +82,20 @@ class MigrationRecords:
         candidates: Sequence[str] = (),
         *,
         rooms: Mapping[str, Room] | None = None,
-        promised: Collection[Promise] = (),
         within: Callable[[Session, str], None] = lambda _session, _id: None,
     ) -> Migration:
         """Store a new migration, and promise it room. Raises Conflict if the server has one under way.
 
         `candidates` are the hosts that are tried after this one, if it fails, or if it has no room left by now. `rooms`
-        has what each of them had; of others only the records are known. `promised` is what is promised besides, to
-        moves that are planned. `within` is called with its id in the same transaction, and stops everything by raising.
-        Raises CannotMigrate if no host has room.
+        has what each of them had; of others only the records are known. `within` is called with its id in the same
+        transaction, and stops everything by raising. Raises CannotMigrate if no host has room.
         """
         row = _new(server.id, server.host, destination, asdict(options), rooms or {})
         try:
             with transaction(self._engine) as session:
                 lock_promises(session)
                 refuse_second_migration(session, server.id)
-                reasons = _take_room(session, row, [destination, *candidates], promised)
+                reasons = _take_room(session, row, [destination, *candidates])
                 within(session, row.id)
                 if reasons:
                     raise CannotMigrate(f"Server {server.name} can't move from {server.host}", reasons)
@@ -322,14 +319,12 @@ def _new(
     )
 
 
-def _take_room(
-    session: Session, row: MigrationRow, hosts: Sequence[str], promised: Collection[Promise] = ()
-) -> list[str]:
+def _take_room(session: Session, row: MigrationRow, hosts: Sequence[str]) -> list[str]:
     """Promise it room on the first of these hosts that has some; the rest are tried later. Else why none has."""
     reasons: list[str] = []
     for number, host in enumerate(hosts, 1):
         room = Room.of(row.rooms[host]) if host in row.rooms else Room()
-        against = refusals(session, row.server_id, host, room, promised)
+        against = refusals(session, row.server_id, host, room)
         if not against:
             row.destination, row.candidates = host, list(hosts[number:])
             row.demand = asdict(demand_in(session, row.server_id, room))

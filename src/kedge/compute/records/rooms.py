@@ -2,7 +2,7 @@
 
 A plan looks at what a host has (`look`, then its agent's facts) before a migration is begun. The transaction that
 begins it counts again all that was promised since (`refusals`), one such transaction after the other, so that the same
-memory is never promised twice.
+memory is never promised twice. An operation promises room for what it plans in the same way (`refuse_plan`).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,15 +15,16 @@ from sqlalchemy import Engine, Row, Select, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from kedge.core.placement import Fleet, HostState, Nics, PlacedServer, Promise, stands_against
-from kedge.core.placement.filters import RECORDED, enabled, groups
+from kedge.core.placement.filters import RECORDED, capacity, enabled, groups
 from kedge.core.placement.groups import AFFINITY
+from kedge.model.errors import Conflict
 from kedge.model.host import Host
 from kedge.model.host_facts import MemoryFacts
 from kedge.model.obstacle import Obstacle
 from kedge.model.placement import Demand, HostLimits, HostSettings
 from kedge.model.server import Server
 from kedge.store import batched, lock_name, now, reading
-from kedge.store.tables import HostSettingsRow, MigrationRow, ServerRow, ServerStatus
+from kedge.store.tables import HostSettingsRow, MigrationRow, OperationItemRow, ServerRow, ServerStatus
 
 _TAKES_NOTHING = (ServerStatus.SHUTOFF.value, ServerStatus.ERROR.value)
 _SERVERS = select(
@@ -35,8 +36,24 @@ _SETTINGS = select(
 _PROMISED = select(
     MigrationRow.id, MigrationRow.server_id, MigrationRow.destination, MigrationRow.demand, ServerRow.labels
 ).join(ServerRow, ServerRow.id == MigrationRow.server_id)
+_ARRIVING = _PROMISED.add_columns(MigrationRow.progress)
+_PLANNED = (
+    select(
+        OperationItemRow.server_id,
+        OperationItemRow.planned,
+        ServerRow.status,
+        ServerRow.demand,
+        ServerRow.labels,
+    )
+    .join(ServerRow, ServerRow.id == OperationItemRow.server_id)
+    .where(OperationItemRow.planned.is_not(None))
+)
 _USUAL, _UNKNOWN = HostSettings(), MemoryFacts()
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RoomTaken(Conflict):
+    """What was planned does not fit any more, as somebody else was promised the room meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +141,15 @@ class Rooms:
         memory: Mapping[str, MemoryFacts] = MappingProxyType({}),
         nics: Mapping[str, Nics] = MappingProxyType({}),
         copying: Collection[str] = (),
-        promised: Collection[Promise] = (),
         *,
         besides: Collection[str] | None = None,
         with_migrations: bool = True,
     ) -> Fleet:
-        """These hosts with all servers and, if they are asked for, what is promised to migrations under way.
+        """These hosts with all servers, with what operations plan and, if asked for, what migrations under way take.
 
         With `besides`, only with the servers on these hosts and those whose ids it has. `memory` is what hosts said, by
         name; `copying` the migrations that were, before they said it. `nics` has the NICs of those servers that are to
-        be placed, by id. `promised` is what is promised besides to planned moves.
+        be placed, by id.
         """
         with reading(self._engine) as session:
             names = [host.name for host in hosts]
@@ -149,12 +165,13 @@ class Rooms:
             under_way = _PROMISED.where(MigrationRow.finished_at.is_(None))
             migrations = session.execute(under_way) if with_migrations else ()
             here = set(names)
-            migrating = [_promise(row, row.id in copying) for row in migrations if row.destination in here]
+            promised = [_promise(row, row.id in copying) for row in migrations if row.destination in here]
+            promised += planned(session, None if all_of_them else names)
         states = [
             HostState(host, settings.get(host.name, _USUAL), memory.get(host.name, _UNKNOWN))
             for host in hosts
         ]
-        return Fleet(states, servers, [*migrating, *promised])
+        return Fleet(states, servers, promised)
 
 
 def lock_promises(session: Session) -> None:
@@ -162,15 +179,47 @@ def lock_promises(session: Session) -> None:
     lock_name(session, "kedge: room on hosts")
 
 
-def refusals(
-    session: Session, server_id: str, host: str, room: Room, promised: Collection[Promise] = ()
-) -> tuple[Obstacle, ...]:
-    """What stands against a promise now; ask it after `lock_promises`, and promise in the same transaction.
+def planned(session: Session, hosts: Collection[str] | None = None) -> list[Promise]:
+    """What is promised on these hosts, or all, to servers of operations whose migrations have not begun."""
+    rows = _within(session, _PLANNED, OperationItemRow.planned, hosts or (), all_of_them=hosts is None)
+    return [
+        Promise(row.server_id, row.planned, _demand(row), row.labels, planned=True)
+        for row in rows
+        if row.planned is not None
+    ]
 
-    `promised` is what is promised besides, to moves that are planned; those of this server are its own.
-    """
-    records = _records(session, server_id, host, room, promised)
+
+def refusals(session: Session, server_id: str, host: str, room: Room) -> tuple[Obstacle, ...]:
+    """What stands against a promise now; ask it after `lock_promises`, and promise in the same transaction."""
+    records = _records(session, server_id, host, room)
     return stands_against(records.server, records.state, records.fleet, RECORDED)
+
+
+def refuse_plan(session: Session, moves: Mapping[str, str], memory: Mapping[str, MemoryFacts]) -> None:
+    """Raises RoomTaken if these moves, a host for each server, don't fit one after the other beside what is promised.
+
+    Ask it after `lock_promises`, and promise in the same transaction. `memory` is what hosts said, by name.
+    """
+    servers = {row.id: _placed(row) for row in _within(session, _SERVERS, ServerRow.id, moves)}
+    names = {each.host for each in servers.values()}.union(moves.values())
+    servers |= {row.id: _placed(row) for row in _within(session, _SERVERS, ServerRow.host, names)}
+    settings = {
+        row.host: settings_of(row) for row in _within(session, _SETTINGS, HostSettingsRow.host, names)
+    }
+    under_way = _within(
+        session, _ARRIVING.where(MigrationRow.finished_at.is_(None)), MigrationRow.destination, names
+    )
+    promised = [_promise(row, _arrives(row.progress)) for row in under_way] + planned(session, names)
+    states = [HostState(Host(each), settings.get(each, _USUAL), memory.get(each, _UNKNOWN)) for each in names]
+    fleet = Fleet(states, servers.values(), [each for each in promised if each.server_id not in moves])
+    for server_id, host in moves.items():
+        if server_id in servers:
+            against = stands_against(servers[server_id], fleet.hosts[host], fleet, (groups, capacity))
+            if against:
+                raise RoomTaken(
+                    f"{servers[server_id].name} can't go to {host}: {'; '.join(map(str, against))}"
+                )
+            fleet = fleet.moved(server_id, host)
 
 
 def demand_in(session: Session, server_id: str, room: Room) -> Demand:
@@ -183,7 +232,7 @@ def demand_in(session: Session, server_id: str, room: Room) -> Demand:
 def _within(
     session: Session,
     query: Select[Any],
-    column: InstrumentedAttribute[str],
+    column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None],
     values: Collection[str],
     all_of_them: bool = False,
 ) -> list[Row[Any]]:
@@ -198,9 +247,7 @@ def settings_of(row: HostSettingsRow | Row[Any] | None) -> HostSettings:
     return HostSettings() if row is None else HostSettings(row.labels, row.disabled, HostLimits(**row.limits))
 
 
-def _records(
-    session: Session, server_id: str, host: str, room: Room, promised: Collection[Promise] = ()
-) -> Records:
+def _records(session: Session, server_id: str, host: str, room: Room) -> Records:
     rows = session.execute(_SERVERS.where(or_(ServerRow.host == host, ServerRow.id == server_id)))
     servers = {row.id: _placed(row) for row in rows}
     server = servers.get(server_id) or PlacedServer(server_id, server_id, "")
@@ -209,8 +256,8 @@ def _records(
     others = [each for each in servers.values() if each.id != server_id and each.host == host]
     state = HostState(Host(host), settings_of(session.get(HostSettingsRow, host)), room.memory)
     under_way = _promises(session, server_id, host, room)
-    planned = [each for each in promised if each.host == host and each.server_id != server_id]
-    return Records(server, state, Fleet([state], others, [*under_way, *planned]), room)
+    ahead = [each for each in planned(session, (host,)) if each.server_id != server_id]
+    return Records(server, state, Fleet([state], others, [*under_way, *ahead]), room)
 
 
 def _promises(session: Session, server_id: str, host: str, room: Room) -> list[Promise]:
@@ -227,8 +274,11 @@ def _promises(session: Session, server_id: str, host: str, room: Room) -> list[P
 
 
 def _placed(row: Row[Any], nics: Nics = ()) -> PlacedServer:
-    demand = Demand() if row.status in _TAKES_NOTHING else Demand(**row.demand)
-    return PlacedServer(row.id, row.name, row.host, demand, row.labels, nics)
+    return PlacedServer(row.id, row.name, row.host, _demand(row), row.labels, nics)
+
+
+def _demand(row: Row[Any]) -> Demand:
+    return Demand() if row.status in _TAKES_NOTHING else Demand(**row.demand)
 
 
 def _promise(row: Row[Any], in_facts: bool) -> Promise:

@@ -82,7 +82,8 @@ def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...],
             break
         if leaving[server.host] >= limits.per_source:
             continue
-        found = _place(server, move, seen, fleet)
+        without = fleet.unplanned(server.id)
+        found = _place(server, move, seen, without)
         if not found.ranked:
             without_place[server.id] = _reasons(found, move)
             continue
@@ -90,7 +91,7 @@ def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...],
         if not free:
             continue
         starts.append(Start(server.id, free[0]))
-        fleet = fleet.promising(server.id, free[0])
+        fleet = without.promising(server.id, free[0])
         leaving[server.host] += 1
         arriving[free[0]] += 1
     for start in starts:

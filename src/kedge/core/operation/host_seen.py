@@ -78,12 +78,16 @@ class Act(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that is done with a host, and `servers`; `why` says what it waits for, or what the trouble is."""
+    """One thing that is done with a host, and `servers`; `why` says what it waits for, or what the trouble is.
+
+    `planned` says where each of its servers finds room, if they have to leave it.
+    """
 
     act: Act
     why: str = ""
     stage: Stage | None = None
     servers: tuple[str, ...] = ()
+    planned: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

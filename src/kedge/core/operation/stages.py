@@ -251,31 +251,36 @@ def _begin(
     """Writes the step of the host whose turn comes. Says whether its servers fit nowhere."""
     at_work = any(each.stage.is_under_way and each.trouble is None for each in hosts)
     in_place = any(each.name == name and each.in_place for each in hosts)
-    short = [] if in_place else too_small(name, hosts, seen.fleet)
+    places, short = ((), []) if in_place else _elsewhere(name, hosts, seen.fleet)
     if not _is_left_alone(name, seen) or any(each.destination == name for each in decided.start):
         steps[name] = Step(Act.WAIT, "a migration from or to it is under way")
     elif not short:
-        steps[name] = Step(Act.ENTER, stage=Stage.CONVERTING if in_place else Stage.EMPTYING)
+        steps[name] = Step(Act.ENTER, stage=Stage.CONVERTING if in_place else Stage.EMPTYING, planned=places)
     else:
         steps[name] = Step(Act.WAIT if at_work else Act.STOP, "; ".join(short))
     return bool(short)
 
 
-def too_small(host: str, hosts: Iterable[HostSeen], fleet: Fleet) -> list[str]:
-    """Why the servers of this host don't fit elsewhere beside those that have to leave other hosts already."""
+def _elsewhere(
+    host: str, hosts: Iterable[HostSeen], fleet: Fleet
+) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """Where the servers of this host fit beside those that have to leave other hosts already, and why others don't."""
     under_way = {each.name for each in hosts if each.stage.is_under_way}
     leaving: list[PlacedServer] = []
     for each in hosts:
         if each.stage is Stage.EMPTYING:
             leaving += fleet.on(each.name)
-    short = []
+    places, short = [], []
     for server in (*leaving, *fleet.on(host)):
-        found = place(server, fleet, fleet.hosts.keys() - under_way - {host})
+        without = fleet.unplanned(server.id)
+        found = place(server, without, fleet.hosts.keys() - under_way - {host})
         if found.ranked:
-            fleet = fleet.promising(server.id, found.ranked[0].host)
+            fleet = without.promising(server.id, found.ranked[0].host)
+            if server.host == host:
+                places.append((server.id, found.ranked[0].host))
         elif server.host == host:
             left_out = [f"{each.host}: {'; '.join(map(str, each.obstacles))}" for each in found.left_out]
             short.append(
                 f"{server.name} fits nowhere else: {' | '.join(left_out) or 'there is no other host'}"
             )
-    return short
+    return tuple(places), short

@@ -58,10 +58,11 @@ def _committed(
         return None
     times = "" if limits.memory_overcommit == 1 else f" x {limits.memory_overcommit:g}"
     less = f" - {limits.memory_reserve_mib} MiB kept for the host" if limits.memory_reserve_mib else ""
+    planned = f", {_mib(load.planned)} of them for moves that operations plan," if load.planned else ""
     return Obstacle(
         "memory-committed",
         "memory",
-        f"the VM has {_mib(demand.memory)}, and servers on {host} are promised {_mib(load.memory)} of the "
+        f"the VM has {_mib(demand.memory)}, and servers on {host} are promised {_mib(load.memory)}{planned} of the "
         f"{_mib(may_have)} that they may have there ({_mib(memory.total)}{times}{less})",
         f"choose another host, move other VMs away first, or let it promise more (`kedge hosts limits {host}`)",
     )
@@ -71,7 +72,7 @@ def _available(host: str, demand: Demand, memory: MemoryFacts, load: Load) -> Ob
     arriving = memory.promised + load.arriving
     if not memory.total or demand.memory <= memory.available - arriving:
         return None
-    promised = f", {_mib(arriving)} of them promised to VMs that are arriving" if arriving > 0 else ""
+    promised = f", {_mib(arriving)} of them promised to VMs that {_come(load)}" if arriving > 0 else ""
     return Obstacle(
         "memory-short",
         "memory",
@@ -89,7 +90,7 @@ def _huge_pages(host: str, demand: Demand, memory: MemoryFacts, load: Load) -> O
         arriving += load.arriving_huge.get(0, 0)
     if not memory.huge_pages or demand.memory <= free - arriving:
         return None
-    promised = f", {_mib(arriving)} of them promised to VMs that are arriving" if arriving > 0 else ""
+    promised = f", {_mib(arriving)} of them promised to VMs that {_come(load)}" if arriving > 0 else ""
     return Obstacle(
         "huge-pages-short",
         "memory",
@@ -115,6 +116,10 @@ def _vcpus(host: str, demand: Demand, memory: MemoryFacts, limits: HostLimits, l
         f"they may have there{sum_of}",
         f"choose another host, or allow more (`kedge hosts limits {host}`)",
     )
+
+
+def _come(load: Load) -> str:
+    return "are arriving or planned to" if load.planned else "are arriving"
 
 
 def _mib(number: int) -> str:

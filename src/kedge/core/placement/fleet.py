@@ -40,7 +40,8 @@ class HostState:
 class Promise:
     """A place for a server on a host that it is not on yet: for a migration under way, or one that is planned.
 
-    `in_facts`: it arrives already, so what the host's agent says of its memory counts it.
+    `in_facts`: it arrives already, so what the host's agent says of its memory counts it. `planned`: an operation that
+    has not ended means to move it there.
     """
 
     server_id: str
@@ -48,6 +49,7 @@ class Promise:
     demand: Demand = field(default_factory=Demand)
     labels: Mapping[str, str] = field(default_factory=dict)
     in_facts: bool = False
+    planned: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Load:
             less than 0 where more of what they count has left.
         arriving_huge: the same in huge pages, by their size.
         servers: how many.
+        planned: the part of the memory that is only planned for servers of operations.
         groups: how many of them have this label, by (key, value).
     """
 
@@ -68,6 +71,7 @@ class Load:
     arriving: int = 0
     arriving_huge: Mapping[int, int] = field(default_factory=dict)
     servers: int = 0
+    planned: int = 0
     groups: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def with_server(self, demand: Demand, labels: Mapping[str, str]) -> "Load":
@@ -80,7 +84,17 @@ class Load:
 
     def with_promise(self, promise: Promise) -> "Load":
         """With one more that is promised."""
-        return self._changed(promise.demand, promise.labels, 1).with_arrived(promise)
+        return (
+            self._with_planned(promise, 1)._changed(promise.demand, promise.labels, 1).with_arrived(promise)
+        )
+
+    def without_promise(self, promise: Promise) -> "Load":
+        """With one less that was promised."""
+        less = self._with_planned(promise, -1)._changed(promise.demand, promise.labels, -1)
+        return less if promise.in_facts else less._arriving(promise.demand, -1)
+
+    def _with_planned(self, promise: Promise, by: int) -> "Load":
+        return replace(self, planned=self.planned + by * promise.demand.memory) if promise.planned else self
 
     def with_arrived(self, promise: Promise) -> "Load":
         """With one of the servers that are there having come by this promise."""
@@ -121,11 +135,17 @@ class Fleet:
         loads: dict[str, Load] = {}
         for server in self.servers.values():
             loads[server.host] = loads.get(server.host, _EMPTY).with_server(server.demand, server.labels)
+        planned: dict[str, Promise] = {}
         for promise in promised:
             load = loads.get(promise.host, _EMPTY)
-            there = self._is_on(promise.server_id, promise.host)
-            loads[promise.host] = load.with_arrived(promise) if there else load.with_promise(promise)
+            if not self._is_on(promise.server_id, promise.host):
+                loads[promise.host] = load.with_promise(promise)
+                if promise.planned:
+                    planned[promise.server_id] = promise
+            elif not promise.planned:
+                loads[promise.host] = load.with_arrived(promise)
         self._loads: Mapping[str, Load] = loads
+        self._planned: Mapping[str, Promise] = planned
 
     def load(self, host: str) -> Load:
         """What this host has given away."""
@@ -144,6 +164,15 @@ class Fleet:
             return self
         promise = Promise(server_id, host, server.demand, server.labels)
         return self._with({host: self.load(host).with_promise(promise)})
+
+    def unplanned(self, server_id: str) -> "Fleet":
+        """The same without the place that is planned for this server, if one is: for finding it a place anew."""
+        promise = self._planned.get(server_id)
+        if promise is None:
+            return self
+        other = self._with({promise.host: self.load(promise.host).without_promise(promise)})
+        other._planned = {key: each for key, each in self._planned.items() if key != server_id}
+        return other
 
     def moved(self, server_id: str, host: str) -> "Fleet":
         """The same once this server is on `host` and has left where it was. KeyError if unknown.
@@ -176,7 +205,7 @@ class Fleet:
     def _with(self, loads: Mapping[str, Load], servers: Mapping[str, PlacedServer] | None = None) -> "Fleet":
         other = Fleet.__new__(Fleet)
         other.hosts, other.servers = self.hosts, self.servers if servers is None else servers
-        other._loads = {**self._loads, **loads}
+        other._loads, other._planned = {**self._loads, **loads}, self._planned
         return other
 
 

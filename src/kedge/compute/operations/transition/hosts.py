@@ -17,6 +17,7 @@ from kedge.model.operation import Operation
 from kedge.model.transition import Stage, Transition, TransitionHost, Way, reported_in_words
 
 from ...migrations.actor import Tools
+from ...records.rooms import RoomTaken
 from ..probe import Probe, one_of_each
 from .records import TransitionRecords
 from .rewirings import TransitionRewirings
@@ -121,7 +122,16 @@ class TransitionHosts:
         try:
             if step.act is Act.ENTER and step.stage is not None:
                 what = f"{step.stage}: {_entered(each, step.stage, fleet)}"
-                self._records.enter(self._id, self._epoch, each.host, step.stage, what)
+                memory = {name: fleet.hosts[name].memory for _, name in step.planned}
+                self._records.enter(
+                    self._id,
+                    self._epoch,
+                    each.host,
+                    step.stage,
+                    what,
+                    planned=dict(step.planned),
+                    memory=memory,
+                )
             elif step.act is Act.RUN:
                 self._run(each, _wanted(operation).run)
             elif step.act is Act.TRY:
@@ -134,6 +144,8 @@ class TransitionHosts:
                 self._stop(operation, each, step.why, fleet)
         except StaleEpoch:
             raise
+        except RoomTaken as error:
+            log.info("a host has to wait", operation=self._id, host=each.name, why=str(error))
         except Unreachable as error:
             log.info(
                 "a host is not reached, will try again", operation=self._id, host=each.name, error=str(error)

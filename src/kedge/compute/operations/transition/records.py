@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -10,11 +11,13 @@ from sqlalchemy.orm import Session, object_session
 
 from kedge.model.errors import Conflict
 from kedge.model.host import Host
+from kedge.model.host_facts import MemoryFacts
 from kedge.model.server import Server
 from kedge.model.transition import CommandRun, CommandState, Stage, Transition
 from kedge.store import now, transaction
 from kedge.store.tables import OperationHostRow, OperationRow, RewiringRow
 
+from ...records.rooms import lock_promises, refuse_plan
 from ..rows import host_of, owned, row_of
 from .ways import Ways
 
@@ -28,14 +31,32 @@ class TransitionRecords:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def enter(self, operation_id: str, epoch: int, host: Host, stage: Stage, what: str) -> None:
-        """The host reaches another stage; its servers may try everything again."""
+    def enter(
+        self,
+        operation_id: str,
+        epoch: int,
+        host: Host,
+        stage: Stage,
+        what: str,
+        *,
+        planned: Mapping[str, str] = MappingProxyType({}),
+        memory: Mapping[str, MemoryFacts] = MappingProxyType({}),
+    ) -> None:
+        """The host reaches another stage; its servers may try everything again.
+
+        Those in `planned` are promised room as by `OperationRecords.add`.
+        """
         with transaction(self._engine) as session:
+            if planned:
+                lock_promises(session)
+                refuse_plan(session, planned, memory)
             row, its = _of(session, operation_id, epoch, host.name)
             if its.stage == Stage.QUEUED.value:
                 its.before = [asdict(each) for each in host.backends]
             its.stage, its.why = stage.value, ""
             _forget_tries(row, host.name)
+            for item in row.items:
+                item.planned = planned.get(item.server_id, item.planned)
             _log(its, now(self._engine), what)
 
     def stop(self, operation_id: str, epoch: int, host: str, trouble: str) -> None:
