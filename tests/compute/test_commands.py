@@ -6,6 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,16 +35,22 @@ def run(commands: Commands, host: str = "h1") -> CommandRun:
     return runs[-1]
 
 
-def wait_for_end(pid: int) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 60
-    while time.monotonic() < until:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return
-        except (FileNotFoundError, ProcessLookupError):
-            return
+    while not condition():
+        assert time.monotonic() < until
         time.sleep(0.01)
-    raise AssertionError(f"process {pid} still runs")
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_for_end(pid: int) -> None:
+    wait_until(lambda: has_ended(pid))
 
 
 @pytest.mark.parametrize(
@@ -94,33 +103,90 @@ def test_nothing_else_is_run(tmp_path: Path) -> None:
     assert run(commands).state is CommandState.SUCCEEDED
 
 
-def test_one_whose_process_died_is_seen_as_long_as_it_runs_and_lost_then(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    os.mkfifo(started)
-    script = (
-        "import sys, threading; from pathlib import Path; from kedge.compute.hosts.commands import Commands\n"
-        f"commands = Commands({{'x': ['/bin/sh', '-c', 'echo half way; echo $$ > {started}; exec sleep 600']}},"
-        f" directory=Path({str(tmp_path / 'locks')!r}))\n"
-        "commands.begin('x', 'h1', note=lambda run: print(run.id, run.on, flush=True), told=print)\n"
-        "threading.Event().wait()\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        run_id, machine = process.stdout.readline().split()
-        command = int(started.read_text())
-        process.kill()
+@dataclass(frozen=True)
+class Orphan:
+    """A command that runs although the control plane that began it was killed, and what watches over it."""
 
+    run: CommandRun
+    command: int
+    watcher: int
+
+
+@pytest.fixture
+def orphan(tmp_path: Path) -> Iterator[Callable[[str, float], Orphan]]:
+    """Makes one of a script, with a time limit."""
+    started = tmp_path / "started"
+    made: list[Orphan] = []
+
+    def make(script: str, timeout_s: float) -> Orphan:
+        whole = f"echo half way; echo $$ $PPID > {started}.new; mv {started}.new {started}; {script}"
+        program = (
+            "import threading; from pathlib import Path; from kedge.compute.hosts.commands import Commands\n"
+            f"commands = Commands({{'x': ['/bin/sh', '-c', {whole!r}]}},"
+            f" timeout_s={timeout_s}, directory=Path({str(tmp_path / 'locks')!r}))\n"
+            "commands.begin('x', 'h1', note=lambda run: print(run.id, run.on, flush=True), told=print)\n"
+            "threading.Event().wait()\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            run_id, machine = process.stdout.readline().split()
+            wait_until(started.exists)
+            process.kill()
+        command, watcher = map(int, started.read_text().split())
+        made.append(Orphan(CommandRun(run_id, machine, CommandState.RUNNING), command, watcher))
+        return made[-1]
+
+    yield make
+    for each in made:
+        with suppress(ProcessLookupError):
+            os.killpg(each.command, signal.SIGKILL)
+
+
+def ended(commands: Commands, begun: CommandRun) -> CommandRun:
+    wait_until(lambda: commands.seen("h1", begun) != begun)
+    return commands.seen("h1", begun)
+
+
+def test_one_whose_process_died_goes_on_and_how_it_ended_is_known(
+    tmp_path: Path, orphan: Callable[[str, float], Orphan]
+) -> None:
+    os.mkfifo(tmp_path / "go-on")
+    begun = orphan(f"read it < {tmp_path}/go-on; echo $it; exit 3", 60).run
     after = shell(tmp_path / "locks", "true")
-    begun = CommandRun(run_id, machine, CommandState.RUNNING)
     assert after.seen("h1", begun) == begun
     with pytest.raises(Conflict, match="a command for h1 still runs here"):
         after.begin("x", "h1", note=lambda _: None, told=lambda _: None)
 
-    os.kill(command, signal.SIGKILL)
-    wait_for_end(command)
-    lost = after.seen("h1", begun)
-    assert (lost.state, lost.output) == (CommandState.LOST, "half way")
-    assert (
-        lost.why == f"was run on {machine}, and that control plane ended before it; how it ended is not known"
-    )
+    (tmp_path / "go-on").write_text("the end\n")
+
+    found = ended(after, begun)
+    assert (found.state, found.why) == (CommandState.FAILED, "exited with 3")
+    assert (found.output, found.ended_at is not None) == ("half way\nthe end", True)
     assert run(after).state is CommandState.SUCCEEDED
+
+
+def test_one_whose_process_died_keeps_its_time_limit(
+    tmp_path: Path, orphan: Callable[[str, float], Orphan]
+) -> None:
+    hangs = orphan("sleep 600 & wait", 2)
+    found = ended(shell(tmp_path / "locks", "true"), hangs.run)
+    assert (found.state, found.why) == (CommandState.FAILED, "took longer than 2 s and was ended")
+    assert found.output == "half way"
+    wait_for_end(hangs.command)
+
+
+def test_one_is_lost_if_what_watched_over_it_was_ended_too(
+    tmp_path: Path, orphan: Callable[[str, float], Orphan]
+) -> None:
+    made = orphan("exec sleep 600", 60)
+    after = shell(tmp_path / "locks", "true")
+    os.kill(made.watcher, signal.SIGKILL)
+    wait_for_end(made.watcher)
+    assert after.seen("h1", made.run) == made.run
+    os.kill(made.command, signal.SIGKILL)
+    wait_for_end(made.command)
+    lost = after.seen("h1", made.run)
+    assert (lost.state, lost.output) == (CommandState.LOST, "half way")
+    assert lost.why == f"was run on {made.run.on}, and what watched it was ended; how it ended is not known"
+    elsewhere = after.seen("h1", CommandRun(made.run.id, "elsewhere", CommandState.RUNNING))
+    assert "was run on elsewhere, and that control plane ended before it" in elsewhere.why

@@ -98,6 +98,26 @@ def test_a_drain_empties_its_host_and_a_restore_brings_all_back(fleet: Fleet, se
         fleet.world.check(each, "h1")
 
 
+def test_a_restore_brings_back_only_whom_an_operation_took_away(
+    fleet: Fleet, servers: list[Server], world: ComputeWorld
+) -> None:
+    by_hand, before, back_and_forth = *servers, world.server(name="vm2")
+    operation = fleet.begin(to=("h2",))
+    world.move(by_hand, "h3")
+    fleet.to_end(operation)
+    world.move(world.tools.servers.find(before.id), "h4")  # It is still away, as the drain wanted.
+    world.tools.settings.enable("h1")
+    for host in ("h1", "h3"):
+        world.move(world.tools.servers.find(back_and_forth.id), host)
+
+    restored = fleet.to_end(fleet.begin(RESTORE))
+
+    assert [each.name for each in restored.items] == ["vm1"]
+    world.check(before, "h1")
+    for each in (by_hand, back_and_forth):
+        world.check(each, "h3")
+
+
 def test_limits_are_looked_at_in_every_round(fleet: Fleet, servers: list[Server]) -> None:
     operation = fleet.round(fleet.begin(limits=OperationLimits(in_all=1)))
     assert len(fleet.migrations()) == 1

@@ -213,6 +213,21 @@ def test_servers_that_left_were_deleted_are_off_or_came_meanwhile(
     assert of(ended).log[-1].what.endswith("Off, and bound as before: vm2")
 
 
+def test_a_restore_afterwards_leaves_alone_who_was_moved_by_hand(hosts: Hosts, servers: list[Server]) -> None:
+    operation = begin(hosts)
+    hosts.world.move(servers[0], "h3")
+    hosts.round(hosts.until_stage(operation, Stage.CONVERTING))
+    hosts.records.abort(operation.id, Abort.FINISH_RUNNING)
+    hosts.to_end(operation)
+    assert hosts.tools.settings.of("h5").disabled is not None
+
+    restored = hosts.to_end(hosts.operations.begin(OperationRequest(OperationKind.RESTORE, "h5")))
+
+    assert (restored.state, restored.items) == ("completed", ())
+    assert hosts.tools.settings.of("h5").disabled is None
+    hosts.world.check(servers[0], "h3")
+
+
 def test_a_server_that_is_migrated_is_waited_for(hosts: Hosts, servers: list[Server]) -> None:
     operation = reaches_rewiring(hosts, begin(hosts))
     migration = hosts.world.begin(servers[0], "h3")

@@ -1,21 +1,20 @@
 """Commands of the administrator that change a host, run on the control plane's machine.
 
 Only what the configuration names is run, without a shell, so that who may begin operations can't run what he likes. A
-command has a time limit, and for each host one runs at a time: whatever it starts holds a lock, which outlives this
-process. Nothing is run twice by itself: what became of a command whose process died is not known, and said so.
+command is run by a program of its own (`supervise`), which keeps its time limit and writes down how it ended, also when
+this process dies. For each host one runs at a time: whatever it starts holds a lock. Nothing is run twice by itself.
 """
 
 import fcntl
+import json
 import os
 import re
-import signal
 import socket
 import subprocess
+import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,8 @@ from kedge.model.errors import BadRequest, Conflict
 from kedge.model.transition import CommandRun, CommandState, Way
 from kedge.trust.private_files import opened
 
+from . import supervise
+
 log = structlog.get_logger()
 
 KEPT = 4000
@@ -36,10 +37,7 @@ KEPT = 4000
 TIMEOUT_S = 600.0
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_GRACE_S = 5.0
-_LOOK_S = 0.2
-_MOST = 1 << 20
-"""So many bytes of output there are on the disk, looked at so often."""
+_SUPERVISE = (sys.executable, "-I", "-S", supervise.__file__)
 
 
 class Commands:
@@ -112,19 +110,20 @@ class Commands:
             raise
 
     def seen(self, host: str, run: CommandRun) -> CommandRun:
-        """The run as it is now: one that nobody will hear of any more is lost."""
+        """The run as it is now: one of which nobody knows, nor will hear, how it ended is lost."""
         with self._lock:
             ours = run.id in self._ours
         if run.state is not CommandState.RUNNING or ours:
             return run
         if run.on == socket.gethostname() and self._is_locked(host):
             return run
-        output = ""
-        if run.on == socket.gethostname():
-            with self._output(host) as file:
-                output = _end_of(file)
-        why = f"was run on {run.on}, and that control plane ended before it; how it ended is not known"
-        return replace(run, state=CommandState.LOST, why=why, output=output)
+        if run.on != socket.gethostname():
+            why = (
+                f"was run on {run.on}, and that control plane ended before it; how it ended is not known here"
+            )
+            return replace(run, state=CommandState.LOST, why=why)
+        with self._output(host) as output, self._ended(host) as ended:
+            return _ended_run(run, output, ended)
 
     def _run(
         self,
@@ -135,12 +134,20 @@ class Commands:
         told: Callable[[CommandRun], object],
     ) -> None:
         try:
-            with self._output(host) as output:
-                output.truncate(0)
-                state, why = _ran(arguments, self._timeout_s, lock, output)
-                ended = replace(run, state=state, why=why, output=_end_of(output), ended_at=datetime.now(UTC))
-            told(ended)
-        except Exception as error:  # the database is away: the next look finds that this run was lost
+            with self._output(host) as output, self._ended(host) as ended:
+                for each in (output, ended):
+                    each.truncate(0)
+                subprocess.run(
+                    [*_SUPERVISE, str(self._timeout_s), str(ended.fileno()), run.id, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(ended.fileno(), *(() if lock is None else (lock,))),
+                    check=False,
+                )
+                told(_ended_run(run, output, ended))
+        except Exception as error:  # the database is away: the next look finds out how this run ended
             log.warning("how a command ended could not be written down", run=run.id, error=str(error))
         finally:
             self._forget(run, lock)
@@ -160,6 +167,11 @@ class Commands:
     def _output(self, host: str) -> IO[bytes]:
         """Where a command's output goes: a file, so that it does not depend on who reads it."""
         path = self._path(f"{host}.log")
+        return TemporaryFile(buffering=0) if path is None else opened(path)
+
+    def _ended(self, host: str) -> IO[bytes]:
+        """Where it is written down how a command ended."""
+        path = self._path(f"{host}.ended")
         return TemporaryFile(buffering=0) if path is None else opened(path)
 
     def _locked(self, host: str) -> int | None:
@@ -185,53 +197,20 @@ class Commands:
             return False
 
 
-def _ran(
-    arguments: Sequence[str], timeout_s: float, lock: int | None, output: IO[bytes]
-) -> tuple[CommandState, str]:
-    """Run it to its end, and say what became of it."""
-    try:
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=() if lock is None else (lock,),
-        )
-    except OSError as error:
-        return CommandState.FAILED, f"could not be started: {error}"
-    if not _ends_in_time(process, timeout_s, output):
-        _end(process)
-        process.wait()
-        return CommandState.FAILED, f"took longer than {timeout_s:g} s and was ended"
-    code = process.returncode
-    if code:
-        ended = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
-        return CommandState.FAILED, ended
-    return CommandState.SUCCEEDED, ""
-
-
-def _ends_in_time(process: "subprocess.Popen[bytes]", timeout_s: float, output: IO[bytes]) -> bool:
-    until = time.monotonic() + timeout_s
-    while (left_s := until - time.monotonic()) > 0:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(min(left_s, _LOOK_S))
-            return True
-        if os.fstat(output.fileno()).st_size > _MOST:
-            output.truncate(0)  # It is written to at its end, wherever that is.
-    return False
+def _ended_run(run: CommandRun, output: IO[bytes], ended: IO[bytes]) -> CommandRun:
+    """The run as it has ended; lost, if nothing was written down of that."""
+    said, written = _end_of(output), os.pread(ended.fileno(), 1 << 16, 0)
+    how = json.loads(written) if written else {}
+    if how.get("id") != run.id:
+        why = f"was run on {run.on}, and what watched it was ended; how it ended is not known"
+        return replace(run, state=CommandState.LOST, why=why, output=said)
+    state = CommandState.FAILED if how["why"] else CommandState.SUCCEEDED
+    return replace(
+        run, state=state, why=how["why"], output=said, ended_at=datetime.fromtimestamp(how["at"], UTC)
+    )
 
 
 def _end_of(output: IO[bytes]) -> str:
     size = os.fstat(output.fileno()).st_size
     said = os.pread(output.fileno(), 4 * KEPT, max(0, size - 4 * KEPT))
     return said.decode(errors="replace")[-KEPT:].strip()
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S)
-    # The leader may have ended while others of its session live on; the last signal reached them all.

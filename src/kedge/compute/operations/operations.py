@@ -233,10 +233,11 @@ class Operations:
             raise Conflict(f"Host {request.host} was never drained, so there is nothing to bring back.")
         if drain.finished_at is None:
             raise Conflict(f"Host {request.host} is being emptied by operation {drain.id}; abort that first.")
-        servers = self._tools.servers.some(
-            item.server_id for item in drain.items if item.source == request.host
-        )
-        return Wanted(request, tuple(servers), (request.host,))
+        ours = {item.server_id: item.migrations for item in drain.items if item.migrations}
+        last = self._tools.migrations.last_from(request.host, ours)
+        # One whose migration is no longer known was taken away, for all that is known.
+        taken = [each for each, its in ours.items() if last.get(each, its[0]) in its]
+        return Wanted(request, tuple(self._tools.servers.some(taken)), (request.host,))
 
 
 def _planned(wanted: Wanted, prediction: Prediction) -> dict[str, str]:

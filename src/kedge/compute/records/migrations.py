@@ -5,7 +5,7 @@ epoch; writes with an older one raise StaleEpoch, so that a replaced conductor c
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -25,7 +25,7 @@ from kedge.model.server import (
     Server,
     Sign,
 )
-from kedge.store import now, reading, statements, transaction
+from kedge.store import batched, now, reading, statements, transaction
 from kedge.store.tables import MigrationRow, RewiringRow, ServerRow, ServerStatus
 
 from . import plain_records, timeline
@@ -122,6 +122,20 @@ class MigrationRecords:
         except IntegrityError:
             raise Conflict(f"A migration of server {server_id} has just begun.") from None
         return self.find(row.id)
+
+    def last_from(self, host: str, server_ids: Iterable[str]) -> dict[str, str]:
+        """By server, the migration that took it away from this host last; without those of whom none is known."""
+        left = select(MigrationRow.server_id, MigrationRow.id).where(
+            MigrationRow.source == host, MigrationRow.status == MigrationStatus.COMPLETED.value
+        )
+        found: dict[str, str] = {}
+        with reading(self._engine) as session:
+            for some in batched(server_ids):
+                rows = session.execute(
+                    left.where(MigrationRow.server_id.in_(some)).order_by(MigrationRow.number)
+                )
+                found.update((server_id, migration_id) for server_id, migration_id in rows)
+        return found
 
     def find(self, migration_id: str) -> Migration:
         """The migration with this id, or the only one whose id begins so. Raises NotFound."""
