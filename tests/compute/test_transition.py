@@ -43,7 +43,7 @@ def test_a_person_changes_a_host_and_its_servers_come_back(hosts: Hosts, servers
     waits = hosts.until_stage(operation, Stage.CONVERTING)
     waits = hosts.round(waits)
     assert of(waits).why.startswith(
-        "waits for openvswitch: put it into its agent's configuration, and restart the agent; its agent reports linux"
+        "waits for openvswitch: stop its agent, put it into the configuration, and start the agent; its agent"
     )
     assert "changed by operation" in (hosts.tools.settings.of("h5").disabled or "")
     assert {hosts.tools.servers.find(each.id).host for each in servers}.isdisjoint({"h5"})
@@ -101,7 +101,8 @@ def test_a_macvtap_host_gets_another_parent_device(hosts: Hosts) -> None:
     operation = hosts.begin("h1", to=OTHER_PARENT)
     hosts.until_stage(operation, Stage.CONVERTING, "h1")
     assert (
-        "waits for macvtap (physnet1: eth3, physnet2: eth4): put it" in of(hosts.round(operation), "h1").why
+        "waits for macvtap (physnet1: eth3, physnet2: eth4): stop its agent, put it"
+        in of(hosts.round(operation), "h1").why
     )
 
     hosts.report("h1", OTHER_PARENT)

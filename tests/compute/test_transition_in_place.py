@@ -65,7 +65,9 @@ def test_servers_stay_and_their_ports_go_over(hosts: Hosts, servers: list[Server
     assert (turn["in_place"], turn["rewired"], operation.prediction["legs"]) == (True, 3, [])
 
     waits = hosts.round(hosts.until_stage(operation, Stage.CONVERTING))
-    assert of(waits).why.startswith("waits for openvswitch: add it to its agent's configuration, above the")
+    assert of(waits).why.startswith(
+        "waits for openvswitch: stop its agent, add it to the configuration, above the"
+    )
     assert "changed by operation" in (hosts.tools.settings.of("h5").disabled or "")
     hosts.report("h5", *BOTH)
     ended = hosts.to_end(operation)

@@ -1,12 +1,18 @@
-"""Changes what carries a lab host's networks, as its administrator would: another switch, another parent device."""
+"""Changes what carries a lab host's networks, as its administrator would: another switch, another parent device.
 
-from collections.abc import Mapping
+The host's agent is stopped meanwhile. One that runs mends what it is configured for, as soon as that is taken apart: it
+would put an interface back into its Linux bridge that is a port of Open vSwitch by then, and both ways would be open.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from . import fabric, hypervisor
 from .cloud import Cloud
 from .host import LabHost, backend_of
-from .layout import FABRIC_BRIDGES, Backend
+from .layout import FABRIC_BRIDGES, Backend, HostSpec
 
 
 def put_open_vswitch_below(cloud: Cloud, name: str) -> None:
@@ -17,8 +23,15 @@ def put_open_vswitch_below(cloud: Cloud, name: str) -> None:
     """
     host = cloud.lab.hosts[name]
     spec = replace(host.host_spec, backend=Backend.OVS_NATIVE)
-    hypervisor.start_bridges(host, spec)
     stays = {network: f"lb-{network}" for network in spec.interfaces}
+    with _agent_away(cloud, host):
+        hypervisor.start_bridges(host, spec)
+        _put_below(host, spec, stays)
+        host.backend = Backend.OVS_NATIVE
+        host.backends = [backend_of(host, spec), {"driver": "linuxbridge", "mappings": stays}]
+
+
+def _put_below(host: LabHost, spec: HostSpec, stays: Mapping[str, str]) -> None:
     for network, interface in spec.interfaces.items():
         bridge, below, above = spec.mappings[network], f"ovs-{network}", stays[network]
         host.shell(
@@ -31,9 +44,6 @@ def put_open_vswitch_below(cloud: Cloud, name: str) -> None:
             f'if [ -n "$old" ]; then ip link set {interface} nomaster; ip link set {above} master ${{old##*/}}; fi\n'
             f"ovs-vsctl --timeout=20 add-port {bridge} {interface}\n"
         )
-    host.backend = Backend.OVS_NATIVE
-    host.backends = [backend_of(host, spec), {"driver": "linuxbridge", "mappings": stays}]
-    restart_agent(cloud, host)
 
 
 def other_parents(cloud: Cloud, name: str) -> Mapping[str, str]:
@@ -45,38 +55,52 @@ def other_parents(cloud: Cloud, name: str) -> Mapping[str, str]:
 def use_other_parents(cloud: Cloud, name: str) -> None:
     """Give a macvtap host another interface on each physical network, and its agent these."""
     host, others = cloud.lab.hosts[name], other_parents(cloud, name)
-    for network, interface in others.items():
-        fabric.lay_cable(host, network, interface, f"{name}-{FABRIC_BRIDGES[network].removeprefix('br-')}b")
-    host.backends = [{"driver": "macvtap", "mappings": dict(others)}]
-    restart_agent(cloud, host)
+    with _agent_away(cloud, host):
+        for network, interface in others.items():
+            fabric.lay_cable(
+                host, network, interface, f"{name}-{FABRIC_BRIDGES[network].removeprefix('br-')}b"
+            )
+        host.backends = [{"driver": "macvtap", "mappings": dict(others)}]
 
 
 def use_open_vswitch(cloud: Cloud, name: str) -> None:
     """Make an Open vSwitch host of a Linux bridge host on which no VM is."""
     host = cloud.lab.hosts[name]
     spec = replace(host.host_spec, backend=Backend.OVS_NATIVE)
-    for interface in spec.interfaces.values():
-        host.run(["ip", "link", "set", interface, "nomaster"])
-    hypervisor.start_open_vswitch(host, spec)
-    host.backend = Backend.OVS_NATIVE
-    host.backends = [backend_of(host, spec)]
-    restart_agent(cloud, host)
+    with _agent_away(cloud, host):
+        for interface in spec.interfaces.values():
+            host.run(["ip", "link", "set", interface, "nomaster"])
+        hypervisor.start_open_vswitch(host, spec)
+        host.backend = Backend.OVS_NATIVE
+        host.backends = [backend_of(host, spec)]
 
 
 def use_linux_bridge(cloud: Cloud, name: str) -> None:
     """Take Open vSwitch from a Linux bridge host that got it, and on which no VM is."""
     host = cloud.lab.hosts[name]
-    hypervisor.stop_open_vswitch(host, [*host.backends[0]["mappings"].values(), "br-int"])
-    host.backend = Backend.LINUXBRIDGE
-    host.backends = [backend_of(host, host.host_spec)]
-    restart_agent(cloud, host)
+    with _agent_away(cloud, host):
+        hypervisor.stop_open_vswitch(host, [*host.backends[0]["mappings"].values(), "br-int"])
+        host.backend = Backend.LINUXBRIDGE
+        host.backends = [backend_of(host, host.host_spec)]
 
 
-def restart_agent(cloud: Cloud, host: LabHost) -> None:
-    """Start a host's agent anew, with what it is configured with now, and wait until it reports that."""
+def change_s(cloud: Cloud, name: str) -> float:
+    """For how many s a host's agent is away, at least, when it is started anew; nothing is changed."""
+    began = time.monotonic()
+    host = cloud.lab.hosts[name]
+    host.backends = host.backends or [backend_of(host, host.host_spec)]
+    with _agent_away(cloud, host):
+        pass
+    return time.monotonic() - began
+
+
+@contextmanager
+def _agent_away(cloud: Cloud, host: LabHost) -> Iterator[None]:
+    """Stop a host's agent meanwhile, then start it with the host's `backends`, and wait until it reports them."""
     agent = cloud.agents[host.name]
     agent.terminate()
     agent.wait(timeout=20)
+    yield
     cloud.start_agent(host)
     wanted = [each["driver"] for each in host.backends], [each["mappings"] for each in host.backends]
 
@@ -89,9 +113,9 @@ def restart_agent(cloud: Cloud, host: LabHost) -> None:
 
 
 __all__ = [
+    "change_s",
     "other_parents",
     "put_open_vswitch_below",
-    "restart_agent",
     "use_linux_bridge",
     "use_open_vswitch",
     "use_other_parents",

@@ -130,7 +130,9 @@ def test_a_person_is_told_what_to_change_and_waited_for() -> None:
     by_hand = Transition(("a",), "macvtap", {"physnet1": "eth3"})
     found = step(a_host(Stage.CONVERTING), wanted=by_hand)
     assert found.act is Act.WAIT
-    assert found.why.startswith("waits for macvtap (physnet1: eth3): put it into its agent's configuration")
+    assert found.why.startswith(
+        "waits for macvtap (physnet1: eth3): stop its agent, put it into the configuration"
+    )
 
     other_parent = a_host(Stage.CONVERTING, HostBackend("macvtap", {"physnet1": "eth2"}))
     assert step(replace(other_parent, before=other_parent.host.backends), wanted=by_hand).act is Act.WAIT

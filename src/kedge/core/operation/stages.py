@@ -214,10 +214,11 @@ def _converted(wanted: Transition, each: HostSeen, seen: Seen) -> Step:
     if each.host.alive and each.host.backends and each.host.backends != each.before:
         return Step(Act.STOP, f"{reports}, and not {wanted}")
     if not wanted.run:
-        how = "add it to its agent's configuration, above the backend that is there, which stays"
+        # An agent that runs while a host is changed mends what its configuration still says.
+        how = "add it to the configuration, above the backend that is there, which stays"
         if not each.in_place:
-            how = "put it into its agent's configuration"
-        return Step(Act.WAIT, f"waits for {wanted}: {how}, and restart the agent; {reports}")
+            how = "put it into the configuration"
+        return Step(Act.WAIT, f"waits for {wanted}: stop its agent, {how}, and start the agent; {reports}")
     if each.command is None:
         return Step(Act.RUN)
     if each.since_command_s > REPORTS_WITHIN_S:
