@@ -418,11 +418,11 @@ def test_one_that_is_begun_here_is_driven_at_once(
         claims.close()
 
 
-def test_it_is_driven_by_itself(fleet: Fleet, servers: list[Server]) -> None:
+def test_it_is_driven_by_itself_and_hears_what_has_ended(fleet: Fleet, servers: list[Server]) -> None:
     claims = claims_in(fleet.world.engine)
     conductor = Conductor(fleet.world.tools, claims, poll_s=0.02)
     conductor.start()
-    driver = OperationConductor(conductor, fleet.records, claims, poll_s=0.02)
+    driver = OperationConductor(conductor, fleet.records, claims, poll_s=600)
     operation = fleet.begin()
     driver.start()
     try:

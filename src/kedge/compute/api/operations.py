@@ -80,7 +80,7 @@ def operations_router(conductor: Conductor) -> APIRouter:
     def begin_operation(body: OperationRequest) -> Operation:
         """Begin to drain or restore a host, to move servers, to level or change hosts. What forbids it is said."""
         begun = operations().begin(body)
-        conductor.operation_begun.set()
+        conductor.tools.operation_news.set()
         return begun
 
     @router.post("/operations/simulate")

@@ -31,7 +31,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Tools:
-    """What a migration is done with. `rewiring_begun` wakes who drives rewirings in this process."""
+    """What a migration is done with.
+
+    `rewiring_begun` wakes who drives rewirings in this process. `operation_news` wakes who drives operations: one was
+    begun, or something that it waits for has ended.
+    """
 
     servers: ServerRecords
     migrations: MigrationRecords
@@ -43,6 +47,7 @@ class Tools:
     commands: Commands = field(default_factory=Commands)
     policies: Policies = field(default_factory=Policies)
     rewiring_begun: threading.Event = field(default_factory=threading.Event)
+    operation_news: threading.Event = field(default_factory=threading.Event)
 
 
 _ENDS: Mapping[Outcome, MigrationStatus] = {

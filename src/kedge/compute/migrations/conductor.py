@@ -88,8 +88,6 @@ class Conductor:
         self._poll_s = poll_s
         self._stopping = threading.Event()
         self._asked = threading.Event()
-        self.operation_begun = threading.Event()
-        """Set when an operation is begun in this process: who drives them waits for it."""
         self._threads: dict[str, threading.Thread] = {}
         self._way = RightOfWay()
         self._watcher = threading.Thread(target=self._watch, name="conductor", daemon=True)
@@ -201,6 +199,7 @@ class Conductor:
             log.warning("a claim could not be given back", migration=migration_id, error=str(error))
         self._threads.pop(migration_id, None)
         self._asked.set()  # where it failed, another one may have begun with it
+        self.tools.operation_news.set()
 
 
 def longest_look_ms(drives: int) -> int:

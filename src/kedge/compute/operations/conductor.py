@@ -28,7 +28,11 @@ from .transition.hosts import TransitionHosts
 log = structlog.get_logger()
 
 POLL_S = 1.0
-"""How often it is asked whether something of an operation has changed: its migrations take longer than that."""
+"""How often it is asked whether something of an operation has changed, if nothing says so: another process may drive
+its migrations, and agents report to any."""
+
+SHARE = 5
+"""News is looked at at once, but looking takes no more than about one of so many parts of a processor's time."""
 
 LOOK_S = 5.0
 """So often an operation is looked at that did not change: its fleet may have, or its window have opened."""
@@ -61,21 +65,23 @@ class OperationConductor:
     def stop(self) -> None:
         """Stop driving; what is under way goes on when a conductor is there again."""
         self._stopping.set()
-        self._conductor.operation_begun.set()
+        self._conductor.tools.operation_news.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
     def _drive(self) -> None:
-        begun = self._conductor.operation_begun
+        news = self._conductor.tools.operation_news
         while not self._stopping.is_set():
             at_rest = False
+            began = time.thread_time()
+            news.clear()
             try:
                 at_rest = not self.look_at_all()
             except Exception as error:
                 # Whatever is wrong, with the database or with Kedge, the next round looks at everything anew.
                 log.warning("operations could not be driven, will look again", error=in_words(error))
-            begun.wait(REST * self._poll_s if at_rest else self._poll_s)
-            begun.clear()
+            self._stopping.wait(min(SHARE * (time.thread_time() - began), self._poll_s))
+            news.wait(REST * self._poll_s if at_rest else self._poll_s)
 
     def look_at_all(self) -> bool:
         """A round of each operation of which something has changed; whether there is any that has not ended."""
@@ -104,6 +110,8 @@ class OperationConductor:
             ended = this.run()
             if not this.acted:
                 self._left[operation_id] = (before, began)
+            if this.advanced:
+                self._conductor.tools.operation_news.set()
         except StaleEpoch as error:
             log.info("this conductor drives it no longer", operation=operation_id, why=str(error))
             ended = True
@@ -117,7 +125,10 @@ class OperationConductor:
 
 
 class Round:
-    """One look at an operation, and what follows from it; `acted` says whether anything did."""
+    """One look at an operation, and what follows from it; `acted` says whether anything did.
+
+    `advanced`: a host has got further, so there is more to be done at once.
+    """
 
     def __init__(
         self, operation_id: str, epoch: int, conductor: Conductor, records: OperationRecords
@@ -129,6 +140,7 @@ class Round:
         self._hosts = TransitionHosts(operation_id, epoch, conductor.tools, records.engine)
         self._ids: dict[str, tuple[str, int]] = {}
         self.acted = False
+        self.advanced = False
         self._waiting: dict[str, Outlook] = {}
 
     def run(self) -> bool:
@@ -152,7 +164,7 @@ class Round:
         if operation.transition is None:
             return self._show(operation, decision.outlooks, decision.outcome)
         self._hosts.act(operation, seen.fleet)
-        self.acted = self.acted or self._hosts.is_awake
+        self.acted, self.advanced = self.acted or self._hosts.is_awake, self._hosts.advanced
         outlooks = self._hosts.outlooks(operation, seen.fleet, decision)
         return self._show(operation, outlooks, self._hosts.following.outcome)
 

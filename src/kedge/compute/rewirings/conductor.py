@@ -94,6 +94,7 @@ class RewiringConductor:
             log.exception("the drive broke off and starts anew", rewiring=rewiring_id)
         finally:
             self._driven.discard(rewiring_id)
+            self._tools.operation_news.set()
 
 
 class Drive:

@@ -14,7 +14,7 @@ from kedge.core.placement import Fleet
 from kedge.model.errors import KedgeError, StaleEpoch, Unreachable
 from kedge.model.host import Host
 from kedge.model.operation import Operation
-from kedge.model.transition import Stage, Transition, TransitionHost, Way, reported_in_words
+from kedge.model.transition import CommandRun, Stage, Transition, TransitionHost, Way, reported_in_words
 
 from ...migrations.actor import Tools
 from ...records.rooms import RoomTaken
@@ -45,6 +45,8 @@ class TransitionHosts:
         self._rewirings = TransitionRewirings(operation_id, epoch, tools, engine)
         self._seen: tuple[HostSeen, ...] = ()
         self.following = Advance()
+        self.advanced = False
+        """Some host has reached another stage."""
 
     def keep_settings(self, operation: Operation) -> None:
         """A host that is emptied, changed and tried receives no server; one that gets its servers back does.
@@ -120,28 +122,8 @@ class TransitionHosts:
 
     def _do(self, operation: Operation, each: HostSeen, step: Step, fleet: Fleet) -> None:
         try:
-            if step.act is Act.ENTER and step.stage is not None:
-                what = f"{step.stage}: {_entered(each, step.stage, fleet)}"
-                memory = {name: fleet.hosts[name].memory for _, name in step.planned}
-                self._records.enter(
-                    self._id,
-                    self._epoch,
-                    each.host,
-                    step.stage,
-                    what,
-                    planned=dict(step.planned),
-                    memory=memory,
-                )
-            elif step.act is Act.RUN:
-                self._run(each, _wanted(operation).run)
-            elif step.act is Act.TRY:
-                self._try(operation, each, fleet)
-            elif step.act is Act.REWIRE:
-                self._rewirings.begin(step.servers, each.name, _wanted(operation).to_backend)
-            elif step.act is Act.TAKE_BACK:
-                self._rewirings.take_back(operation, step.servers)
-            elif step.act is Act.STOP:
-                self._stop(operation, each, step.why, fleet)
+            self._carry_out(operation, each, step, fleet)
+            self.advanced = self.advanced or step.act in {Act.ENTER, Act.TRY}
         except StaleEpoch:
             raise
         except RoomTaken as error:
@@ -152,6 +134,30 @@ class TransitionHosts:
             )
         except KedgeError as error:
             self._stop(operation, each, str(error), fleet)
+
+    def _carry_out(self, operation: Operation, each: HostSeen, step: Step, fleet: Fleet) -> None:
+        if step.act is Act.ENTER and step.stage is not None:
+            what = f"{step.stage}: {_entered(each, step.stage, fleet)}"
+            memory = {name: fleet.hosts[name].memory for _, name in step.planned}
+            self._records.enter(
+                self._id,
+                self._epoch,
+                each.host,
+                step.stage,
+                what,
+                planned=dict(step.planned),
+                memory=memory,
+            )
+        elif step.act is Act.RUN:
+            self._run(each, _wanted(operation).run)
+        elif step.act is Act.TRY:
+            self._try(operation, each, fleet)
+        elif step.act is Act.REWIRE:
+            self._rewirings.begin(step.servers, each.name, _wanted(operation).to_backend)
+        elif step.act is Act.TAKE_BACK:
+            self._rewirings.take_back(operation, step.servers)
+        elif step.act is Act.STOP:
+            self._stop(operation, each, step.why, fleet)
 
     def _stop(self, operation: Operation, each: HostSeen, why: str, fleet: Fleet) -> None:
         state = stands(each, homes_of(operation), fleet)
@@ -165,12 +171,17 @@ class TransitionHosts:
 
     def _run(self, each: HostSeen, name: str) -> None:
         host = each.name
+
+        def told(run: CommandRun) -> None:
+            self._records.command_ended(self._id, host, run)
+            self._tools.operation_news.set()
+
         self._tools.commands.begin(
             name,
             host,
             Way.IN_PLACE if each.in_place else Way.MOVES,
             note=lambda run: self._records.command_begins(self._id, self._epoch, host, run, name),
-            told=lambda run: self._records.command_ended(self._id, host, run),
+            told=told,
         )
 
     def _try(self, operation: Operation, each: HostSeen, fleet: Fleet) -> None:
