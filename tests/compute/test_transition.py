@@ -1,6 +1,7 @@
 """Transitions over simulated hosts: by a command and by hand, with everything that may be in the way."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from kedge.compute.operations.driving import DrivenOperations
 from kedge.compute.operations.operations import OperationRequest
 from kedge.compute.operations.transition.records import TransitionRecords
 from kedge.compute.records.migrations import MigrationRecords
-from kedge.core.operation import TransferModel
+from kedge.core.operation import COMMAND_S, TransferModel
 from kedge.model.errors import BadRequest, CannotMigrate, Conflict, NotFound
 from kedge.model.host import HostBackend
 from kedge.model.operation import Abort, OperationKind
@@ -71,11 +72,27 @@ def test_how_long_a_change_takes_is_learned_of_the_last_ones(hosts: Hosts, serve
         (row,) = session.scalars(select(OperationHostRow))
         began = datetime.fromisoformat(next(each["at"] for each in row.log if "converting" in each["what"]))
         ended = (began + timedelta(seconds=42)).isoformat()
-        row.log = [
-            {**each, "at": ended} if each["what"].startswith("returning") else each for each in row.log
+        tried = (began + timedelta(seconds=45)).isoformat()
+        moved = {"verifying": ended, "returning": tried}
+        row.log = [{**each, "at": moved.get(each["what"].partition(":")[0], each["at"])} for each in row.log]
+
+    basis = hosts.operations.simulate(next_one).basis
+    assert (basis["convert_s"], basis["try_s"]) == (42, 3)
+    to_macvtap = Transition(("h5",), "macvtap")
+    of_another = hosts.operations.simulate(replace(next_one, transition=to_macvtap))
+    assert of_another.basis["convert_s"] == 42
+
+
+def test_who_wants_a_transition_may_say_how_long_a_change_takes(hosts: Hosts, servers: list[Server]) -> None:
+    def assumed(run: str = "", change_s: float | None = None) -> float:
+        wanted = Transition(("h5",), "openvswitch", run=run, change_s=change_s)
+        return hosts.operations.simulate(OperationRequest(OperationKind.TRANSITION, transition=wanted)).basis[
+            "convert_s"
         ]
 
-    assert hosts.operations.simulate(next_one).basis["convert_s"] == 42
+    assert (assumed(), assumed(run="convert"), assumed(run="convert", change_s=7)) == (60, COMMAND_S, 7)
+    with pytest.raises(BadRequest, match="change_s is -1"):
+        assumed(change_s=-1)
 
 
 def test_a_command_changes_hosts_one_after_the_other(hosts: Hosts, servers: list[Server]) -> None:

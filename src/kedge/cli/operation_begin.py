@@ -112,6 +112,9 @@ def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
     for server_id, reasons in found["unmoved"].items():
         say(f"{names.get(server_id, server_id)} would not be moved: {'; '.join(reasons)}", "red")
     say(_based_on(found["basis"]))
+    if found["turns"]:
+        basis = found["basis"]
+        say(f"Changing a host takes {basis['convert_s']:.1f} s, and trying it {basis['try_s']:.1f} s.")
     say(f"It would take {found['total_s']:.0f} s. Nothing was stored or moved.")
 
 

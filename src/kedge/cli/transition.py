@@ -48,6 +48,15 @@ def transition(
             help="The command in the control plane's kedge.toml that changes a host. Without, you do, when told to.",
         ),
     ] = "",
+    change_takes: Annotated[
+        float | None,
+        typer.Option(
+            "--change-takes",
+            metavar="SECONDS",
+            help="What changing a host takes, where you know better than what was seen; only for the prediction.",
+            show_default=False,
+        ),
+    ] = None,
     at_once: Annotated[
         int | None,
         typer.Option("--at-once", help="Change so many hosts at once; 1 without.", show_default=False),
@@ -78,6 +87,7 @@ def transition(
             "to_backend": to_backend,
             "mappings": dict(_mapping(each) for each in mapping or ()),
             "run": run,
+            "change_s": change_takes,
             "way": Way.IN_PLACE if in_place else Way.MOVES if by_moves else Way.AUTO,
         },
         "limits": {name: value for name, value in limits.items() if value is not None},

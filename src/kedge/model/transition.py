@@ -11,6 +11,7 @@ from .host import Host, HostBackend
 from .server import UNKNOWN_REFUSED
 
 MOST_HOSTS = 10_000
+LONGEST_CHANGE_S = 86_400
 
 
 class Way(StrEnum):
@@ -31,6 +32,7 @@ class Transition:
         mappings: what shall carry physical networks there, `{"physnet1": "eth3"}`; without, whatever the agent says.
         run: the configured command that changes a host. Without one, a person does it, and the operation waits.
         way: whether servers are moved away and back, or their ports are moved to another switch of their host.
+        change_s: for how many s each host is changed, as who wants it knows; only for the prediction.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -40,6 +42,7 @@ class Transition:
     mappings: Mapping[str, str] = field(default_factory=dict)
     run: str = ""
     way: Way = Way.AUTO
+    change_s: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't be done. Raises BadRequest."""
@@ -52,6 +55,10 @@ class Transition:
         twice = sorted(name for name, count in Counter(self.hosts).items() if count > 1)
         if twice:
             raise BadRequest(f"Name each host once; {', '.join(twice)} is there more often.")
+        if self.change_s is not None and not 0 <= self.change_s <= LONGEST_CHANGE_S:
+            raise BadRequest(
+                f"change_s is {self.change_s:g}; give the s that changing a host takes, a day at most."
+            )
 
     def is_met_by(self, host: Host) -> bool:
         """The host's agent reports what is wanted."""

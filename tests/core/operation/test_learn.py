@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kedge.core.operation import Finished, TransferModel, learn
+from kedge.core.operation import Changed, Finished, TransferModel, learn
 
 ASSUMED = TransferModel(assumed_dirty_mib=0)
 
@@ -98,4 +98,11 @@ def test_time_that_does_not_grow_with_memory_is_no_error() -> None:
 
 
 def test_how_long_hosts_were_changed_is_a_median_whatever_is_known_of_migrations() -> None:
-    assert learn([], ASSUMED, [5, 90, 7]) == replace(ASSUMED, convert_s=7)
+    changed = [Changed(5, 1), Changed(90, 2), Changed(7, 3)]
+    assert learn([], ASSUMED, changed) == replace(ASSUMED, convert_s=7, try_s=2)
+
+
+def test_hosts_that_were_changed_like_the_next_one_count_alone() -> None:
+    changed = [Changed(5, 1, alike=False), Changed(90, 2), Changed(7, 3, alike=False)]
+    assert learn([], ASSUMED, changed) == replace(ASSUMED, convert_s=90, try_s=2)
+    assert learn([], ASSUMED, changed[::2]) == replace(ASSUMED, convert_s=6, try_s=2)

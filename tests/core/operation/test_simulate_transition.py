@@ -10,7 +10,7 @@ from kedge.model.transition import Transition
 
 from ..placement.fleets import fleet, host, server
 
-MODEL = TransferModel(link_mib=1024, assumed_dirty_mib=0, fixed_s=2, convert_s=30, rewire_s=3)
+MODEL = TransferModel(link_mib=1024, assumed_dirty_mib=0, fixed_s=2, convert_s=27, try_s=3, rewire_s=3)
 THREE = tuple(host(name, gib=64, driver="linuxbridge") for name in "abc")
 VMS = (server("vm1", "a", gib=4), server("vm2", "a", gib=4), server("vm3", "b", gib=4))
 

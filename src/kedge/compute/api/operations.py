@@ -42,6 +42,7 @@ class Assumptions:
     slowdown: float | None = None
     lag_s: float | None = None
     convert_s: float | None = None
+    try_s: float | None = None
     rewire_s: float | None = None
 
     def __post_init__(self) -> None:

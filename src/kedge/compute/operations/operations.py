@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
-from kedge.core.operation import Levels, Move, Prediction, Seen, TransferModel, learn, simulate
+from kedge.core.operation import COMMAND_S, Levels, Move, Prediction, Seen, TransferModel, learn, simulate
 from kedge.core.operation.simulate_transition import simulate_transition
 from kedge.core.placement import Fleet
 from kedge.model.errors import BadRequest, CannotMigrate, Conflict
@@ -21,7 +21,7 @@ from ..records.rooms import RoomTaken
 from ..rewirings.records import RewiringRecords
 from ..rewirings.rewirings import Rewirings
 from .fleet_levels import FleetLevels
-from .past_migrations import past_conversions, past_migrations, past_rewirings
+from .past_migrations import past_changes, past_migrations, past_rewirings
 from .records import OperationRecords
 from .transition.request import checked
 from .transition.ways import Ways, ways_of
@@ -138,10 +138,8 @@ class Operations:
         emptying = frozenset({drained} if drained else ())
         under_way = RunningMigrations(self.records.engine).all()
         others = tuple(replace(each, ours=False) for each, _, _ in under_way)
-        engine, change = self.records.engine, wanted.request.transition
-        of_hosts = (past_conversions(engine), past_rewirings(engine)) if change is not None else ([], [])
-        learned = learn(past_migrations(engine), TransferModel(), *of_hosts)
-        model = replace(learned, **given)  # type: ignore[arg-type]
+        change = wanted.request.transition
+        model = replace(self._learned(change), **given)  # type: ignore[arg-type]
         limits, now_s = wanted.request.limits, now(self.records.engine).timestamp()
         for fleet in self._places.fleets(
             wanted.servers,
@@ -167,6 +165,15 @@ class Operations:
             if prediction.unmoved.keys() <= {each.server_id for each in prediction.legs}:
                 break
         return replace(prediction, levels=wanted.levels.levels if wanted.levels else ()), fleet
+
+    def _learned(self, change: Transition | None) -> TransferModel:
+        """What was learned, and what who wants the transition says of it."""
+        engine = self.records.engine
+        if change is None:
+            return learn(past_migrations(engine), TransferModel())
+        assumed = TransferModel(convert_s=COMMAND_S) if change.run else TransferModel()
+        model = learn(past_migrations(engine), assumed, past_changes(engine, change), past_rewirings(engine))
+        return model if change.change_s is None else replace(model, convert_s=change.change_s)
 
     def _checked(self, request: OperationRequest) -> Wanted:
         for target in request.to:

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import Engine, Row, select
 from sqlalchemy.orm import Session
 
-from kedge.core.operation import Finished
+from kedge.core.operation import Changed, Finished
+from kedge.model.operation import OperationKind
 from kedge.model.placement import MIB
 from kedge.model.rewiring import RewiringOutcome
 from kedge.model.server import MigrationStatus, Phase
-from kedge.model.transition import Stage
+from kedge.model.transition import Stage, Transition
 from kedge.store import reading
 from kedge.store.tables import (
     MigrationEventRow,
@@ -68,18 +69,31 @@ def past_migrations(engine: Engine) -> list[Finished]:
     ]
 
 
-def past_conversions(engine: Engine) -> list[float]:
-    """For how many s each of the hosts that transitions changed last was changed, and tried."""
+def past_changes(engine: Engine, following: Transition) -> list[Changed]:
+    """What changing the hosts took that transitions changed last, as seen from the one that follows."""
     query = (
-        select(OperationHostRow.log)
+        select(OperationHostRow.log, OperationRow.transition)
         .join(OperationRow, OperationRow.id == OperationHostRow.operation_id)
         .where(OperationHostRow.stage == Stage.DONE.value)
         .order_by(OperationRow.number.desc(), OperationHostRow.position.desc())
         .limit(RECENT_HOSTS)
     )
     with reading(engine) as session:
-        logs = session.scalars(query).all()
-    return [took for log in logs if (took := _converted_in(log)) is not None]
+        rows = session.execute(query).all()
+    alike = (following.to_backend, following.run)
+    found = []
+    for row in rows:
+        entered = _last_entered(row.log)
+        changing, trying, tried = (
+            entered.get(Stage.CONVERTING),
+            entered.get(Stage.VERIFYING),
+            entered.get(Stage.RETURNING) or entered.get(Stage.REWIRING),
+        )
+        if changing and trying and tried and changing <= trying <= tried:
+            change_s, try_s = (trying - changing).total_seconds(), (tried - trying).total_seconds()
+            is_alike = (row.transition["to_backend"], row.transition.get("run", "")) == alike
+            found.append(Changed(change_s, try_s, is_alike))
+    return found
 
 
 def past_rewirings(engine: Engine) -> list[float]:
@@ -94,16 +108,9 @@ def past_rewirings(engine: Engine) -> list[float]:
         return [(row.finished_at - row.created_at).total_seconds() for row in session.execute(query)]
 
 
-def _converted_in(log: Sequence[Mapping[str, str]]) -> float | None:
-    """From when the host was to be changed until it had been tried, the last time; None if its log does not say."""
-    began = ended = None
-    for line in log:
-        at = datetime.fromisoformat(line["at"])
-        if line["what"].startswith(f"{Stage.CONVERTING}:"):
-            began = at
-        elif line["what"].startswith((f"{Stage.RETURNING}:", f"{Stage.REWIRING}:")):
-            ended = at
-    return (ended - began).total_seconds() if began and ended and began <= ended else None
+def _last_entered(log: Sequence[Mapping[str, str]]) -> dict[str, datetime]:
+    """When a host entered each stage last, as its log says."""
+    return {line["what"].partition(":")[0]: datetime.fromisoformat(line["at"]) for line in log}
 
 
 def _copying(session: Session, ids: Collection[str]) -> dict[str, float]:
@@ -134,7 +141,10 @@ def _lags(session: Session, rows: Sequence[Row[Any]]) -> dict[str, float]:
     of_operations = session.execute(
         select(OperationRow.id, OperationRow.created_at, OperationItemRow.migrations)
         .join(OperationItemRow, OperationItemRow.operation_id == OperationRow.id)
-        .where(OperationItemRow.server_id.in_({row.server_id for row in rows}))
+        .where(
+            OperationItemRow.server_id.in_({row.server_id for row in rows}),
+            OperationRow.kind != OperationKind.TRANSITION.value,  # in between, hosts are changed
+        )
         .order_by(OperationRow.number.desc())
         .limit(_MOST_ITEMS)
     )

@@ -9,14 +9,16 @@ takes, `simulate` the loop, and `rebalance` what is level.
 """
 
 from .decide import decide
-from .learn import Finished, learn
+from .learn import Changed, Finished, learn
 from .rebalance import Level, Levels, level
 from .seen import Ahead, Decision, Move, Outlook, Running, Seen, Start, State, Tried, Tune
 from .simulate import Leg, Prediction, simulate
-from .transfer import Forecast, TransferModel, forecast
+from .transfer import COMMAND_S, Forecast, TransferModel, forecast
 
 __all__ = [
+    "COMMAND_S",
     "Ahead",
+    "Changed",
     "Decision",
     "Finished",
     "Forecast",

@@ -43,6 +43,18 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """A host that a transition has changed: what that took, and what trying it took, in s.
+
+    `alike`: to what the next one is changed to, and by the same command, or by hand as that.
+    """
+
+    change_s: float
+    try_s: float
+    alike: bool = True
+
+
+@dataclass(frozen=True)
 class _Sample:
     memory_mib: float
     took_s: float
@@ -53,18 +65,20 @@ class _Sample:
 def learn(
     history: Sequence[Finished],
     assumed: TransferModel,
-    conversions: Sequence[float] = (),
+    changed: Sequence[Changed] = (),
     rewirings: Sequence[float] = (),
 ) -> TransferModel:
     """The model with what the history tells in it; as it was assumed where that tells too little.
 
-    `conversions` has for how many s each of some hosts was changed, and tried, in transitions, `rewirings` what each of
-    some took.
+    `changed` are hosts that were changed in transitions; if some were changed like the next one, only they count.
+    `rewirings` has what each of some took.
     """
     if rewirings:
         assumed = replace(assumed, rewire_s=median(rewirings))
-    if conversions:
-        assumed = replace(assumed, convert_s=median(conversions))
+    if changed:
+        alike = [each for each in changed if each.alike] or changed
+        change_s, try_s = median(each.change_s for each in alike), median(each.try_s for each in changed)
+        assumed = replace(assumed, convert_s=change_s, try_s=try_s)
     samples = [
         _Sample(each.memory_mib, each.ended_s - each.began_s, each.copy_s, _others(each, history))
         for each in history

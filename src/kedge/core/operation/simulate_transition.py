@@ -24,7 +24,7 @@ class _Simulation(Simulation):
     hosts: dict[str, HostSeen] = field(kw_only=True)
     tried: dict[str, tuple[Tried, ...]] = field(default_factory=dict)
     changed_s: dict[str, float] = field(default_factory=dict)
-    """When hosts that are being changed will have been."""
+    """When hosts that are being changed will have been, and will have been tried."""
     rewired_s: dict[str, float] = field(default_factory=dict)
     """When servers that are being rewired will have been, also those that were."""
     rewired: Counter[str] = field(default_factory=Counter)
@@ -97,7 +97,7 @@ class _Simulation(Simulation):
         if each.stage is Stage.QUEUED:
             self.begun_s[each.name] = self.now_s
         if stage is Stage.CONVERTING:
-            self.changed_s[each.name] = self.now_s + self.model.convert_s
+            self.changed_s[each.name] = self.now_s + self.model.convert_s + self.model.try_s
         if stage is Stage.DONE:
             self.ended_s[each.name] = self.now_s
         self.tried = {key: tried for key, tried in self.tried.items() if self.homes[key] != each.name}
@@ -148,7 +148,7 @@ def simulate_transition(
     *,
     in_place: Collection[str] = (),
 ) -> Prediction:
-    """What a transition would do from now on, as if a person changed each host `model.convert_s` after it is empty.
+    """What a transition would do from now on, as if each host was changed within `model.convert_s` once it is empty.
 
     Those hosts that are changed `in_place` stay as full as they are. `homes` has each server's host.
     `seen.moves` counts for nothing, and `seen.fleet` is taken as by `simulate`.

@@ -13,6 +13,9 @@ _MOST_ROUNDS = 40
 """By then the downtime limit has long been the highest, and what remains changes no more."""
 
 
+COMMAND_S = 20.0
+"""What changing a host is taken to last when a command does it, and a person is not waited for."""
+
 _BOUNDS = {
     "link_mib": (1, 1e6),
     "copy_mib": (0.001, 1e6),
@@ -23,6 +26,7 @@ _BOUNDS = {
     "pause_ms": (0, 1e6),
     "stall_s": (1, 1e6),
     "convert_s": (0, 1e6),
+    "try_s": (0, 1e6),
     "rewire_s": (0, 1e6),
 }
 
@@ -42,7 +46,8 @@ class TransferModel:
         lag_s: what an operation takes from when it could begin a migration until it has begun it.
         pause_ms: for how long a VM stands still at least.
         stall_s: a migration that can't end is given up after this time.
-        convert_s: what changing a host's backend takes, and trying it.
+        convert_s: what changing a host's backend takes, until its agent reports it.
+        try_s: what it takes to try it.
         rewire_s: what it takes to move a server's ports to another switch of its host.
         learned_from: of how many migrations this was learned; 0 if it is assumed.
     """
@@ -57,6 +62,7 @@ class TransferModel:
     pause_ms: float = 0.0
     stall_s: float = 240.0
     convert_s: float = 60.0
+    try_s: float = 1.0
     rewire_s: float = 2.0
     learned_from: int = 0
 
