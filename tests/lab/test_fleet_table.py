@@ -22,7 +22,7 @@ def at(seconds: float) -> datetime:
 
 
 def done(state: str = "completed", took_s: float = 8.0, misplaced: tuple[str, ...] = ()) -> Done:
-    leg = {"server_id": "id1", "start_s": 1.0, "end_s": 6.0}
+    leg = {"server_id": "id1", "destination": "h2", "start_s": 1.0, "end_s": 6.0}
     prediction = {"total_s": 10.0, "legs": [leg], "basis": {"learned_from": 7}}
     operation = {"kind": "drain", "host": "h1", "state": state, "took_s": took_s, "prediction": prediction}
     migration = {
@@ -38,9 +38,14 @@ def done(state: str = "completed", took_s: float = 8.0, misplaced: tuple[str, ..
 
 
 def result(*of: Done, connection: ConnectionResult | None = None) -> Result:
-    gaps = [(int(at(second).timestamp() * 1e9), ms) for second, ms in ((1, 40.0), (2, 90.0), (9, 500.0))]
+    gaps, losses = (
+        [(int(at(second).timestamp() * 1e9), ms) for second, ms in those]
+        for those in (((1, 40.0), (2, 90.0), (9, 500.0)), ((1, 30.0), (1, 70.0), (9, 400.0)))
+    )
     whole = ConnectionResult(alive=True, lines=9)
-    return Result(of, {VM.id: VM}, {"vm1": Seen(AddressResult(9, 9, gaps=gaps), connection or whole)})
+    return Result(
+        of, {VM.id: VM}, {"vm1": Seen(AddressResult(9, 9, gaps=gaps, losses=losses), connection or whole)}
+    )
 
 
 def shown(table: Any) -> str:
@@ -52,7 +57,7 @@ def shown(table: Any) -> str:
 def test_a_move_is_shown_with_what_was_seen_of_its_vm_meanwhile() -> None:
     assert shown(fleet_table.moves(result(done()))).splitlines()[1].split() == [
         *("drain", "h1", "vm1", "96", "h1", "h2"),
-        *("5.0", "4.2", "90", "77"),
+        *("5.0", "4.2", "77", "70", "90"),
     ]
 
 
@@ -64,6 +69,15 @@ def test_an_operation_is_shown_with_how_good_its_prediction_was() -> None:
     assert "as promised" in said
     assert "1 of 1 predictions were within 25%" in fleet_table.verdict(result(done()))
     assert "0 of 1 predictions" in fleet_table.verdict(result(done(took_s=7.9)))
+
+
+def test_the_verdict_says_how_well_transitions_were_predicted() -> None:
+    good, bad = done(took_s=8), done(took_s=30)
+    as_transition = {"kind": "transition", "host": "", "hosts": [{"host": "h5", "in_place": True}]}
+    those = [replace(each, operation=each.operation | as_transition) for each in (good, bad)]
+    said = fleet_table.verdict(result(done(), *those))
+    assert "2 of 3 predictions were within 25%" in said
+    assert "Of the transitions 1 of 2: transition h5 in place [green]+25%[/], transition" in said
 
 
 def test_a_vm_that_lost_its_network_is_no_success() -> None:
@@ -102,7 +116,7 @@ def rewiring(state: str = "completed", error: str | None = None) -> dict[str, An
 def test_what_changed_its_switch_in_place_is_shown_with_its_blackout() -> None:
     whole = replace(result(done()), rewired=(rewiring(),))
     said = shown(fleet_table.rewirings(whole)).splitlines()[1].split()
-    assert said == ["vm1", "h5", "openvswitch", "90", "3.2"]
+    assert said == ["vm1", "h5", "openvswitch", "3.2", "0", "90"]
     assert whole.shortcomings == []
 
     broken = replace(whole, rewired=(rewiring("failed", "no bridge"),))

@@ -85,8 +85,23 @@ def test_the_longest_time_without_an_answer_is_kept() -> None:
     assert (track.result.blackout_ms, track.result.blackout_began_ns) == (115.0, 10_000_000)
 
 
+def test_what_was_lost_is_told_from_what_was_answered_late() -> None:
+    track = Track(VM.address, 5_000_000)
+    asked = [track.next_sequence(at_ms * 1_000_000) for at_ms in range(0, 100, 5)]
+    for sequence in asked:
+        if not 4 <= sequence < 7:
+            late_ms = 200 if 10 <= sequence < 18 else 0
+            track.answer(sequence, (sequence * 5 + late_ms) * 1_000_000)
+    track.finish(400_000_000)
+    assert track.result.losses == [(20_000_000, 15.0)]
+
+
 def test_one_that_answers_no_more_is_dark_until_the_end() -> None:
     track = Track(VM.address, 5_000_000)
     track.answer(track.next_sequence(), 0)
     track.finish(300_000_000)
     assert track.result.blackout_ms == 295.0
+    assert track.result.losses == []
+    track.next_sequence(100_000_000)
+    track.finish(300_000_000)
+    assert track.result.losses == [(100_000_000, 200.0)]

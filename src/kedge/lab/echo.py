@@ -1,6 +1,9 @@
 """ICMP echo requests, and what their answers say: for how long an address answered nobody."""
 
 import struct
+import time
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
@@ -19,6 +22,8 @@ class AddressResult:
         blackout_ms: the longest time without any answer, less one interval; 0 before the second answer.
         blackout_began_ns: when the last answer before it came, or None.
         gaps: (began_ns, ms) of each time over three intervals without an answer.
+        losses: (began_ns, ms) of each time in which requests were sent that were never answered. In a gap without any,
+            the network was there: the VM had no processor for a while, and answered late.
     """
 
     sent: int = 0
@@ -27,6 +32,7 @@ class AddressResult:
     blackout_ms: float = 0.0
     blackout_began_ns: int | None = None
     gaps: list[tuple[int, float]] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)
 
 
 class Track:
@@ -37,11 +43,13 @@ class Track:
         self.result = AddressResult()
         self._interval_ns = interval_ns
         self._answered = bytearray()
+        self._sent_ns = array("q")
         self._last_ns: int | None = None
 
-    def next_sequence(self) -> int:
-        """The number of the next request, which counts as sent."""
+    def next_sequence(self, at_ns: int | None = None) -> int:
+        """The number of the next request, which counts as sent, now or then."""
         self._answered.append(0)
+        self._sent_ns.append(time.time_ns() if at_ns is None else at_ns)
         self.result.sent += 1
         return self.result.sent - 1
 
@@ -72,6 +80,18 @@ class Track:
         """A VM that answers no more is dark until the end."""
         if self._last_ns is None or self._last_ns < at_ns:
             self._note_gap(at_ns)
+        self.result.losses = list(self._losses(at_ns))
+
+    def _losses(self, at_ns: int) -> Iterator[tuple[int, float]]:
+        began_ns: int | None = None
+        for sent_ns, answered in zip(self._sent_ns, self._answered, strict=True):
+            if not answered:
+                began_ns = sent_ns if began_ns is None else began_ns
+            elif began_ns is not None:
+                yield began_ns, round((sent_ns - began_ns) / 1e6, 3)
+                began_ns = None
+        if began_ns is not None and began_ns < at_ns:
+            yield began_ns, round((at_ns - began_ns) / 1e6, 3)
 
 
 def checksum(data: bytes) -> int:

@@ -26,6 +26,9 @@ PLACES = (
 )
 """Where each VM begins, and its MiB. The hosts are not level: the last operation has something to do."""
 
+IDLE = "h4"
+"""No VM is there at the begin."""
+
 FIRST_ADDRESS = "198.51.100.50"
 Change = Callable[[Cloud, str], None]
 
@@ -37,8 +40,10 @@ class ShortError(Exception):
 class FleetDemo:
     """The stages of the demo, and what has come of them so far."""
 
-    def __init__(self, console: Console, cloud: Cloud, vms: Sequence[Vm]) -> None:
+    def __init__(self, console: Console, cloud: Cloud, vms: Sequence[Vm], change_s: float) -> None:
+        """`change_s` is for how long a host is changed, as its administrator knows before any was."""
         self._console, self._cloud, self._vms = console, cloud, vms
+        self._change_s = change_s
         self.done: list[Done] = []
         self.rewired: list[dict[str, Any]] = []
 
@@ -51,7 +56,8 @@ class FleetDemo:
         self._carry_out("drain", "h1", "--limit", "per_source=3")
         self._carry_out("restore", "h1")
         self._title("a Linux bridge host becomes an Open vSwitch host, by moves")
-        self._change("h5", conversion.use_open_vswitch, "openvswitch", "--by-moves")
+        known = ("--change-takes", f"{self._change_s:.1f}")
+        self._change("h5", conversion.use_open_vswitch, "openvswitch", "--by-moves", *known)
         self._title("a macvtap host gets other parent devices, by moves")
         parents = conversion.other_parents(self._cloud, "h2").items()
         mapped = [each for network, device in parents for each in ("--map", f"{network}={device}")]
@@ -136,8 +142,12 @@ def run(console: Console) -> int:
     with Cloud.up(say) as cloud:
         say(f"{len(PLACES)} VMs of {', '.join(str(mib) for _, mib in PLACES)} MiB boot (emulated, no KVM)")
         vms = fleet.make_vms(cloud, PLACES, FIRST_ADDRESS)
+        change_s = conversion.change_s(cloud, IDLE)
+        say(
+            f"the agent of {IDLE} is started anew in {change_s:.1f} s: so long takes changing a host, at least"
+        )
         say("from now on each VM is pinged 200 times a second, and a TCP connection to each is held")
-        demo = FleetDemo(console, cloud, vms)
+        demo = FleetDemo(console, cloud, vms, change_s)
         with fleet.watched(cloud, vms) as watch:
             try:
                 demo.run()

@@ -1,12 +1,13 @@
 """What a demo of operations comes to: each move and operation, predicted and real; whether all kept their network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from rich.table import Table
 
+from .echo import AddressResult
 from .fleet import Seen, Vm
 
 Json = Mapping[str, Any]
@@ -72,23 +73,35 @@ class Result:
         return found or ([self.short] if self.short else [])
 
     def blackout_ms(self, moved: Json) -> float | None:
-        """The longest time in which a VM answered nobody while it was moved or rewired; 0 if too short to be told."""
+        """The longest time in which all that was sent to a VM was lost while it was moved or rewired."""
+        return self._longest(moved, lambda outside: outside.losses)
+
+    def silence_ms(self, moved: Json) -> float | None:
+        """The longest time without an answer meanwhile. One that comes late counts: a VM may wait for a processor."""
+        return self._longest(moved, lambda outside: outside.gaps)
+
+    def _longest(
+        self, moved: Json, of: Callable[[AddressResult], Iterable[tuple[int, float]]]
+    ) -> float | None:
+        """0 if too short to be told."""
         seen = self.seen.get(self.vms[moved["server_id"]].name)
         if seen is None or moved["finished_at"] is None:
             return None
         began, ended = _ns(moved["created_at"]), _ns(moved["finished_at"])
-        return max((ms for at, ms in seen.outside.gaps if began <= at <= ended), default=0.0)
+        return max((ms for at, ms in of(seen.outside) if began <= at <= ended), default=0.0)
 
 
 def moves(result: Result) -> Table:
-    """Every migration of every operation."""
+    """Every migration of every operation, with Kedge's own figure of its blackout and what was seen from outside."""
     table = _table(
-        "operation", "VM", "MiB", "from", "to", "predicted s", "real s", "blackout ms", "own figure ms"
+        *("operation", "VM", "MiB", "from", "to", "predicted s", "real s"),
+        *("own figure ms", "lost ms", "unanswered ms"),
     )
     for done in result.done:
-        legs = {leg["server_id"]: leg for leg in (done.operation["prediction"] or {"legs": ()})["legs"]}
+        predicted = (done.operation["prediction"] or {"legs": ()})["legs"]
+        legs = {(leg["server_id"], leg["destination"]): leg for leg in predicted}
         for each in sorted(done.migrations, key=lambda migration: str(migration["created_at"])):
-            vm, leg = result.vms[each["server_id"]], legs.get(each["server_id"])
+            vm, leg = result.vms[each["server_id"]], legs.get((each["server_id"], each["destination"]))
             table.add_row(
                 done.title,
                 vm.name,
@@ -97,8 +110,9 @@ def moves(result: Result) -> Table:
                 each["destination"],
                 _figure(leg["end_s"] - leg["start_s"] if leg else None, 1),
                 _figure(None if each["total_ms"] is None else each["total_ms"] / 1000, 1),
-                _figure(result.blackout_ms(each)),
                 _figure(each["network_blackout_ms"]),
+                _figure(result.blackout_ms(each)),
+                _figure(result.silence_ms(each)),
             )
     return table
 
@@ -114,15 +128,16 @@ def not_rewired(rewired: Iterable[Json]) -> list[str]:
 
 def rewirings(result: Result) -> Table:
     """Every server that changed its switch in place."""
-    table = _table("VM in place", "host", "to", "blackout ms", "own figure ms")
+    table = _table("VM in place", "host", "to", "own figure ms", "lost ms", "unanswered ms")
     for each in result.rewired:
         own = [port["blackout_ms"] for port in each["ports"] if port["blackout_ms"] is not None]
         table.add_row(
             result.vms[each["server_id"]].name,
             each["host"],
             each["backend"],
-            _figure(result.blackout_ms(each)),
             _figure(max(own, default=None), 1),
+            _figure(result.blackout_ms(each)),
+            _figure(result.silence_ms(each)),
         )
     return table
 
@@ -130,7 +145,7 @@ def rewirings(result: Result) -> Table:
 def operations(result: Result) -> Table:
     """Every operation, with how good its prediction was and its verdict."""
     table = _table(
-        "operation", "moves", "prediction", "predicted s", "real s", "off", "longest blackout ms", "verdict"
+        "operation", "moves", "prediction", "predicted s", "real s", "off", "longest loss ms", "verdict"
     )
     for done in result.done:
         blackouts = [found for each in done.migrations if (found := result.blackout_ms(each)) is not None]
@@ -153,11 +168,21 @@ def verdict(result: Result) -> str:
     if result.shortcomings:
         return "\n".join(f"[red]{each}[/]" for each in result.shortcomings)
     number = sum(len(done.migrations) for done in result.done) + len(result.rewired)
-    close = sum(done.off is not None and abs(done.off) <= CLOSE for done in result.done)
-    return (
+    transitions = [done for done in result.done if done.operation["kind"] == "transition"]
+    lines = [
         f"[green]{len(result.seen)} VMs kept their network over {number} moves[/], TCP alive, counters continuous,"
-        f" nothing left behind. {close} of {len(result.done)} predictions were within {CLOSE:.0%}."
-    )
+        f" nothing left behind. {_close(result.done)} predictions were within {CLOSE:.0%}."
+    ]
+    if transitions:
+        offs = ", ".join(f"{done.title} {_off(done.off)}" for done in transitions)
+        lines.append(f"Of the transitions {_close(transitions)}: {offs}.")
+    return "\n".join(lines)
+
+
+def _close(those: Sequence[Done]) -> str:
+    """How many were predicted well."""
+    close = sum(done.off is not None and abs(done.off) <= CLOSE for done in those)
+    return f"{close} of {len(those)}"
 
 
 def _table(*columns: str) -> Table:
