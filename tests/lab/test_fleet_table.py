@@ -99,6 +99,19 @@ def test_what_was_left_behind_and_what_did_not_complete_is_no_success() -> None:
     assert "falls short" in shown(fleet_table.operations(short))
 
 
+def test_where_the_time_of_a_transition_went_is_shown() -> None:
+    lines = (
+        (0, "emptying: its servers"),
+        (2, "converting: it is"),
+        (5.5, "verifying: its"),
+        (6, "done: its"),
+    )
+    log = [{"at": at(second).isoformat(), "what": what} for second, what in lines]
+    transition = replace(done(), operation=done().operation | {"hosts": [{"host": "h5", "log": log}]})
+    said = shown(fleet_table.stages(result(transition))).splitlines()[1].split()
+    assert said == ["drain", "h1", "h5", "2.0", "3.5", "0.5", "-", "-"]
+
+
 def rewiring(state: str = "completed", error: str | None = None) -> dict[str, Any]:
     return {
         "id": "r1",

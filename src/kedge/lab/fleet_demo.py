@@ -156,7 +156,13 @@ def run(console: Console) -> int:
                 console.print(cloud.last_words(), markup=False)
         say("removing the lab")
     result = Result(tuple(demo.done), {vm.id: vm for vm in vms}, watch.seen, tuple(demo.rewired), short)
-    shown = (fleet_table.moves, fleet_table.rewirings, fleet_table.operations, fleet_table.verdict)
+    shown = (
+        fleet_table.moves,
+        fleet_table.rewirings,
+        fleet_table.stages,
+        fleet_table.operations,
+        fleet_table.verdict,
+    )
     for show in shown:
         console.print()
         console.print(show(result))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from rich.table import Table
@@ -12,6 +13,7 @@ from .fleet import Seen, Vm
 
 Json = Mapping[str, Any]
 
+_STAGES = ("emptying", "converting", "verifying", "returning", "rewiring")
 CLOSE = 0.25
 """A prediction is good if the real time is off by no more than this part of it."""
 
@@ -139,6 +141,21 @@ def rewirings(result: Result) -> Table:
             _figure(result.blackout_ms(each)),
             _figure(result.silence_ms(each)),
         )
+    return table
+
+
+def stages(result: Result) -> Table:
+    """For how long each host of a transition was at each of its stages."""
+    table = _table("transition", *(f"{each} s" for each in _STAGES))
+    for done in result.done:
+        for host in done.operation.get("hosts", ()):
+            entered = [(line["what"].partition(":")[0], _ns(line["at"])) for line in host["log"]]
+            took = {
+                stage: (following - at) / 1e9
+                for (stage, at), (_, following) in pairwise(entered)
+                if stage in _STAGES
+            }
+            table.add_row(done.title, *(_figure(took.get(each), 1) for each in _STAGES))
     return table
 
 
