@@ -51,6 +51,8 @@ def test_an_operation_is_paused_limited_resumed_and_aborted(cli: Kedge) -> None:
     begun = cli.json("operations", "move", "vm1", "--to", "h3", "--detach")["id"]
     assert "begins no migration until `kedge operations resume" in cli("operations", "pause", begun).out
     assert cli.json("operations", "show", begun)["state"] == "paused"
+    rival = cli("drain", "h1", exits=3).err.replace("\n", " ")
+    assert f"Server vm1 belongs to operation {begun}" in rival
     assert "in_all 3" in cli("operations", "limits", begun, "in_all=3", "order=biggest-first").out
     assert "order biggest-first" in cli("operations", "limits", begun).out
     assert "goes on" in cli("operations", "resume", begun).out
@@ -75,6 +77,8 @@ def test_ctrl_c_leaves_it_running(cli: Kedge) -> None:
     assert "goes on. `kedge operations watch" in complaint
     (found,) = cli.json("operations")
     assert found["finished_at"] is None
+    again = cli("drain", "h1", exits=3).err.replace("\n", " ")
+    assert f"Host h1 has a drain under way, operation {found['id']}" in again
 
 
 def test_what_can_not_be_is_refused_before_anything_is_touched(cli: Kedge) -> None:

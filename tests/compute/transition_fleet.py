@@ -50,10 +50,14 @@ class Hosts:
             },
             directory=directory / "commands",
         )
-        self.tools = replace(world.tools, commands=self.commands)
         self.records = OperationRecords(world.engine)
         self.rewirings = RewiringRecords(world.engine)
-        self.conductor = Conductor(self.tools, claims_in(world.engine))
+        self.use(self.commands)
+
+    def use(self, commands: Commands) -> None:
+        """Let it have these commands."""
+        self.tools = replace(self.world.tools, commands=commands)
+        self.conductor = Conductor(self.tools, claims_in(self.world.engine))
         self.operations = Operations(self.tools, self.records, self.conductor.places)
 
     def begin(

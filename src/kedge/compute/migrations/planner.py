@@ -21,7 +21,7 @@ from kedge.core.obstacles import find_obstacles
 from kedge.core.placement import demand_of
 from kedge.core.placement.filters import silence
 from kedge.model.domain import DomainState
-from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError
+from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError, NotFound
 from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
 from kedge.model.obstacle import Obstacle
 from kedge.model.server import Plan, PortPlan, Server
@@ -227,6 +227,8 @@ class Planner:
         """The domain XML before and after; what is in its way joins the obstacles."""
         try:
             before = self._agents.agent(server.host).domain_xml(server.id, migratable=True)
+        except NotFound:  # That it is absent was said before, and is no silence that may end in a moment.
+            return "", ""
         except KedgeError as error:
             thoughts.add("source-failed", f"source {server.host}", str(error))
             return "", ""
