@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from kedge.compute.migrations import conductor
 from kedge.compute.migrations.conductor import Conductor
 from kedge.compute.operations.operations import OperationRequest, Operations
 from kedge.compute.operations.records import OperationRecords
@@ -12,7 +13,7 @@ from kedge.compute.placement.shortlist import Shortlist
 from kedge.core.operation import Prediction
 from kedge.model.operation import OperationKind, OperationLimits
 from kedge.model.placement import HostLimits
-from kedge.model.server import Server
+from kedge.model.server import MigrationOptions, Server
 
 from .compute_world import ComputeWorld
 
@@ -72,6 +73,15 @@ def test_hosts_that_are_not_needed_are_not_asked(
     before = len(world["h5"].agent.calls)
     prediction = simulated(world, narrow)
     assert [leg.destination for leg in prediction.legs] == ["h3"]
+    assert world["h5"].agent.calls[before:] == []
+
+
+def test_nor_are_they_for_a_single_migration(
+    world: ComputeWorld, narrow: Conductor, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conductor, "TRIED", 1)
+    before = len(world["h5"].agent.calls)
+    assert narrow.migrate(server, (), MigrationOptions()).destination == "h3"
     assert world["h5"].agent.calls[before:] == []
 
 

@@ -146,7 +146,7 @@ class Conductor:
         """
         if hosts:
             return [Choice(*self.tools.planner.think(server, host)) for host in dict.fromkeys(hosts)]
-        placement = self.places.place(server)
+        placement = self.places.place(server, most=most)
         found: list[Choice] = []
         for ranked in placement.ranked:
             if most is not None and sum(each.plan.possible for each in found) >= most:

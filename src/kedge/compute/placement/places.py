@@ -48,12 +48,16 @@ class Places:
         self._said: dict[str, tuple[float, MemoryFacts]] = {}
         self._lock = threading.Lock()
 
-    def place(self, server: Server, among: Collection[str] | None = None) -> Placement:
-        """Where this server could go, among these hosts or all others."""
-        fleet = self.fleet([server])
-        if server.id not in fleet.servers:
-            return Placement()
-        return place(fleet.servers[server.id], fleet.unplanned(server.id), among)
+    def place(self, server: Server, *, most: int | None = None) -> Placement:
+        """Where this server could go; no more of the fleet is looked at than `most` such hosts are found in."""
+        parts = iter([self.fleet([server])]) if most is None else self.fleets([server], OperationLimits())
+        found = Placement()
+        for fleet in parts:
+            if server.id in fleet.servers:
+                found = place(fleet.servers[server.id], fleet.unplanned(server.id))
+            if most is not None and len(found.ranked) >= most:
+                break
+        return found
 
     def fleet(self, to_place: Sequence[Server], *, with_migrations: bool = True) -> Fleet:
         """The fleet, with the NICs of those servers to be placed; perhaps without promises to migrations under way."""
