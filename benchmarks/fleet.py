@@ -1,6 +1,6 @@
 """What planning, simulating and driving cost per migration, in fleets of very different size.
 
-`python -m benchmarks.fleet [--hosts 100,1000,10000] [--drains 4] [--changed 1,8]`
+`python -m benchmarks.fleet [--hosts 100,1000,10000] [--drains 4] [--changed 1,8] [--all]`
 
 The REST interface of operations, its planner, placement and store are the real ones, on SQLite; hosts are simulated,
 and their time passes as soon as somebody waits for them. Each fleet has a process of its own, and 20 VMs a host.
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ FIGURES = {
     "plan_statements": "… statements",
     "simulate_few_cpu_ms": "simulate a transition of a few hosts: CPU ms",
     "simulate_many_cpu_ms": "simulate a transition of more hosts: CPU ms",
+    "simulate_all_cpu_ms": "simulate a transition of all hosts: CPU ms",
+    "simulate_all_statements": "… statements",
     "drive_cpu_ms": "drive it: CPU ms",
     "drive_statements": "… statements",
     "idle_cpu_ms": "a round that finds nothing new: CPU ms (not per migration)",
@@ -42,9 +44,14 @@ FIGURES = {
 
 
 def measure(
-    hosts: int, *, drains: int = DRAINS, changed: Sequence[int] = CHANGED, per_host: int = PER_HOST
+    hosts: int,
+    *,
+    drains: int = DRAINS,
+    changed: Sequence[int] = CHANGED,
+    per_host: int = PER_HOST,
+    all_hosts: bool = False,
 ) -> dict[str, Any]:
-    """One fleet of this size. All but what its name says is per migration."""
+    """One fleet of this size. All but what its name says is per migration. With `all_hosts` it takes minutes."""
     with tempfile.TemporaryDirectory(prefix="kedge-fleet-") as directory:
         began = time.monotonic()
         world = FleetWorld(Path(directory), hosts, per_host)
@@ -55,6 +62,9 @@ def measure(
             for name, number in zip(("few", "many"), changed, strict=True):
                 cost = _simulate_transition(world, number)
                 found |= {f"simulate_{name}_{each}": value for each, value in cost.items()}
+            if all_hosts:
+                cost = _simulate_transition_of_all(world, hosts)
+                found |= {f"simulate_all_{each}": value for each, value in cost.items()}
             found |= _drive(world, range(2, 2 + drains))
         finally:
             world.close()
@@ -73,13 +83,25 @@ def _plan(world: FleetWorld, host: int) -> dict[str, float]:
 
 def _simulate_transition(world: FleetWorld, hosts: int) -> dict[str, float]:
     """So many hosts of Linux bridges are to have Open vSwitch: each is changed, and gets its servers back."""
-    names = [host_name(len(BACKENDS) * number) for number in range(hosts)]
-    transition = {"hosts": names, "to_backend": "openvswitch", "way": "moves"}
+    return _simulated(
+        world, [host_name(len(BACKENDS) * number) for number in range(hosts)], "openvswitch", {}
+    )
+
+
+def _simulate_transition_of_all(world: FleetWorld, hosts: int) -> dict[str, float]:
+    """Every host is to have macvtap."""
+    return _simulated(world, [host_name(number) for number in range(hosts)], "macvtap", {"physnet1": "eth9"})
+
+
+def _simulated(
+    world: FleetWorld, hosts: Sequence[str], backend: str, mappings: Mapping[str, str]
+) -> dict[str, float]:
+    transition = {"hosts": hosts, "to_backend": backend, "mappings": mappings, "way": "moves"}
     before = world.meter.read()
     prediction = world.post("/simulate", {"operation": {"kind": "transition", "transition": transition}})
     cost = world.meter.since(before)
-    migrations = len(prediction["legs"])
-    if migrations != 2 * hosts * world.per_host or prediction["unmoved"]:
+    migrations = len(prediction["legs"]) + prediction["more_legs"]
+    if migrations != 2 * len(hosts) * world.per_host or prediction["unmoved"]:
         raise RuntimeError(f"{migrations} migrations, and these stay: {prediction['unmoved']}")
     return {name: value / migrations for name, value in cost.items()}
 
@@ -122,12 +144,17 @@ def _add(sums: dict[str, float], cost: dict[str, float]) -> None:
 
 
 def run(
-    sizes: Sequence[int] = SIZES, *, drains: int = DRAINS, changed: Sequence[int] = CHANGED
+    sizes: Sequence[int] = SIZES,
+    *,
+    drains: int = DRAINS,
+    changed: Sequence[int] = CHANGED,
+    all_hosts: bool = False,
 ) -> dict[str, Any]:
     """Every fleet in a process of its own, so that none has what another left."""
     measured = []
     for hosts in sizes:
         wanted = ["--one", str(hosts), "--drains", str(drains), "--changed", ",".join(map(str, changed))]
+        wanted += ["--all"] if all_hosts else []
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.fleet", *wanted], check=True, stdout=subprocess.PIPE
         )
@@ -142,6 +169,8 @@ def table(result: dict[str, Any]) -> str:
     heads = [f"{each['hosts']:,} hosts".replace(",", " ") for each in fleets]
     lines = [f"| per migration | {' | '.join(heads)} | ratio |", f"|---|{'--:|' * (len(fleets) + 1)}"]
     for name, title in FIGURES.items():
+        if name not in fleets[0]:
+            continue
         values = [each[name] for each in fleets]
         ratio = values[-1] / values[0] if values[0] else 0.0
         lines.append(f"| {title} | {' | '.join(f'{value:.1f}' for value in values)} | {ratio:.2f} |")
@@ -158,15 +187,16 @@ def main() -> None:
         default=",".join(map(str, CHANGED)),
         help="so few and so many hosts change their backend in simulations",
     )
+    parser.add_argument("--all", action="store_true", help="simulate a transition of all hosts, too: minutes")
     parser.add_argument("--one", type=int, help="measure one fleet of this size, and print JSON")
     chosen = parser.parse_args()
     changed = [int(each) for each in chosen.changed.split(",")]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     if chosen.one is not None:
-        print(json.dumps(measure(chosen.one, drains=chosen.drains, changed=changed)))
+        print(json.dumps(measure(chosen.one, drains=chosen.drains, changed=changed, all_hosts=chosen.all)))
         return
     sizes = [int(each) for each in chosen.hosts.split(",")]
-    print(table(run(sizes, drains=chosen.drains, changed=changed)))
+    print(table(run(sizes, drains=chosen.drains, changed=changed, all_hosts=chosen.all)))
 
 
 if __name__ == "__main__":

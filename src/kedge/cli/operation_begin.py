@@ -109,8 +109,12 @@ def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
         begins, ends = f"{leg['start_s']:.1f} s", f"{leg['end_s']:.1f} s"
         row(made, name, leg["source"], leg["destination"], begins, ends, still, leg["failed"])
     show(made, none="Nothing would be moved.")
+    if found["more_legs"]:
+        say(f"… and {found['more_legs']} more migrations.")
     for server_id, reasons in found["unmoved"].items():
         say(f"{names.get(server_id, server_id)} would not be moved: {'; '.join(reasons)}", "red")
+    if found["more_unmoved"]:
+        say(f"{found['more_unmoved']} more servers would not be moved.", "red")
     say(_based_on(found["basis"]))
     if found["turns"]:
         basis = found["basis"]

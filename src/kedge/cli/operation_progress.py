@@ -138,7 +138,7 @@ def _expected(operation: Json) -> str:
     if operation["finished_at"] is not None or not prediction:
         return ""
     rewirings = sum(each.get("rewired", 0) for each in prediction.get("turns", ()))
-    number = {"migrations": len(prediction["legs"]), "rewirings": rewirings}
+    number = {"migrations": len(prediction["legs"]) + prediction.get("more_legs", 0), "rewirings": rewirings}
     expected = [f"{count} {what}" for what, count in number.items() if count]
     return f", {', '.join(expected)}, about {prediction['total_s']:.0f} s" if expected else ""
 

@@ -1,8 +1,10 @@
 """What a transition would do, in virtual time."""
 
+from importlib import import_module
+
 import pytest
 
-from kedge.core.operation import Prediction, Seen, TransferModel
+from kedge.core.operation import Decision, Prediction, Seen, TransferModel, decide, excerpt
 from kedge.core.operation.simulate_transition import simulate_transition
 from kedge.core.placement import HostState, PlacedServer
 from kedge.model.operation import OperationLimits, Outcome
@@ -10,6 +12,7 @@ from kedge.model.transition import Transition
 
 from ..placement.fleets import fleet, host, server
 
+SIMULATE = import_module("kedge.core.operation.simulate")
 MODEL = TransferModel(link_mib=1024, assumed_dirty_mib=0, fixed_s=2, convert_s=27, try_s=3, rewire_s=3)
 THREE = tuple(host(name, gib=64, driver="linuxbridge") for name in "abc")
 VMS = (server("vm1", "a", gib=4), server("vm2", "a", gib=4), server("vm3", "b", gib=4))
@@ -45,6 +48,49 @@ def test_who_goes_where_and_when_each_hosts_turn_is() -> None:
     assert second.end_s == pytest.approx(50 + 2 * (2 + 4) + 30, rel=0.05)
     assert second.end_s is not None
     assert found.total_s == second.end_s + MODEL.lag_s
+
+
+def many(spare_gib: int = 64) -> Prediction:
+    """24 hosts of one backend with two servers each, and four spare ones, which are looked at first."""
+    names = [f"h{number:02}" for number in range(24)]
+    hosts = [host(name, gib=64, driver="linuxbridge") for name in names]
+    spare = [host(f"s{number}", gib=spare_gib, driver="linuxbridge") for number in range(4)]
+    vms = [server(f"vm-{name}-{number}", name, gib=4) for name in names for number in range(2)]
+    return predicted(*hosts, *spare, *vms, hosts=tuple(names), hosts_at_once=2)
+
+
+def test_a_part_of_a_large_fleet_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = many()
+    looks: list[int] = []
+
+    def looking(seen: Seen) -> Decision:
+        looks.append(len(seen.fleet.hosts))
+        return decide(seen)
+
+    monkeypatch.setattr(excerpt, "FIRST", 4)
+    monkeypatch.setattr(SIMULATE, "decide", looking)
+    part = many()
+    assert max(looks) <= 4 + 2 + 2 + 2, "those looked at first, at work, next, and just done"
+    assert (part.outcome, part.unmoved, len(part.legs)) == (Outcome.COMPLETED, {}, 4 * 24)
+    assert part.total_s == pytest.approx(whole.total_s, rel=0.01)
+    assert [each.host for each in part.turns] == [each.host for each in whole.turns]
+    assert all(each.end_s is not None for each in part.turns)
+
+
+def test_more_of_it_is_looked_at_where_there_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(excerpt, "FIRST", 4)
+    found = many(spare_gib=1)
+    assert (found.outcome, found.unmoved) == (Outcome.COMPLETED, {})
+
+
+def test_those_that_are_too_many_to_be_told_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SIMULATE, "MOST", 10)
+    found = many()
+    assert (len(found.legs), found.more_legs) == (10, 4 * 24 - 10)
+    small = (host(f"b{number}", gib=1) for number in range(2))
+    vms = (server(f"vm{number}", "a", gib=4) for number in range(12))
+    found = predicted(host("a", gib=64, driver="linuxbridge"), *small, *vms, hosts=("a",))
+    assert (len(found.unmoved), found.more_unmoved) == (10, 2)
 
 
 def test_several_hosts_at_once_are_quicker() -> None:

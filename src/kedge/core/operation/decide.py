@@ -82,6 +82,8 @@ def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...],
             break
         if leaving[server.host] >= limits.per_source:
             continue
+        if move.hosts and all(arriving[each] >= limits.per_destination for each in move.hosts):
+            continue
         without = fleet.unplanned(server.id)
         found = _place(server, move, seen, without)
         if not found.ranked:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from kedge.core.placement import Fleet
 from kedge.model.operation import Outcome
@@ -16,6 +17,9 @@ from .transfer import Forecast, TransferModel, forecast
 _NO_END = "its memory would change faster than it is copied: {dirty:g} MiB/s at {rate:g} MiB/s"
 _REMEDY = "; give it more bandwidth or fewer rivals, or let it auto-converge or end in post-copy"
 _NEARLY_DONE = 1e-9
+MOST = 10_000
+"""So many migrations, and so many servers that stay, are told one by one; of others only how many they are."""
+
 _TICK_S = 0.001
 """Waiting takes at least this long, as a time of today has no finer parts that one could count on."""
 
@@ -60,6 +64,7 @@ class Prediction:
     Attributes:
         legs: in the order of their starts.
         unmoved: why each server that has not arrived in the end has not, by its id.
+        more_legs, more_unmoved: how many others there are besides those, where they would be too many.
         outcome: None if the operation waits for a person: it is paused.
         levels: of a rebalance, what its hosts' levels are now and would be.
         turns: of a transition, when each host's turn begins and ends.
@@ -73,6 +78,8 @@ class Prediction:
     levels: tuple[Level, ...] = ()
     turns: tuple[Turn, ...] = ()
     basis: Mapping[str, float] = field(default_factory=dict)
+    more_legs: int = 0
+    more_unmoved: int = 0
 
 
 @dataclass
@@ -125,6 +132,7 @@ class Simulation:
     moves: tuple[Move, ...]
     transfers: list[_Transfer] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
+    more_legs: int = 0
     now_s: float = 0.0
 
     def run(self) -> Prediction:
@@ -162,7 +170,17 @@ class Simulation:
     def _predicted(self, unmoved: Mapping[str, tuple[str, ...]], outcome: Outcome | None) -> Prediction:
         legs = tuple(sorted(self.legs, key=lambda each: (each.start_s, each.end_s, each.server_id)))
         total_s = self.now_s + (self.model.lag_s if legs else 0.0)
-        return Prediction(legs, unmoved, total_s, outcome, basis=self.model.basis())
+        told = dict(islice(unmoved.items(), MOST))
+        more = len(unmoved) - len(told)
+        return Prediction(
+            legs,
+            told,
+            total_s,
+            outcome,
+            basis=self.model.basis(),
+            more_legs=self.more_legs,
+            more_unmoved=more,
+        )
 
     def _begin(self, running: Running, wait_s: float) -> None:
         model = self.model
@@ -178,7 +196,15 @@ class Simulation:
         return replace(self.seen, fleet=fleet, moves=self.moves, running=running, now_s=now_s)
 
     def _pass_time(self, wake_s: float | None) -> None:
-        """Until the next migration begins to copy or ends; at the latest to when something may be begun."""
+        """Until the next migration ends; at the latest to when something may be begun.
+
+        That migrations begin to copy meanwhile changes nothing that is decided from.
+        """
+        while not self._pass_to_next(wake_s):
+            pass
+
+    def _pass_to_next(self, wake_s: float | None) -> bool:
+        """Let time pass until anything happens; says whether it is something that has to be looked at."""
         begun = [each for each in self.transfers if each.wait_s <= 0]
         copying = [each for each in begun if each.fixed_s <= 0]
         sending = Counter(each.running.source for each in copying)
@@ -202,6 +228,7 @@ class Simulation:
         self.transfers = [each for each in self.transfers if each not in over]
         for each in over:
             self._end(each)
+        return bool(over) or (wake_s is not None and self.now_s >= wake_s)
 
     def _end(self, transfer: _Transfer) -> None:
         running = transfer.running
@@ -219,6 +246,9 @@ class Simulation:
         downtime = None
         if transfer.forecast and not failed:
             downtime = max(self.model.pause_ms, transfer.forecast.downtime_ms)
+        if len(self.legs) >= MOST:
+            self.more_legs += 1
+            return
         self.legs.append(
             Leg(
                 running.server_id,

@@ -1,13 +1,14 @@
 """What a transition would do, and when: its own stages and decisions over a model of transfers, in virtual time."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kedge.model.host import Host, HostBackend
 from kedge.model.operation import Outcome
 from kedge.model.transition import Stage, Transition
 
+from .excerpt import Excerpt
 from .host_seen import Act, Advance, HostSeen, ServerWired, Step, Wired
 from .seen import Decision, Move, Seen, Tried
 from .simulate import Prediction, Simulation, Turn
@@ -20,8 +21,15 @@ class _Simulation(Simulation):
     """With the hosts of a transition, each changed by somebody after a while."""
 
     wanted: Transition = field(kw_only=True)
-    homes: Mapping[str, str] = field(kw_only=True)
-    hosts: dict[str, HostSeen] = field(kw_only=True)
+    of_host: Mapping[str, Sequence[str]] = field(kw_only=True)
+    """The servers that each host is to have in the end."""
+    in_place: Collection[str] = field(kw_only=True)
+    excerpt: Excerpt = field(kw_only=True)
+    queue: deque[str] = field(kw_only=True)
+    """The hosts that are not looked at yet."""
+    hosts: dict[str, HostSeen] = field(default_factory=dict)
+    """Those that are, until they are done."""
+    homes: Mapping[str, str] = field(default_factory=dict)
     tried: dict[str, tuple[Tried, ...]] = field(default_factory=dict)
     changed_s: dict[str, float] = field(default_factory=dict)
     """When hosts that are being changed will have been, and will have been tried."""
@@ -32,7 +40,43 @@ class _Simulation(Simulation):
     ended_s: dict[str, float] = field(default_factory=dict)
     last: Seen | None = None
 
+    def _call_up(self) -> None:
+        """Let the next hosts come into the excerpt, and those leave it that are done."""
+        done = [name for name, each in self.hosts.items() if each.stage is Stage.DONE]
+        for name in done:
+            del self.hosts[name]
+            for server_id in self.of_host.get(name, ()):
+                self.rewired_s.pop(server_id, None)
+        next_ones = sum(each.stage is Stage.QUEUED for each in self.hosts.values())
+        called = [
+            self.queue.popleft()
+            for _ in range(min(len(self.queue), self.seen.limits.hosts_at_once - next_ones))
+        ]
+        if not done and not called:
+            return
+        self.fleet = self.excerpt.add(self.fleet, called)
+        self.fleet = self.excerpt.remove(self.fleet, done, self._busy())
+        for name in called:
+            self.hosts[name] = HostSeen(self.fleet.hosts[name].host, in_place=name in self.in_place)
+        self.homes = {server_id: name for name in self.hosts for server_id in self.of_host.get(name, ())}
+
+    def _busy(self) -> set[str]:
+        """The hosts that have, or are to get, a server of a host that is looked at."""
+        away = (self.fleet.servers[each].host for each in self.homes if each in self.fleet.servers)
+        running = (each.running for each in self.transfers)
+        return {*self.hosts, *away, *(name for each in running for name in (each.source, each.destination))}
+
+    def _widen(self, decision: Decision, following: Advance) -> bool:
+        """Look at more hosts, if servers find no place; says whether there are more."""
+        homeless = {each.server_id for each in self.last.moves if len(each.hosts) > 1} if self.last else set()
+        if not following.short and not decision.without_place & homeless:
+            return False
+        wider = self.excerpt.widen(self.fleet)
+        self.fleet = wider or self.fleet
+        return wider is not None
+
     def _as_seen(self) -> Seen:
+        self._call_up()
         seen = super()._as_seen()
         found = moves(self.wanted, self.hosts.values(), self.homes, seen.fleet)
         self.last = replace(seen, moves=tuple(self._with_history(each) for each in found))
@@ -48,6 +92,8 @@ class _Simulation(Simulation):
     def _concluded(self, decision: Decision) -> Prediction | None:
         hosts = tuple(self._with_servers(each) for each in self.hosts.values())
         following = advance(self.wanted, hosts, self.homes, self.last or self.seen, decision)
+        if self._widen(decision, following):
+            return None
         done = [self._does(*each) for each in following.steps.items() if following.outcome is None]
         if any(done):
             return None
@@ -100,7 +146,7 @@ class _Simulation(Simulation):
             self.changed_s[each.name] = self.now_s + self.model.convert_s + self.model.try_s
         if stage is Stage.DONE:
             self.ended_s[each.name] = self.now_s
-        self.tried = {key: tried for key, tried in self.tried.items() if self.homes[key] != each.name}
+        self.tried = {key: tried for key, tried in self.tried.items() if self.homes.get(key) != each.name}
         self.hosts[each.name] = replace(each, stage=stage, before=each.host.backends)
         state = self.fleet.hosts[each.name]
         disabled = "its turn has come" if stage.takes_nobody else None
@@ -116,13 +162,15 @@ class _Simulation(Simulation):
             self.fleet = self.fleet.with_host(replace(self.fleet.hosts[name], host=changed))
 
     def _of_all(self, following: Advance) -> Prediction:
-        unmoved: dict[str, tuple[str, ...]] = {}
-        for server_id, home in self.homes.items():
-            each = self.hosts[home]
-            if each.stage is not Stage.DONE:
-                unmoved[server_id] = (f"{home}: {each.trouble or 'its turn does not come'}",)
+        left = [each for each in self.hosts.values() if each.stage is not Stage.DONE]
+        why = {each.name: each.trouble for each in left} | dict.fromkeys(self.queue)
+        unmoved: dict[str, tuple[str, ...]] = {
+            server_id: (f"{name}: {trouble or 'its turn does not come'}",)
+            for name, trouble in why.items()
+            for server_id in self.of_host.get(name, ())
+        }
         turns = tuple(
-            Turn(name, begun, self.ended_s.get(name), self.hosts[name].in_place, self.rewired[name])
+            Turn(name, begun, self.ended_s.get(name), name in self.in_place, self.rewired[name])
             for name, begun in sorted(self.begun_s.items(), key=lambda each: each[1])
         )
         return replace(self._predicted(unmoved, following.outcome or Outcome.FAILED), turns=turns)
@@ -153,8 +201,19 @@ def simulate_transition(
     Those hosts that are changed `in_place` stay as full as they are. `homes` has each server's host.
     `seen.moves` counts for nothing, and `seen.fleet` is taken as by `simulate`.
     """
-    by_hand = replace(wanted, run="")
-    hosts = {name: HostSeen(seen.fleet.hosts[name].host, in_place=name in in_place) for name in wanted.hosts}
+    of_host: dict[str, list[str]] = {}
+    for server_id, home in homes.items():
+        of_host.setdefault(home, []).append(server_id)
+    excerpt = Excerpt(seen.fleet)
+    under_way = {name for each in seen.running for name in (each.source, each.destination)}
     return _Simulation(
-        seen, model or TransferModel(), seen.fleet, (), wanted=by_hand, homes=homes, hosts=hosts
+        seen,
+        model or TransferModel(),
+        excerpt.begin(under_way & seen.fleet.hosts.keys()),
+        (),
+        wanted=replace(wanted, run=""),
+        of_host=of_host,
+        in_place=in_place,
+        excerpt=excerpt,
+        queue=deque(wanted.hosts),
     ).run()

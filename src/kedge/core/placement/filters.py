@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from kedge.core.binding import bind_port
 from kedge.model.errors import CannotBind
 from kedge.model.host import Host
+from kedge.model.network import Network, Port
 from kedge.model.obstacle import Obstacle
 from kedge.model.placement import HostSettings
 
 from .capacity import shortages
 from .fleet import Fleet, HostState, PlacedServer
 from .groups import beside
+
+_MOST_DRIVERS = 20_000
 
 Filter = Callable[[PlacedServer, HostState, Fleet], Sequence[Obstacle]]
 
@@ -51,12 +54,14 @@ def able(_server: PlacedServer, state: HostState, _fleet: Fleet) -> Sequence[Obs
     )
 
 
-def network(server: PlacedServer, state: HostState, _fleet: Fleet) -> Sequence[Obstacle]:
+def network(server: PlacedServer, state: HostState, fleet: Fleet) -> Sequence[Obstacle]:
     """That none of its backends binds a port: no mapping, too small an MTU on the way, out of use."""
     if not state.host.alive:
         return ()
     found = []
     for port, of_port in server.nics:
+        if driver_of(port, of_port, state.host, fleet) is not None:
+            continue
         try:
             bind_port(port, of_port, state.host)
         except CannotBind as error:
@@ -74,6 +79,21 @@ def groups(server: PlacedServer, state: HostState, fleet: Fleet) -> Sequence[Obs
     """That another server is there which this one must be apart from."""
     found = beside(server, state.host.name, fleet)
     return () if found is None else (found,)
+
+
+def driver_of(port: Port, of_port: Network, host: Host, fleet: Fleet) -> str | None:
+    """Which of the host's backends binds the port; None if none does. Asked once for each port and host."""
+    known = fleet.drivers.get((port.id, id(host)))
+    if known is not None:
+        return known[1]
+    try:
+        driver = bind_port(port, of_port, host).driver
+    except CannotBind:
+        driver = None
+    if len(fleet.drivers) >= _MOST_DRIVERS:
+        fleet.drivers.clear()
+    fleet.drivers[port.id, id(host)] = (host, driver)  # With the host, so that no other gets its id.
+    return driver
 
 
 FILTERS: tuple[Filter, ...] = (elsewhere, alive, enabled, able, network, capacity, groups)

@@ -4,7 +4,7 @@ A `Fleet` never changes. `promising` and `moved` give another one, which is how 
 through: each move is placed in the fleet that the moves before it leave.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kedge.model.host import Host
@@ -146,6 +146,9 @@ class Fleet:
                 loads[promise.host] = load.with_arrived(promise)
         self._loads: Mapping[str, Load] = loads
         self._planned: Mapping[str, Promise] = planned
+        self._there: Mapping[str, list[PlacedServer]] | None = None
+        self.drivers: dict[tuple[str, int], tuple[Host, str | None]] = {}
+        """What was found out of how ports are bound on hosts, by the port's id and the host object's."""
 
     def load(self, host: str) -> Load:
         """What this host has given away."""
@@ -156,6 +159,35 @@ class Fleet:
         return sorted(
             (each for each in self.servers.values() if each.host == host), key=lambda each: each.name
         )
+
+    def part(self, hosts: Iterable[str]) -> "Fleet":
+        """These hosts alone, with their servers and all that they have given away. KeyError for one that is unknown."""
+        if self._there is None:
+            there: dict[str, list[PlacedServer]] = {}
+            for server in self.servers.values():
+                there.setdefault(server.host, []).append(server)
+            self._there = there
+        names = list(hosts)
+        servers = {each.id: each for name in names for each in self._there.get(name, ())}
+        other = self._with({}, servers)
+        other.hosts = {name: self.hosts[name] for name in names}
+        other._loads = {name: self._loads[name] for name in names if name in self._loads}
+        other._planned = {key: self._planned[key] for key in servers if key in self._planned}
+        return other
+
+    def joined(self, other: "Fleet") -> "Fleet":
+        """Both parts of a fleet."""
+        both = self._with(other._loads, {**self.servers, **other.servers})
+        both.hosts, both._planned = {**self.hosts, **other.hosts}, {**self._planned, **other._planned}
+        return both
+
+    def without(self, hosts: Collection[str]) -> "Fleet":
+        """The same without these hosts and the servers on them."""
+        gone = set(hosts)
+        left = self._with({}, {key: each for key, each in self.servers.items() if each.host not in gone})
+        left.hosts = {name: state for name, state in self.hosts.items() if name not in gone}
+        left._loads = {name: load for name, load in self._loads.items() if name not in gone}
+        return left
 
     def promising(self, server_id: str, host: str) -> "Fleet":
         """The same with a place on `host` promised to this server, which keeps the one it has. KeyError if unknown."""
@@ -206,6 +238,7 @@ class Fleet:
         other = Fleet.__new__(Fleet)
         other.hosts, other.servers = self.hosts, self.servers if servers is None else servers
         other._loads, other._planned = {**self._loads, **loads}, self._planned
+        other._there, other.drivers = None, self.drivers
         return other
 
 

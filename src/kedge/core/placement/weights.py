@@ -6,12 +6,8 @@ Each weigher gives a host a number from -1 to 1; a host's weight is their sum, e
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kedge.core.binding import bind_port
-from kedge.model.errors import CannotBind
-from kedge.model.host import Host
-from kedge.model.network import Network, Port
-
 from .capacity import memory_left
+from .filters import driver_of
 from .fleet import Fleet, HostState, PlacedServer
 from .groups import closeness
 
@@ -46,7 +42,9 @@ def backend(server: PlacedServer, state: HostState, fleet: Fleet) -> float:
     if source is None or not server.nics:
         return 0.0
     same = [
-        _driver(port, of_port, source.host) == _driver(port, of_port, state.host) is not None
+        driver_of(port, of_port, source.host, fleet)
+        == driver_of(port, of_port, state.host, fleet)
+        is not None
         for port, of_port in server.nics
     ]
     return sum(same) / len(same)
@@ -64,10 +62,3 @@ def weigh(server: PlacedServer, state: HostState, fleet: Fleet) -> Weight:
     """The weight of a host for this server."""
     parts = {name: factor * of(server, state, fleet) for name, (factor, of) in WEIGHERS.items()}
     return Weight(sum(parts.values()), parts)
-
-
-def _driver(port: Port, of_port: Network, host: Host) -> str | None:
-    try:
-        return bind_port(port, of_port, host).driver
-    except CannotBind:
-        return None
