@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from kedge.compute.migrations.changes import check
 from kedge.compute.migrations.policies import Policies
 from kedge.config import load
 from kedge.model.convergence import StallAction, StallStep
-from kedge.model.errors import BadRequest
+from kedge.model.errors import BadRequest, CannotMigrate
 from kedge.model.server import MigrationChange, MigrationOptions, Phase, Server, TimeoutAction
 
 from .compute_world import ComputeWorld, completed
@@ -68,6 +69,52 @@ def test_an_operation_heeds_its_servers_labels(world: ComputeWorld) -> None:
     assert migration.options == GENTLE
     (stuck,) = [each for each in ended.items if each.state == "stuck"]
     assert "no migration policy 'missing'" in stuck.why[0]
+
+
+def without_postcopy(world: ComputeWorld, host: str) -> None:
+    facts = world[host].facts
+    unable = replace(facts.hypervisor, postcopy_problem="its kernel has no userfaultfd")
+    world[host].facts = replace(facts, hypervisor=unable)
+
+
+def test_a_host_that_can_not_do_what_a_policy_asks_is_an_obstacle(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    without_postcopy(world, "h3")
+
+    assert world.tools.planner.plan(server, "h3").possible
+    (obstacle,) = world.tools.planner.plan(server, "h3", OVER).obstacle_details
+    assert (obstacle.code, obstacle.thing) == ("post-copy-unsupported", "post-copy to h3")
+    conductor = world.conductor(world.tools)
+    assert "h3" not in [
+        each.plan.destination for each in conductor.choices(server, (), OVER) if each.plan.possible
+    ]
+    with pytest.raises(CannotMigrate, match="post-copy to h3"):
+        conductor.migrate(server, ["h3"], OVER)
+    assert world.tools.migrations.all() == []
+
+
+def test_an_operation_goes_where_its_servers_policy_can_be_kept(world: ComputeWorld) -> None:
+    world.tools = replace(world.tools, policies=POLICIES)
+    server = world.server("h1", name="vm0")
+    world.tools.servers.label(server.id, {"policy": "over"})
+    without_postcopy(world, "h3")
+    fleet = Fleet(world)
+
+    ended = fleet.to_end(fleet.begin(SERVERS, "", servers=("vm0",), to=("h3", "h4")))
+
+    assert states(ended) == {"arrived"}
+    assert world.tools.servers.find("vm0").host == "h4"
+
+
+def test_a_change_asks_for_nothing_that_a_host_can_not_do(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    migration = world.tools.migrations.add(server, "h3", OVER)
+    check(world.tools.agents, migration, OVER)
+    without_postcopy(world, "h3")
+
+    check(world.tools.agents, migration, GENTLE)
+    with pytest.raises(CannotMigrate, match=r"can't be changed so.*post-copy to h3"):
+        check(world.tools.agents, migration, OVER)
 
 
 @pytest.mark.parametrize("do", ["force-complete", "post-copy", "abort"])

@@ -16,17 +16,28 @@ from .render import binding as in_words
 from .render import console, diff, print_json, row, say, show, table
 
 
-def plan(context: typer.Context, server: ServerName, *, to: To = None, as_json: AsJson = False) -> None:
+def plan(
+    context: typer.Context,
+    server: ServerName,
+    *,
+    to: To = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of `kedge policies`; without, by the server's label."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what a migration would do.
 
     That is each port's binding on both hosts, what is plugged, and the domain XML. Nothing is stored or plugged.
     Without a host, it shows which hosts could take the server, the best first, and what is in the way of the others.
     """
     if to is None:
-        _plan_all(context, server, as_json)
+        _plan_all(context, server, policy, as_json)
         return
     with connect(context) as api:
-        found: Json = api.post(f"{KEDGE_API}/servers/{segment(server)}/plan", {"host": to}, wait_s=START_S)
+        wanted = {"host": to, "policy": policy}
+        found: Json = api.post(f"{KEDGE_API}/servers/{segment(server)}/plan", wanted, wait_s=START_S)
     if as_json:
         print_json(found)
     else:
@@ -102,10 +113,11 @@ def _chosen(options: Json) -> Json:
     return {name: value for name, value in options.items() if value != getattr(usual, name)}
 
 
-def _plan_all(context: typer.Context, server: str, as_json: bool) -> None:
+def _plan_all(context: typer.Context, server: str, policy: str | None, as_json: bool) -> None:
     with connect(context) as api:
         path = f"{KEDGE_API}/servers/{segment(server)}/candidates"
-        found: list[Json] = api.get(path, wait_s=START_S)
+        chosen = {} if policy is None else {"policy": policy}
+        found: list[Json] = api.get(path, chosen, wait_s=START_S)
     if as_json:
         print_json(found)
     else:

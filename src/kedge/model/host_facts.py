@@ -136,6 +136,7 @@ class HypervisorFacts:
         machine_problem: why it can't run that machine.
         cpu_problem: why it can't give the guest that CPU.
         connect_problem: why the URI could not be connected to.
+        postcopy_problem: why no VM can come here by post-copy.
     """
 
     libvirt_version: int = 0
@@ -146,6 +147,7 @@ class HypervisorFacts:
     machine_problem: str = ""
     cpu_problem: str = ""
     connect_problem: str = ""
+    postcopy_problem: str = ""
 
 
 @dataclass(frozen=True)

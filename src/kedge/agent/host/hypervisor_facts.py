@@ -8,6 +8,7 @@ import libvirt
 from lxml import etree
 
 from kedge.agent.host.in_time import InTime
+from kedge.agent.host.postcopy import postcopy_problem
 from kedge.core.migration_uris import check_libvirt_uri
 from kedge.model.errors import BadRequest
 from kedge.model.host_facts import FactsRequest, HypervisorFacts, MachineWanted
@@ -29,20 +30,21 @@ class HypervisorLooks:
     def look(self, connection: Any, request: FactsRequest) -> HypervisorFacts:
         """All that the request asks for; a problem is in libvirt's words."""
         wanted = request.machine or MachineWanted()
-        host = _host(connection)
+        host, qemu_version = _host(connection), _number(connection.getVersion)
         capabilities: list[str] = []
         machine_problem = ""
         if request.machine:
             machine_problem = _refusal(lambda: capabilities.append(_capabilities(connection, wanted)))
         return HypervisorFacts(
             libvirt_version=connection.getLibVersion(),
-            qemu_version=_number(connection.getVersion),
+            qemu_version=qemu_version,
             uuid=host.findtext("uuid") or "",
             cpu=_cpu_of(host),
             capabilities="".join(capabilities),
             machine_problem=machine_problem,
             cpu_problem=_cpu_problem(connection, wanted, request),
             connect_problem=self._connect_problem(request.connect_to),
+            postcopy_problem=postcopy_problem(host, qemu_version),
         )
 
     def _connect_problem(self, uri: str) -> str:

@@ -12,6 +12,7 @@ from kedge.model.obstacle import Obstacle
 from kedge.model.server import UNKNOWN_REFUSED, Migration, MigrationChange, MigrationOptions, Plan, Server
 from kedge.serving.strict_request import StrictRoute
 
+from ..migrations.changes import change
 from ..migrations.conductor import Conductor
 from ..records.waits import Waits
 from ..servers import ServerRequest, Servers
@@ -38,11 +39,13 @@ class Adopted:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """Think of moving to this host."""
+    """Think of moving to this host, with the options that a `MoveRequest` would have."""
 
     __pydantic_config__ = UNKNOWN_REFUSED
 
     host: str
+    options: MigrationOptions | None = None
+    policy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     @router.post("/servers/{server}/plan", tags=["migrations"])
     def plan(server: str, body: PlanRequest) -> Plan:
         """What a migration would do; nothing is stored or plugged."""
-        return tools.planner.plan(tools.servers.find(server), body.host)
+        found = tools.servers.find(server)
+        return tools.planner.plan(found, body.host, tools.policies.of(found, body.policy, body.options))
 
     @router.post("/servers/{server}/migrate", tags=["migrations"], status_code=202)
     def migrate(server: str, body: MoveRequest) -> Migration:
@@ -174,8 +178,9 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
         return conductor.migrate(found, hosts, tools.policies.of(found, body.policy, body.options))
 
     @router.get("/servers/{server}/candidates", tags=["migrations"])
-    def list_candidates(server: str) -> list[Candidate]:
-        """The other hosts, and whether the server could move there."""
+    def list_candidates(server: str, policy: str | None = None) -> list[Candidate]:
+        """The other hosts, and whether the server could move there, with this policy or its label's."""
+        found = tools.servers.find(server)
         return [
             Candidate(
                 each.plan.destination,
@@ -185,7 +190,7 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
                 each.plan.notes,
                 each.weights,
             )
-            for each in conductor.choices(tools.servers.find(server))
+            for each in conductor.choices(found, options=tools.policies.of(found, policy))
         ]
 
     @router.get("/policies", tags=["migrations"])
@@ -220,8 +225,7 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
     @router.patch("/migrations/{migration_id}", tags=["migrations"])
     def change_migration(migration_id: str, body: MigrationChange) -> Migration:
         """Change a migration that is under way, as soon as its conductor looks at it again."""
-        found = tools.migrations.find(migration_id)
-        return tools.migrations.change(found.id, lambda options: tools.policies.changed(options, body))
+        return change(tools, migration_id, body)
 
     @router.post("/migrations/{migration_id}/force-complete", tags=["migrations"], status_code=202)
     def force_complete_migration(migration_id: str) -> Migration:

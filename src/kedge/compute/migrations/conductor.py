@@ -24,6 +24,7 @@ from ..records.claims import Claims
 from ..records.rooms import Room
 from .actor import Actor, Tools
 from .looker import Looker
+from .planner import USUAL
 from .right_of_way import RightOfWay
 from .transfer_pace import TransferPace
 
@@ -112,7 +113,7 @@ class Conductor:
         The others are tried in turn when it fails. Raises CannotMigrate with everything that is in its way,
         before anything is made.
         """
-        choices = self.choices(server, hosts, most=TRIED)
+        choices = self.choices(server, hosts, options, most=TRIED)
         plans = [each.plan for each in choices]
         destinations = candidates(plans)
         if not destinations:
@@ -138,20 +139,27 @@ class Conductor:
         self.tools.migrations.add(server, destination, options, rooms={destination: room}, within=within)
         self._asked.set()
 
-    def choices(self, server: Server, hosts: Sequence[str] = (), *, most: int | None = None) -> list[Choice]:
+    def choices(
+        self,
+        server: Server,
+        hosts: Sequence[str] = (),
+        options: MigrationOptions = USUAL,
+        *,
+        most: int | None = None,
+    ) -> list[Choice]:
         """What would happen for each of these hosts in turn; without any, for all others.
 
         Then placement orders them, the best first. Those that it leaves out come last, each with the reasons; the
         others are planned, until `most` have been found to which the server can go.
         """
         if hosts:
-            return [Choice(*self.tools.planner.think(server, host)) for host in dict.fromkeys(hosts)]
+            return [Choice(*self.tools.planner.think(server, host, options)) for host in dict.fromkeys(hosts)]
         placement = self.places.place(server, most=most)
         found: list[Choice] = []
         for ranked in placement.ranked:
             if most is not None and sum(each.plan.possible for each in found) >= most:
                 break
-            plan, room = self.tools.planner.think(server, ranked.host)
+            plan, room = self.tools.planner.think(server, ranked.host, options)
             found.append(Choice(plan, room, ranked.weight.parts))
         return found + [Choice(left_out(server, each), Room()) for each in placement.left_out]
 

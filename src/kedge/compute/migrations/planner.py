@@ -24,7 +24,7 @@ from kedge.model.domain import DomainState
 from kedge.model.errors import BadRequest, CannotBind, CannotMigrate, KedgeError, NotFound
 from kedge.model.network import Binding, BindingStatus, Port, Vif, vif_of
 from kedge.model.obstacle import Obstacle
-from kedge.model.server import Plan, PortPlan, Server
+from kedge.model.server import MigrationOptions, Plan, PortPlan, Server
 from kedge.network.service import NetworkService
 from kedge.wire.messages import MOST_VIFS, ObserveRequest
 
@@ -34,6 +34,8 @@ from .host_facts import gather
 
 IN_CLEAR = "the guest's memory crosses the network between the hosts in clear; keep that network to yourself"
 """Said of every move until migrations are encrypted."""
+
+USUAL = MigrationOptions()
 
 SILENT = ("source-failed", "destination-failed", "forced-down", "agent-dead")
 """The codes of obstacles that say that a host did not answer. It may a moment later."""
@@ -48,6 +50,7 @@ class _Thoughts:
     obstacles: list[Obstacle]
     notes: list[str]
     room: Room
+    options: MigrationOptions
 
     def add(self, code: str, thing: str, problem: str, remedy: str = "") -> None:
         """Take note of an obstacle, once."""
@@ -64,15 +67,15 @@ class Planner:
         self._agents = agents
         self._rooms = rooms
 
-    def plan(self, server: Server, destination: str) -> Plan:
+    def plan(self, server: Server, destination: str, options: MigrationOptions = USUAL) -> Plan:
         """What would happen. Obstacles are collected, all at once; raises NotFound for an unknown host."""
-        return self.think(server, destination)[0]
+        return self.think(server, destination, options)[0]
 
-    def think(self, server: Server, destination: str) -> tuple[Plan, Room]:
+    def think(self, server: Server, destination: str, options: MigrationOptions = USUAL) -> tuple[Plan, Room]:
         """A plan, and what it saw of the room that its migration is to be promised."""
         self._agents.host(destination)
         records = self._rooms.look(server.id, destination)
-        thoughts = _Thoughts([], [], [], [IN_CLEAR], records.room)
+        thoughts = _Thoughts([], [], [], [IN_CLEAR], records.room, options)
         self._think_of_hosts(server, destination, thoughts)
         if destination != server.host:
             thoughts.obstacles += records.against()
@@ -169,7 +172,7 @@ class Planner:
         except BadRequest:
             return  # Who rewrites it says so.
         thoughts.notes += notes
-        thoughts.obstacles += find_obstacles(asked)
+        thoughts.obstacles += find_obstacles(replace(asked, options=thoughts.options))
         thoughts.room = replace(thoughts.room, demand=demand_of(asked.domain), memory=asked.there.memory)
 
     def _think_of_port(self, port: Port, source: str, destination: str, thoughts: _Thoughts) -> None:

@@ -234,19 +234,19 @@ class Round:
             return
         if server.host != seen.fleet.servers[server.id].host:
             return
-        plan, room = self._tools.planner.think(server, start.destination)
+        try:
+            policy = self._tools.policies.of(server)
+        except BadRequest as error:
+            refused = Tried(start.destination, str(error), failed=False)
+            self._driven.refuse(self._id, self._epoch, server.id, refused)
+            return
+        plan, room = self._tools.planner.think(server, start.destination, policy)
         silent = tuple(str(each) for each in plan.obstacle_details if each.code in SILENT)
         if silent:  # That refuses nothing for good: an agent may be started anew just now.
             self._waiting[server.id] = Outlook(State.WAITING, silent)
             return
         if not plan.possible:
             refused = Tried(start.destination, "; ".join(plan.obstacles), failed=False)
-            self._driven.refuse(self._id, self._epoch, server.id, refused)
-            return
-        try:
-            policy = self._tools.policies.of(server)
-        except BadRequest as error:
-            refused = Tried(start.destination, str(error), failed=False)
             self._driven.refuse(self._id, self._epoch, server.id, refused)
             return
         options = replace(policy, share_mib=start.bandwidth_mib)

@@ -17,16 +17,19 @@ from . import (
     machine,
     memory,
     names,
+    options,
     planned,
     storage,
     tpm,
     unmigratable,
 )
 from .hypervisors import notes
+from .options import asks_hosts, beyond
 from .question import Question, asks_destination, asks_source
 
 KINDS = (
     hypervisors,
+    options,
     names,
     machine,
     memory,
@@ -57,7 +60,9 @@ __all__ = [
     "KINDS",
     "Question",
     "asks_destination",
+    "asks_hosts",
     "asks_source",
+    "beyond",
     "find_obstacles",
     "notes",
 ]

@@ -8,6 +8,7 @@ from kedge.core.domain_xml.parse import parse
 from kedge.core.placement.fleet import Load
 from kedge.model.host_facts import FactsRequest, FileKind, HostFacts, MachineWanted
 from kedge.model.placement import HostLimits
+from kedge.model.server import MigrationOptions
 
 from .paths import paths_of, volumes_of
 
@@ -21,7 +22,7 @@ class Question:
 
     `domain` is the text that migrates. `here` and `there` are the facts of the source and of the destination,
     whose names are for messages; `libvirt_uri` is the destination's. `limits` and `load` say how much of the
-    destination may be given away, and how much is.
+    destination may be given away, and how much is; `options` how it is to move.
     """
 
     domain: etree._Element
@@ -32,6 +33,7 @@ class Question:
     libvirt_uri: str = ""
     limits: HostLimits = field(default_factory=HostLimits)
     load: Load = field(default_factory=Load)
+    options: MigrationOptions = field(default_factory=MigrationOptions)
 
     def missing_there(self, path: str) -> bool:
         """Whether the destination looked and there is nothing."""
