@@ -424,6 +424,11 @@ def test_policies_are_listed_and_one_that_is_not_there_is_refused(cli: Kedge) ->
     assert cli.json("policies") == {}
     refused = cli("migrate", "vm1", "--to", "h2", "--policy", "gentle", exits=2).err
     assert "There is no migration policy 'gentle'; the configuration has none." in refused
+    begins = (("drain", "h1"), ("restore", "h1"), ("rebalance",), ("operations", "move", "vm1"))
+    change = ("transition", "--hosts", "h1", "--to-backend", "openvswitch")
+    for command in (*begins, change, ("plan", "vm1"), ("plan", "vm1", "--to", "h2")):
+        for more in ((),) if command[0] == "plan" else ((), ("--simulate",)):
+            assert "no migration policy 'gentle'" in cli(*command, *more, "--policy", "gentle", exits=2).err
     assert "not both" in cli("migrate", "vm1", "--policy", "gentle", "--bandwidth", "5", exits=2).err
     cli("server", "label", "vm1", "policy=gentle")
     assert "Server vm1 has the label policy=gentle." in cli("migrate", "vm1", "--to", "h2", exits=2).err

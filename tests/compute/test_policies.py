@@ -7,13 +7,15 @@ import pytest
 
 from kedge.compute.migrations.changes import check
 from kedge.compute.migrations.policies import Policies
+from kedge.compute.operations.operations import OperationRequest
 from kedge.config import load
 from kedge.model.convergence import StallAction, StallStep
 from kedge.model.errors import BadRequest, CannotMigrate
+from kedge.model.placement import MIB
 from kedge.model.server import MigrationChange, MigrationOptions, Phase, Server, TimeoutAction
 
 from .compute_world import ComputeWorld, completed
-from .test_operations import SERVERS, Fleet, states
+from .test_operations import DRAIN, SERVERS, Fleet, states
 
 ENDLESS = 10**9
 GENTLE = MigrationOptions(bandwidth_mib=5, downtime_ceiling_ms=100)
@@ -69,6 +71,53 @@ def test_an_operation_heeds_its_servers_labels(world: ComputeWorld) -> None:
     assert migration.options == GENTLE
     (stuck,) = [each for each in ended.items if each.state == "stuck"]
     assert "no migration policy 'missing'" in stuck.why[0]
+
+
+def test_an_operations_policy_is_its_own_and_kept(world: ComputeWorld) -> None:
+    world.tools = replace(world.tools, policies=POLICIES)
+    world.tools.servers.label(world.server(name="vm0").id, {"policy": "missing"})
+    fleet = Fleet(world)
+
+    begun = fleet.begin(policy="gentle")
+    assert begun.prediction and begun.prediction["legs"]
+    ended = fleet.to_end(begun)
+
+    assert (ended.policy, states(ended)) == ("gentle", {"arrived"})
+    (migration,) = world.tools.migrations.all()
+    assert migration.options == GENTLE
+
+
+def test_an_operation_with_an_unknown_policy_is_refused_before_anything(world: ComputeWorld) -> None:
+    world.tools = replace(world.tools, policies=POLICIES)
+    world.server(name="vm0")
+    fleet = Fleet(world)
+
+    for ask in (
+        fleet.begin,
+        lambda policy: fleet.operations.simulate(OperationRequest(DRAIN, "h1", policy=policy)),
+    ):
+        with pytest.raises(BadRequest, match="no migration policy 'x'; the configuration has gentle, over"):
+            ask(policy="x")
+    assert fleet.records.all() == []
+    assert world.tools.settings.of("h1").disabled is None
+
+
+def test_a_simulation_says_what_labels_and_policies_make_of_it(world: ComputeWorld) -> None:
+    world.tools = replace(world.tools, policies=POLICIES)
+    servers = {name: world.server(name=name) for name in ("vm0", "vm1")}
+    world.tools.servers.label(servers["vm1"].id, {"policy": "missing"})
+    operations = Fleet(world).operations
+
+    usual = operations.simulate(OperationRequest(DRAIN, "h1"))
+    slow = operations.simulate(OperationRequest(DRAIN, "h1", policy="gentle"), {"assumed_dirty_mib": 0})
+
+    assert "no migration policy 'missing'" in usual.unmoved[servers["vm1"].id][0]
+    assert [each.server_id for each in usual.legs] == [servers["vm0"].id]
+    assert not slow.unmoved
+    took_s = [each.end_s - each.start_s for each in slow.legs]
+    memory_mib = world.tools.servers.find("vm0").demand.memory / MIB
+    assert memory_mib > 0
+    assert took_s == pytest.approx(2 * [2 + memory_mib / 5])
 
 
 def without_postcopy(world: ComputeWorld, host: str) -> None:

@@ -25,6 +25,14 @@ Limits = Annotated[
     list[str] | None,
     typer.Option("--limit", metavar="NAME=VALUE", help=f"A limit of it, again for another one: {LIMITS}."),
 ]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        metavar="NAME",
+        help="Of `kedge policies`, for all its migrations; without, by servers' labels.",
+    ),
+]
 Simulate = Annotated[
     bool,
     typer.Option("--simulate", help="Only say who would go where, and when. Nothing is stored or moved."),
@@ -40,6 +48,7 @@ def begins(wanted: Callable[..., Json]) -> Callable[..., None]:
         context: typer.Context,
         *,
         limit: Limits = None,
+        policy: Policy = None,
         simulate: Simulate = False,
         detach: Detach = False,
         as_json: AsJson = False,
@@ -47,6 +56,7 @@ def begins(wanted: Callable[..., Json]) -> Callable[..., None]:
     ) -> None:
         operation = wanted(**its_own)
         operation["limits"] = operation.get("limits", {}) | limits_said(limit)
+        operation["policy"] = policy
         with connect(context) as api:
             if simulate:
                 _simulate(api, operation, as_json)
@@ -102,12 +112,22 @@ def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
         show_levels(found["levels"])
     if found["turns"]:
         show_turns(found["turns"])
-    made = table("Server", "From", "To", "Begins", "Ends", "Stands still", "Fails")
+    made = table("Server", "From", "To", "Begins", "Ends", "Stands still", "By", "Fails")
     for leg in found["legs"]:
         still = None if leg["downtime_ms"] is None else f"{leg['downtime_ms']:.0f} ms"
         name = names.get(leg["server_id"], leg["server_id"])
         begins, ends = f"{leg['start_s']:.1f} s", f"{leg['end_s']:.1f} s"
-        row(made, name, leg["source"], leg["destination"], begins, ends, still, leg["failed"])
+        row(
+            made,
+            name,
+            leg["source"],
+            leg["destination"],
+            begins,
+            ends,
+            still,
+            leg["how"] or None,
+            leg["failed"],
+        )
     show(made, none="Nothing would be moved.")
     if found["more_legs"]:
         say(f"… and {found['more_legs']} more migrations.")

@@ -41,6 +41,7 @@ def describe(operation: Json) -> None:
         "to": listed(operation["targets"]) or _backend(operation),
         "predicted": f"{prediction['total_s']:.0f} s" if prediction else None,
         "took": None if operation["took_s"] is None else f"{operation['took_s']:.0f} s",
+        "policy": operation["policy"],
         "limits": listed(f"{name} {value}" for name, value in operation["limits"].items()),
     }
     facts(values)

@@ -146,7 +146,7 @@ class Operation:
     """An operation as it stands; `state` is running, paused, aborting, or how it ended.
 
     `prediction` was made at its begin; `took_s` is how long it really took, once it has ended. `levelling` is a
-    rebalance's.
+    rebalance's. `policy` is the one of all its migrations; without, each server's label names its own.
     """
 
     id: str
@@ -163,3 +163,4 @@ class Operation:
     levelling: Levelling | None = None
     transition: Transition | None = None
     hosts: tuple[TransitionHost, ...] = ()
+    policy: str | None = None

@@ -406,7 +406,7 @@ class OperationRow(Base):
     """An operation: what is wanted of many servers. `host` is the one it drains or restores, "" without.
 
     `targets` are the hosts that servers may go to; without, any. `levelling` is a rebalance's, `transition` what is
-    wanted of the hosts of one. `prediction` is what was simulated at its begin.
+    wanted of the hosts of one. `prediction` is what was simulated at its begin, `policy` the one of all its migrations.
     """
 
     __tablename__ = "operations"
@@ -420,6 +420,7 @@ class OperationRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     host: Mapped[str] = mapped_column(String(255), default="")
     targets: Mapped[list[str]] = mapped_column(default=list)
+    policy: Mapped[str | None] = mapped_column(String(63))
     limits: Mapped[dict[str, Any]] = mapped_column(default=dict)
     paused: Mapped[bool] = mapped_column(default=False)
     abort: Mapped[str | None] = mapped_column(String(16))

@@ -4,10 +4,12 @@ import pytest
 
 from kedge.core.operation import Running, State, TransferModel, decide, forecast, simulate
 from kedge.model.operation import Abort, OperationLimits, Outcome
+from kedge.model.server import MigrationOptions
 
 from ..placement.fleets import host, server
 from .test_decide import THREE, WIDE, drain
 
+PATIENT = MigrationOptions(progress_timeout_s=100)
 QUIET = TransferModel(link_mib=1024, copy_mib=1024, assumed_dirty_mib=0, fixed_s=2, lag_s=0)
 
 
@@ -55,6 +57,17 @@ def test_memory_that_changes_is_sent_again_and_makes_a_pause() -> None:
     assert idle.downtime_ms == 0 < busy.downtime_ms < 100
 
 
+def test_each_servers_options_are_heeded() -> None:
+    seen = drain(
+        host("a", gib=64), host("b", gib=64), server("slow", "a", gib=1), server("usual", "a", gib=1)
+    )
+
+    prediction = simulate(seen, QUIET, {"slow": MigrationOptions(bandwidth_mib=128)})
+
+    ends = {each.server_id: each.end_s for each in prediction.legs}
+    assert ends == pytest.approx({"slow": 2 + 8, "usual": 2 + 2})
+
+
 def test_a_guest_that_writes_faster_than_it_is_copied_would_not_end() -> None:
     seen = drain(
         host("a", gib=64),
@@ -63,9 +76,9 @@ def test_a_guest_that_writes_faster_than_it_is_copied_would_not_end() -> None:
         server("idle", "a", gib=1),
         limits=replace(WIDE, attempts=1),
     )
-    model = TransferModel(dirty_mib={"busy": 2000}, assumed_dirty_mib=0, stall_s=100, lag_s=0)
+    model = TransferModel(dirty_mib={"busy": 2000}, assumed_dirty_mib=0, lag_s=0)
 
-    prediction = simulate(seen, model)
+    prediction = simulate(seen, model, {"busy": PATIENT})
 
     assert prediction.outcome is Outcome.FAILED
     assert "2000 MiB/s at 1000 MiB/s" in prediction.unmoved["busy"][0]
@@ -145,7 +158,6 @@ def test_what_it_was_based_on_is_said() -> None:
     [
         {"link_mib": 0},
         {"copy_mib": 0},
-        {"stall_s": 0},
         {"slowdown": 2},
         {"lag_s": -1},
         {"assumed_dirty_mib": -1},
@@ -179,7 +191,7 @@ def test_pauses_after_failures_are_waited_for() -> None:
     )
     seen = replace(seen, now_s=1e9)
 
-    prediction = simulate(seen, replace(QUIET, dirty_mib={"busy": 2000}, stall_s=100))
+    prediction = simulate(seen, replace(QUIET, dirty_mib={"busy": 2000}), {"busy": PATIENT})
 
     took = 102
     assert [each.destination for each in prediction.legs] == ["b", "c", "b"]

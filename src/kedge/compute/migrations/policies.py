@@ -1,6 +1,6 @@
 """Named migration policies, from the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -46,6 +46,18 @@ class Policies:
             return self.find(label)
         except BadRequest as error:
             raise BadRequest(f"Server {server.name} has the label {LABEL}={label}. {error}") from None
+
+    def of_each(
+        self, servers: Iterable[Server], name: str | None = None
+    ) -> tuple[dict[str, MigrationOptions], dict[str, str]]:
+        """The options of each, by its id; and why some have none: their labels name a policy that is not there."""
+        found, refused = {}, {}
+        for each in servers:
+            try:
+                found[each.id] = self.of(each, name)
+            except BadRequest as error:
+                refused[each.id] = str(error)
+        return found, refused
 
     def changed(self, options: MigrationOptions, change: MigrationChange) -> MigrationOptions:
         """The options of a migration under way with a change. Raises BadRequest, ValueError.

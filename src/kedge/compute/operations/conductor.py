@@ -160,7 +160,7 @@ class Round:
         for server_id in decision.end:
             self._end(server_id)
         for start in decision.start:
-            self._begin(start, seen)
+            self._begin(start, seen, operation.policy)
         if operation.transition is None:
             return self._show(operation, decision.outlooks, decision.outcome)
         self._hosts.act(operation, seen.fleet)
@@ -227,7 +227,7 @@ class Round:
         except (Conflict, NotFound) as error:
             log.info("a migration ended by itself", error=str(error))
 
-    def _begin(self, start: Start, seen: Seen) -> None:
+    def _begin(self, start: Start, seen: Seen, policy: str | None) -> None:
         try:
             server = self._tools.servers.find(start.server_id)
         except NotFound:
@@ -235,12 +235,12 @@ class Round:
         if server.host != seen.fleet.servers[server.id].host:
             return
         try:
-            policy = self._tools.policies.of(server)
+            chosen = self._tools.policies.of(server, policy)
         except BadRequest as error:
             refused = Tried(start.destination, str(error), failed=False)
             self._driven.refuse(self._id, self._epoch, server.id, refused)
             return
-        plan, room = self._tools.planner.think(server, start.destination, policy)
+        plan, room = self._tools.planner.think(server, start.destination, chosen)
         silent = tuple(str(each) for each in plan.obstacle_details if each.code in SILENT)
         if silent:  # That refuses nothing for good: an agent may be started anew just now.
             self._waiting[server.id] = Outlook(State.WAITING, silent)
@@ -249,7 +249,7 @@ class Round:
             refused = Tried(start.destination, "; ".join(plan.obstacles), failed=False)
             self._driven.refuse(self._id, self._epoch, server.id, refused)
             return
-        options = replace(policy, share_mib=start.bandwidth_mib)
+        options = replace(chosen, share_mib=start.bandwidth_mib)
         claim = self._driven.claim(self._id, self._epoch, server)
         try:
             self._conductor.begin(server, start.destination, options, room, claim)

@@ -40,6 +40,7 @@ class OperationRequest:
         to: where servers may go; without, to any host. Of a rebalance, the hosts that it levels; without, all.
         levelling: only of a rebalance; without, the usual one.
         transition: only of a transition, which has its hosts and the backend that they shall have.
+        policy: the name of the one that all its migrations have; without, each server's label names its own.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -51,6 +52,7 @@ class OperationRequest:
     limits: OperationLimits = field(default_factory=OperationLimits)
     levelling: Levelling | None = None
     transition: Transition | None = None
+    policy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Operations:
             levelling=wanted.request.levelling,
             limits=request.limits,
             prediction=asdict(prediction),
+            policy=request.policy,
             transition=request.transition,
             ways=wanted.ways,
             planned=_planned(wanted, prediction),
@@ -128,12 +131,14 @@ class Operations:
     def _predict(self, wanted: Wanted, given: Mapping[str, float]) -> tuple[Prediction, Fleet]:
         """With the part of the fleet that it is made of."""
         hosts = wanted.destinations()
-        moves = moves_of(
+        options, left = self._tools.policies.of_each(wanted.servers, wanted.request.policy)
+        planned = moves_of(
             wanted.request.kind,
             wanted.request.host,
             wanted.targets,
             [(each.id, each.host, hosts.get(each.id, ())) for each in wanted.servers],
         )
+        moves = tuple(replace(each, left=left.get(each.server_id)) for each in planned)
         drained = wanted.request.host if wanted.request.kind is OperationKind.DRAIN else None
         emptying = frozenset({drained} if drained else ())
         under_way = RunningMigrations(self.records.engine).all()
@@ -153,7 +158,9 @@ class Operations:
                 seen = Seen(fleet, (), others, limits, now_s=now_s)
                 homes = {each.id: each.host for each in wanted.servers}
                 in_place, why = wanted.ways.in_place, wanted.ways.why
-                prediction = simulate_transition(change, seen, homes, model, in_place=in_place)
+                prediction = simulate_transition(
+                    change, seen, homes, model, in_place=in_place, options=options, left=left
+                )
                 turns = tuple(replace(each, why=why.get(each.host, "")) for each in prediction.turns)
                 prediction = replace(prediction, turns=turns)
                 if not prediction.unmoved:
@@ -161,7 +168,8 @@ class Operations:
                 continue
             if wanted.request.kind is OperationKind.RESTORE:
                 as_begun = fleet.enabled(wanted.request.host)
-            prediction = simulate(Seen(as_begun, moves, others, limits, emptying, now_s=now_s), model)
+            seen = Seen(as_begun, moves, others, limits, emptying, now_s=now_s)
+            prediction = simulate(seen, model, options)
             if prediction.unmoved.keys() <= {each.server_id for each in prediction.legs}:
                 break
         return replace(prediction, levels=wanted.levels.levels if wanted.levels else ()), fleet
@@ -176,6 +184,8 @@ class Operations:
         return model if change.change_s is None else replace(model, convert_s=change.change_s)
 
     def _checked(self, request: OperationRequest) -> Wanted:
+        if request.policy is not None:
+            self._tools.policies.find(request.policy)
         for target in request.to:
             self._tools.agents.host(target)
         if (request.transition is not None) is not (request.kind is OperationKind.TRANSITION):
@@ -208,7 +218,7 @@ class Operations:
 
     def _checked_transition(self, request: OperationRequest, wanted: Transition) -> Wanted:
         if request.host or request.servers or request.to or request.levelling:
-            raise BadRequest("A transition takes nothing but `transition` and `limits`.")
+            raise BadRequest("A transition takes nothing but `transition`, `limits` and `policy`.")
         servers = checked(wanted, self._tools)
         rewirings = Rewirings(self._tools, RewiringRecords(self.records.engine))
         return Wanted(request, servers, (), ways=ways_of(wanted, servers, self._tools, rewirings))

@@ -45,6 +45,7 @@ class OperationRecords:
         levelling: Levelling | None,
         limits: OperationLimits,
         prediction: Mapping[str, Any],
+        policy: str | None = None,
         transition: Transition | None = None,
         ways: Ways | None = None,
         planned: Mapping[str, str] = MappingProxyType({}),
@@ -64,7 +65,7 @@ class OperationRecords:
                 refuse_plan(session, planned, memory)
                 at = now(self.engine)
                 row = OperationRow(id=operation_id, kind=kind.value, host=host, targets=list(targets))
-                row.limits, row.prediction = asdict(limits), dict(prediction)
+                row.limits, row.prediction, row.policy = asdict(limits), dict(prediction), policy
                 row.created_at = row.updated_at = at
                 if transition is not None:
                     row.transition = asdict(transition)

@@ -69,6 +69,7 @@ def operation_of(row: OperationRow) -> Operation:
         None if row.levelling is None else Levelling(**row.levelling),
         transition_of(row),
         tuple(map(host_of, row.hosts)),
+        row.policy,
     )
 
 

@@ -4,16 +4,17 @@
     prediction = simulate(seen)     # the same decisions over a model of transfers, in virtual time
     levels = level(fleet, wanted)   # which moves an operation is made of that levels hosts
 
-`seen` is what the first two look at, `decide` the rules, with `order` and `timing`, `transfer` how long copying memory
-takes, `simulate` the loop, and `rebalance` what is level.
+`seen` is what the first two look at, `decide` the rules, with `order` and `timing`, `forecast` how long copying memory
+takes (`transfer` has what is assumed of it), `simulate` the loop, and `rebalance` what is level.
 """
 
 from .decide import decide
+from .forecast import Forecast, forecast
 from .learn import Changed, Finished, learn
 from .rebalance import Level, Levels, level
 from .seen import Ahead, Decision, Move, Outlook, Running, Seen, Start, State, Tried, Tune
 from .simulate import Leg, Prediction, simulate
-from .transfer import COMMAND_S, Forecast, TransferModel, forecast
+from .transfer import COMMAND_S, TransferModel
 
 __all__ = [
     "COMMAND_S",

@@ -4,18 +4,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from types import MappingProxyType
 
 from kedge.core.placement import Fleet
 from kedge.model.operation import Outcome
 from kedge.model.placement import MIB
+from kedge.model.server import MigrationOptions
 
 from .decide import decide
+from .forecast import USUAL, Forecast, forecast, gives_up_s, remedies
 from .rebalance import Level
 from .seen import Decision, Move, Running, Seen, State, Tried
-from .transfer import Forecast, TransferModel, forecast
+from .transfer import TransferModel
 
 _NO_END = "its memory would change faster than it is copied: {dirty:g} MiB/s at {rate:g} MiB/s"
-_REMEDY = "; give it more bandwidth or fewer rivals, or let it auto-converge or end in post-copy"
+_REMEDY = "; it would arrive with {}"
 _NEARLY_DONE = 1e-9
 MOST = 10_000
 """So many migrations, and so many servers that stay, are told one by one; of others only how many they are."""
@@ -28,7 +31,8 @@ _TICK_S = 0.001
 class Leg:
     """One migration, with its times in s since the operation's begin; `failed` says why it would not end.
 
-    `ours` is false for a migration that was under way before, and is not the operation's.
+    `ours` is false for a migration that was under way before, and is not the operation's. `how` its copying is ended if
+    it needs more than every migration: `auto-converge`, `force-complete` or `post-copy`.
     """
 
     server_id: str
@@ -39,6 +43,7 @@ class Leg:
     downtime_ms: float | None = None
     failed: str | None = None
     ours: bool = True
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,12 +129,16 @@ def _less(left_s: float, seconds: float) -> float:
 
 @dataclass
 class Simulation:
-    """A fleet in virtual time, with the migrations that an operation makes of it."""
+    """A fleet in virtual time, with the migrations that an operation makes of it.
+
+    `options` are those of the servers' migrations, by their ids; the usual ones without.
+    """
 
     seen: Seen
     model: TransferModel
     fleet: Fleet
     moves: tuple[Move, ...]
+    options: Mapping[str, MigrationOptions] = field(default_factory=dict)
     transfers: list[_Transfer] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
     more_legs: int = 0
@@ -183,8 +192,15 @@ class Simulation:
         )
 
     def _begin(self, running: Running, wait_s: float) -> None:
-        model = self.model
-        self.transfers.append(_Transfer(running, self.now_s + wait_s, wait_s, model.fixed_s, model.stall_s))
+        fixed_s, stall_s = self.model.fixed_s, gives_up_s(self._options(running.server_id))
+        self.transfers.append(_Transfer(running, self.now_s + wait_s, wait_s, fixed_s, stall_s))
+
+    def _options(self, server_id: str) -> MigrationOptions:
+        return self.options.get(server_id, USUAL)
+
+    def _memory_mib(self, server_id: str) -> float:
+        server = self.fleet.servers.get(server_id)
+        return server.demand.memory / MIB if server else 0.0
 
     def _as_seen(self) -> Seen:
         fleet = self.fleet
@@ -211,11 +227,12 @@ class Simulation:
         receiving = Counter(each.running.destination for each in copying)
         for each in copying:
             busiest = max(sending[each.running.source], receiving[each.running.destination])
-            limit = float(each.running.bandwidth_mib or "inf")
-            each.rate = min(self.model.copy_mib, self.model.link_mib / busiest, limit)
-            server = self.fleet.servers.get(each.running.server_id)
-            memory = server.demand.memory / MIB if server else 0.0
-            each.forecast = forecast(memory, self.model.dirty(each.running.server_id), each.rate)
+            server_id = each.running.server_id
+            options = self._options(server_id)
+            limits = [float(limit) for limit in (each.running.bandwidth_mib, options.bandwidth_mib) if limit]
+            each.rate = min(self.model.copy_mib, self.model.link_mib / busiest, *limits)
+            memory, dirty = self._memory_mib(server_id), self.model.dirty(server_id)
+            each.forecast = forecast(memory, dirty, each.rate, options)
         # What waits for its begin is slowed down by nothing.
         slower = 1 + self.model.slowdown * max(0, len(begun) - 1)
         factor = {id(each): 1.0 if each.wait_s > 0 else slower for each in self.transfers}
@@ -236,16 +253,16 @@ class Simulation:
         if running.ending:
             failed = "aborted"
         elif transfer.left > _NEARLY_DONE:
-            dirty = self.model.dirty(running.server_id)
-            failed = _NO_END.format(dirty=dirty, rate=transfer.rate) + _REMEDY
+            failed = self._why_no_end(running.server_id, transfer.rate)
         elif running.server_id in self.fleet.servers:
             self.fleet = self.fleet.moved(running.server_id, running.destination)
         if failed and running.ours:
             tried = Tried(running.destination, failed, at_s=self.seen.now_s + self.now_s)
             self._note(running.server_id, tried)
-        downtime = None
+        downtime, how = None, ""
         if transfer.forecast and not failed:
             downtime = max(self.model.pause_ms, transfer.forecast.downtime_ms)
+            how = transfer.forecast.how
         if len(self.legs) >= MOST:
             self.more_legs += 1
             return
@@ -259,7 +276,15 @@ class Simulation:
                 downtime,
                 failed,
                 running.ours,
+                how,
             )
+        )
+
+    def _why_no_end(self, server_id: str, rate_mib: float) -> str:
+        dirty_mib = self.model.dirty(server_id)
+        found = remedies(self._memory_mib(server_id), dirty_mib, rate_mib, self._options(server_id))
+        return _NO_END.format(dirty=dirty_mib, rate=rate_mib) + (
+            _REMEDY.format(" or ".join(found)) if found else ""
         )
 
     def _note(self, server_id: str, tried: Tried) -> None:
@@ -269,9 +294,13 @@ class Simulation:
         )
 
 
-def simulate(seen: Seen, model: TransferModel | None = None) -> Prediction:
-    """What the operation would do from now on.
+def simulate(
+    seen: Seen,
+    model: TransferModel | None = None,
+    options: Mapping[str, MigrationOptions] = MappingProxyType({}),
+) -> Prediction:
+    """What the operation would do from now on, with these options of the servers' migrations.
 
     `seen.fleet` is taken without promises to the migrations in `seen.running`; they are made here.
     """
-    return Simulation(seen, model or TransferModel(), seen.fleet, seen.moves).run()
+    return Simulation(seen, model or TransferModel(), seen.fleet, seen.moves, options).run()

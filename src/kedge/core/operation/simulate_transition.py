@@ -3,9 +3,11 @@
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from kedge.model.host import Host, HostBackend
 from kedge.model.operation import Outcome
+from kedge.model.server import MigrationOptions
 from kedge.model.transition import Stage, Transition
 
 from .excerpt import Excerpt
@@ -36,6 +38,8 @@ class _Simulation(Simulation):
     rewired_s: dict[str, float] = field(default_factory=dict)
     """When servers that are being rewired will have been, also those that were."""
     rewired: Counter[str] = field(default_factory=Counter)
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Why servers are left where they are, by their ids."""
     begun_s: dict[str, float] = field(default_factory=dict)
     ended_s: dict[str, float] = field(default_factory=dict)
     last: Seen | None = None
@@ -83,8 +87,8 @@ class _Simulation(Simulation):
         return self.last
 
     def _with_history(self, move: Move) -> Move:
-        tried = self.tried.get(move.server_id)
-        return replace(move, tried=tried) if tried else move
+        tried, left = self.tried.get(move.server_id, ()), self.left.get(move.server_id)
+        return replace(move, tried=tried, left=left) if tried or left else move
 
     def _note(self, server_id: str, tried: Tried) -> None:
         self.tried[server_id] = (*self.tried.get(server_id, ()), tried)
@@ -195,10 +199,13 @@ def simulate_transition(
     model: TransferModel | None = None,
     *,
     in_place: Collection[str] = (),
+    options: Mapping[str, MigrationOptions] = MappingProxyType({}),
+    left: Mapping[str, str] = MappingProxyType({}),
 ) -> Prediction:
     """What a transition would do from now on, as if each host was changed within `model.convert_s` once it is empty.
 
-    Those hosts that are changed `in_place` stay as full as they are. `homes` has each server's host.
+    Those hosts that are changed `in_place` stay as full as they are. `homes` has each server's host, `left` why one
+    would not be moved, `options` those of the others' migrations.
     `seen.moves` counts for nothing, and `seen.fleet` is taken as by `simulate`.
     """
     of_host: dict[str, list[str]] = {}
@@ -211,9 +218,11 @@ def simulate_transition(
         model or TransferModel(),
         excerpt.begin(under_way & seen.fleet.hosts.keys()),
         (),
+        options,
         wanted=replace(wanted, run=""),
         of_host=of_host,
         in_place=in_place,
         excerpt=excerpt,
         queue=deque(wanted.hosts),
+        left=left,
     ).run()

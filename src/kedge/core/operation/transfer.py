@@ -1,17 +1,7 @@
-"""How long it takes to copy a running VM's memory, and how long the VM stands still at the end: a model of pre-copy.
-
-In each round what the guest wrote during the round before is sent, the whole memory in the first. QEMU pauses the VM
-once the rest can be sent within the downtime limit, and Kedge lifts that limit round by round (`core.migration.pace`).
-"""
+"""What is assumed of migrations in a simulation, or was learned of those that have ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from kedge.core.migration.pace import HIGHEST_MS, LOWEST_MS, PATIENCE
-
-_MOST_ROUNDS = 40
-"""By then the downtime limit has long been the highest, and what remains changes no more."""
-
 
 COMMAND_S = 20.0
 """What changing a host is taken to last when a command does it, and a person is not waited for."""
@@ -24,7 +14,6 @@ _BOUNDS = {
     "slowdown": (0, 1),
     "lag_s": (0, 1e6),
     "pause_ms": (0, 1e6),
-    "stall_s": (1, 1e6),
     "convert_s": (0, 1e6),
     "try_s": (0, 1e6),
     "rewire_s": (0, 1e6),
@@ -45,7 +34,6 @@ class TransferModel:
             for the other.
         lag_s: what an operation takes from when it could begin a migration until it has begun it.
         pause_ms: for how long a VM stands still at least.
-        stall_s: a migration that can't end is given up after this time.
         convert_s: what changing a host's backend takes, until its agent reports it.
         try_s: what it takes to try it.
         rewire_s: what it takes to move a server's ports to another switch of its host.
@@ -60,7 +48,6 @@ class TransferModel:
     slowdown: float = 0.0
     lag_s: float = 0.5
     pause_ms: float = 0.0
-    stall_s: float = 240.0
     convert_s: float = 60.0
     try_s: float = 1.0
     rewire_s: float = 2.0
@@ -80,24 +67,3 @@ class TransferModel:
     def dirty(self, server_id: str) -> float:
         """How fast this guest writes to its memory."""
         return self.dirty_mib.get(server_id, self.assumed_dirty_mib)
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """How long copying takes in s, with the pause, and the pause in ms."""
-
-    copy_s: float
-    downtime_ms: float
-
-
-def forecast(memory_mib: float, dirty_mib: float, rate_mib: float) -> Forecast | None:
-    """What copying this much memory at this rate comes to; None if it would never end."""
-    remaining, spent = memory_mib, 0.0
-    for done in range(_MOST_ROUNDS):
-        to_send_ms = remaining / rate_mib * 1000
-        limit_ms = min(LOWEST_MS << min(done // PATIENCE, 10), HIGHEST_MS)
-        if done and to_send_ms <= limit_ms:
-            return Forecast(spent + to_send_ms / 1000, to_send_ms)
-        spent += to_send_ms / 1000
-        remaining = min(memory_mib, dirty_mib * to_send_ms / 1000)
-    return None
