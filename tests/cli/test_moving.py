@@ -179,6 +179,12 @@ def test_options_reach_the_migration(cli: Kedge) -> None:
         "0",
         "--on-timeout",
         "force-complete",
+        "--connections",
+        "4",
+        "--compression",
+        "zstd",
+        "--compression-level",
+        "3",
     )
     migration = cli.json("migrate", "vm1", "--to", "h2", *options)
     assert migration["options"] == {
@@ -192,12 +198,17 @@ def test_options_reach_the_migration(cli: Kedge) -> None:
         "schedule": [],
         "share_mib": 0,
         "complete_now": False,
+        "connections": 4,
+        "compression": "zstd",
+        "compression_level": 3,
     }
     (transfer,) = cli.fleet.transfers.values()
     assert (transfer.order.downtime_limit_ms, transfer.order.bandwidth_mib) == (120, 64)
     assert "bandwidth_mib 64" in cli("migrations", "show", migration["id"]).out
     cli("migrate", "vm1", "--to", "h1", "--downtime-limit", "0", exits=2)
     cli("migrate", "vm1", "--to", "h1", "--bandwidth", "fast", exits=2)
+    alone = cli("migrate", "vm1", "--to", "h1", "--compression", "zstd", exits=2).err
+    assert "compression is done on parallel connections; give connections, too" in alone
 
 
 def test_a_failed_migration_says_why_and_what_was_rolled_back(cli: Kedge) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from .test_operations import DRAIN, SERVERS, Fleet, states
 ENDLESS = 10**9
 GENTLE = MigrationOptions(bandwidth_mib=5, downtime_ceiling_ms=100)
 OVER = MigrationOptions(timeout_action=TimeoutAction.POST_COPY, auto_converge=True)
+ZSTD = '[policies.gentle]\nconnections = 2\ncompression = "zstd"\n'
 POLICIES = Policies({"gentle": GENTLE, "over": OVER})
 
 
@@ -46,11 +48,11 @@ def test_what_is_given_wins_over_a_name_and_that_over_the_label() -> None:
 
 
 def test_a_running_migration_keeps_what_qemu_was_told_at_its_begin() -> None:
-    running = MigrationOptions(auto_converge=True, share_mib=3)
+    begun: dict[str, Any] = {"auto_converge": True, "share_mib": 3, "connections": 4}
+    begun |= {"compression": "zstd", "compression_level": 2}
+    running = MigrationOptions(**begun)
 
-    assert POLICIES.changed(running, MigrationChange(policy="gentle")) == replace(
-        GENTLE, auto_converge=True, share_mib=3
-    )
+    assert POLICIES.changed(running, MigrationChange(policy="gentle")) == replace(GENTLE, **begun)
     over = POLICIES.changed(OVER, MigrationChange(policy="gentle", bandwidth_mib=9))
     assert (over.bandwidth_mib, over.timeout_action) == (9, TimeoutAction.ABORT)
     with pytest.raises(BadRequest, match="post-copy, which must be allowed when a migration begins"):
@@ -214,6 +216,12 @@ def test_policies_come_from_the_configuration(tmp_path: Path) -> None:
         ("[policies.gentle]\nbandwidth_mib = -5\n", "bandwidth_mib is -5; give a number of MiB/s"),
         ('[policies.gentle]\nschedule = [{after = 1, do = "pause"}]\n', "'downtime', 'abort'"),
         ("[policies.gentle]\ncomplete_now = true\n", "said of one migration only"),
+        ("[policies.gentle]\nconnections = 256\n", "connections is 256; give a number up to 255"),
+        ('[policies.gentle]\nconnections = 2\ncompression = "xz"\n', "compression is 'xz'; it can be zstd"),
+        ('[policies.gentle]\ncompression = "zstd"\n', "parallel connections; give connections, too"),
+        ("[policies.gentle]\nconnections = 2\ncompression_level = 3\n", "give compression, too"),
+        (ZSTD + "compression_level = 21\n", "compression_level is 21; give a number from 1 to 20"),
+        (ZSTD + 'timeout_action = "post-copy"\n', "compression and post-copy can't be had together"),
         ('[policies."a b"]\nbandwidth_mib = 5\n', "policy 'a b': a policy's name is a label's value"),
     ],
 )

@@ -68,6 +68,15 @@ def migrate(
             "--auto-converge", help="Slow the guest down if it changes memory faster than it is copied."
         ),
     ] = False,
+    connections: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Copy over so many connections at once (multifd).")
+    ] = 0,
+    compression: Annotated[
+        str, typer.Option(metavar="zstd", help="What is sent over these connections is compressed.")
+    ] = "",
+    compression_level: Annotated[
+        int | None, typer.Option(metavar="N", help="1, the fastest, to 20; chosen by QEMU without.")
+    ] = None,
     completion_timeout: Annotated[
         float | None,
         typer.Option(metavar="S", help="How long it may take until the VM is handed over; no limit without."),
@@ -102,6 +111,9 @@ def migrate(
         "completion_timeout_s": completion_timeout,
         "progress_timeout_s": progress_timeout or None,
         "timeout_action": on_timeout,
+        "connections": connections,
+        "compression": compression,
+        "compression_level": compression_level,
     }
     with connect(context) as api:
         migrating.migrate(api, server, to, _chosen(options), policy=policy, detach=detach, as_json=as_json)

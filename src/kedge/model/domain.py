@@ -125,6 +125,7 @@ class TransferOrder:
         auto_converge: let QEMU slow the guest's CPUs down when memory is dirtied too fast.
         postcopy: allow a later switch to post-copy.
         recover: go on with a post-copy transfer that broke off, instead of starting one.
+        connections, compression, compression_level: as of `MigrationOptions`.
     """
 
     migration_id: str
@@ -138,3 +139,6 @@ class TransferOrder:
     auto_converge: bool = False
     postcopy: bool = False
     recover: bool = False
+    connections: int = 0
+    compression: str = ""
+    compression_level: int | None = None

@@ -96,6 +96,12 @@ MOST_MIB = 1 << 20
 MOST_DOWNTIME_MS = 2_000_000
 """QEMU takes no higher limit (its MAX_MIGRATE_DOWNTIME)."""
 
+MOST_CONNECTIONS = 255
+"""QEMU counts them in a byte (multifd-channels)."""
+
+COMPRESSIONS = ("", "zstd")
+MOST_LEVEL = 20
+
 
 @dataclass(frozen=True)
 class MigrationOptions:
@@ -113,6 +119,9 @@ class MigrationOptions:
         schedule: what is done after how many rounds without progress.
         share_mib: what the operation that it belongs to lets it have of its bandwidth, in MiB/s; 0 for no limit.
         complete_now: let the VM stand still until the rest is copied, without waiting for it to become little.
+        connections: over so many connections at once (QEMU's multifd); 0 for the one of an ordinary transfer.
+        compression: on these connections, `zstd` or none ("").
+        compression_level: 1, the fastest, to 20; QEMU's own choice without.
     """
 
     __pydantic_config__ = UNKNOWN_REFUSED
@@ -127,6 +136,9 @@ class MigrationOptions:
     schedule: tuple[StallStep, ...] = ()
     share_mib: int = 0
     complete_now: bool = False
+    connections: int = 0
+    compression: str = ""
+    compression_level: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timeout_action", TimeoutAction(self.timeout_action))
@@ -144,6 +156,24 @@ class MigrationOptions:
             value = getattr(self, name)
             if value is not None and not 1 <= value <= MOST_DOWNTIME_MS:
                 raise ValueError(f"{name} is {value}; give a number from 1 to {MOST_DOWNTIME_MS}")
+        self._check_connections()
+
+    def _check_connections(self) -> None:
+        if not 0 <= self.connections <= MOST_CONNECTIONS:
+            raise ValueError(f"connections is {self.connections}; give a number up to {MOST_CONNECTIONS}")
+        if self.compression not in COMPRESSIONS:
+            raise ValueError(f"compression is {self.compression!r}; it can be zstd")
+        if self.compression and not self.connections:
+            raise ValueError("compression is done on parallel connections; give connections, too")
+        if self.compression and self.may_go_over:
+            raise ValueError("compression and post-copy can't be had together; choose one of them")
+        if self.compression_level is not None:
+            if not self.compression:
+                raise ValueError("compression_level is for compression; give compression, too")
+            if not 1 <= self.compression_level <= MOST_LEVEL:
+                raise ValueError(
+                    f"compression_level is {self.compression_level}; give a number from 1 to {MOST_LEVEL}"
+                )
 
     @property
     def may_go_over(self) -> bool:

@@ -32,3 +32,43 @@ def test_post_copy_needs_a_destination_that_can(options: MigrationOptions) -> No
 def test_the_remedy_is_said() -> None:
     (obstacle,) = find_obstacles(replace(asked(there=UNABLE), options=AT_LAST))
     assert str(obstacle).startswith("post-copy to b: b can't take it: its kernel has no userfaultfd; `sysctl")
+
+
+def version(libvirt: int, qemu: int, facts: HostFacts) -> HostFacts:
+    return replace(facts, hypervisor=HypervisorFacts(libvirt_version=libvirt, qemu_version=qemu))
+
+
+NEW, DEBIAN_12, OLD = (10_004_000, 10_001_000), (9_000_000, 7_002_022), (5_001_000, 3_001_000)
+PARALLEL = MigrationOptions(connections=4)
+ZSTD = MigrationOptions(connections=4, compression="zstd")
+PARALLEL_THEN_OVER = replace(AT_LAST, connections=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "versions", "expected"),
+    [
+        (PARALLEL, (DEBIAN_12, DEBIAN_12), []),
+        (PARALLEL, (DEBIAN_12, OLD), ["parallel-unsupported"]),
+        (PARALLEL, (OLD, DEBIAN_12), ["parallel-unsupported"]),
+        (PARALLEL, ((0, 0), (0, 0)), []),
+        (MigrationOptions(), (OLD, OLD), []),
+        (ZSTD, (DEBIAN_12, NEW), ["compression-unsupported"]),
+        (ZSTD, (NEW, DEBIAN_12), ["compression-unsupported"]),
+        (ZSTD, (NEW, NEW), []),
+        (PARALLEL_THEN_OVER, (NEW, DEBIAN_12), ["parallel-unsupported"]),
+        (PARALLEL_THEN_OVER, (NEW, NEW), []),
+    ],
+)
+def test_what_is_too_old_on_either_host(
+    options: MigrationOptions, versions: tuple[tuple[int, int], tuple[int, int]], expected: list[str]
+) -> None:
+    here, there = version(*versions[0], HERE), version(*versions[1], THERE)
+    assert found(options, here, there) == expected
+
+
+def test_each_side_and_each_program_is_said() -> None:
+    question = replace(asked(here=version(*OLD, HERE), there=version(*NEW, THERE)), options=PARALLEL)
+    (obstacle,) = find_obstacles(question)
+    assert obstacle.problem == (
+        "a has libvirt 5.1.0, which needs to be 5.2.0 and QEMU 3.1.0, which needs to be 4.0.0"
+    )

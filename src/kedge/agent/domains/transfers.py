@@ -20,6 +20,7 @@ import structlog
 from kedge.agent.domains.domain_state import Job, progress_of
 from kedge.agent.domains.hypervisor import Hypervisor, Look
 from kedge.agent.domains.libvirt_connection import Connection
+from kedge.agent.domains.transfer_flags import flags, mib_or_unlimited, parameters
 from kedge.agent.on_disk.highest_epochs import Epochs
 from kedge.agent.on_disk.json_file import read_object, write_atomically
 from kedge.core.migration.pace import ends_within
@@ -30,12 +31,6 @@ from kedge.wire.messages import TransferTuning
 
 log = structlog.get_logger(__name__)
 
-_FLAGS = (
-    libvirt.VIR_MIGRATE_LIVE
-    | libvirt.VIR_MIGRATE_PEER2PEER
-    | libvirt.VIR_MIGRATE_PERSIST_DEST
-    | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-)
 # How often a running transfer's progress is read.
 _PROGRESS_S = 0.2
 _SOON_MS = 3000
@@ -185,7 +180,7 @@ class Transfers:
             if tuning.downtime_limit_ms is not None:
                 domain.migrateSetMaxDowntime(tuning.downtime_limit_ms)
             if tuning.bandwidth_mib is not None:
-                domain.migrateSetMaxSpeed(_mib_or_unlimited(tuning.bandwidth_mib))
+                domain.migrateSetMaxSpeed(mib_or_unlimited(tuning.bandwidth_mib))
             if tuning.postcopy and self._hypervisor.glance(domain).state is DomainState.RUNNING:
                 domain.migrateStartPostCopy()
 
@@ -320,35 +315,3 @@ class Transfers:
     def _store(self, new: Mapping[str, Transfer] = MappingProxyType({})) -> None:
         stored = dict(list({**self._inherited, **self._known, **new}.items())[-_REMEMBERED:])
         write_atomically(self._path, json.dumps({key: asdict(value) for key, value in stored.items()}))
-
-
-def flags(order: TransferOrder) -> int:
-    """virDomainMigrateFlags for an order."""
-    value = _FLAGS
-    if order.auto_converge:
-        value |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
-    if order.postcopy:
-        value |= libvirt.VIR_MIGRATE_POSTCOPY
-    if order.recover:
-        value |= libvirt.VIR_MIGRATE_POSTCOPY_RESUME
-    return int(value)
-
-
-def parameters(order: TransferOrder) -> dict[str, Any]:
-    """The typed parameters of virDomainMigrateToURI3 for an order."""
-    if order.recover:
-        return {libvirt.VIR_MIGRATE_PARAM_URI: order.migrate_uri}
-    chosen: dict[str, Any] = {
-        libvirt.VIR_MIGRATE_PARAM_URI: order.migrate_uri,
-        libvirt.VIR_MIGRATE_PARAM_DEST_XML: order.destination_xml,
-        # Without it, the VM's next boot would bring the source's network back.
-        libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: order.destination_xml,
-    }
-    if order.bandwidth_mib:
-        chosen[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = order.bandwidth_mib
-    return chosen
-
-
-def _mib_or_unlimited(bandwidth_mib: int) -> int:
-    # libvirt takes 0 for 0; its own "unlimited" is INT64_MAX bytes, in MiB.
-    return bandwidth_mib or (2**63 - 1) // 2**20

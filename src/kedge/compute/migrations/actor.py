@@ -178,6 +178,9 @@ class Actor:
             bandwidth_mib=options.rate_mib,
             auto_converge=options.auto_converge,
             postcopy=options.may_go_over,
+            connections=options.connections,
+            compression=options.compression,
+            compression_level=options.compression_level,
         )
 
     def _stop(self, action: Action, error: KedgeError) -> None:

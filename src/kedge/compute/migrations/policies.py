@@ -62,7 +62,8 @@ class Policies:
     def changed(self, options: MigrationOptions, change: MigrationChange) -> MigrationOptions:
         """The options of a migration under way with a change. Raises BadRequest, ValueError.
 
-        What QEMU is told only when a transfer begins stays: auto-converge, and whether it may end in post-copy.
+        What QEMU is told only when a transfer begins stays: auto-converge, the connections with their compression, and
+        whether it may end in post-copy.
         """
         if change.policy is not None:
             policy = self.find(change.policy)
@@ -74,6 +75,9 @@ class Policies:
             options = replace(
                 policy,
                 auto_converge=options.auto_converge,
+                connections=options.connections,
+                compression=options.compression,
+                compression_level=options.compression_level,
                 share_mib=options.share_mib,
                 complete_now=options.complete_now,
             )

@@ -48,10 +48,11 @@ def notes(question: Question) -> Iterator[str]:
     ):
         if 0 < theirs < mine:
             yield (
-                f"{what} is {_version(theirs)} on {question.destination}, older than {_version(mine)} on "
+                f"{what} is {version_text(theirs)} on {question.destination}, older than {version_text(mine)} on "
                 f"{question.source}; nobody tests a move to an older one"
             )
 
 
-def _version(number: int) -> str:
+def version_text(number: int) -> str:
+    """As people write it."""
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

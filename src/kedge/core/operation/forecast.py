@@ -139,7 +139,9 @@ def remedies(
     """What would let a transfer end that does not."""
     tried = {
         "auto-converge": replace(options, auto_converge=True),
-        "post-copy": replace(options, timeout_action=TimeoutAction.POST_COPY),
+        "post-copy": replace(
+            options, timeout_action=TimeoutAction.POST_COPY, compression="", compression_level=None
+        ),
     }
     found = [name for name, other in tried.items() if forecast(memory_mib, dirty_mib, rate_mib, other)]
     enough = rate_mib
