@@ -58,6 +58,7 @@ MATRIX = [
     ("GET", f"{V1}/operations", {A}),
     ("POST", f"{V1}/operations", {A}),
     ("POST", f"{V1}/operations/simulate", {A}),
+    ("POST", f"{V1}/servers/vm1/forecast", {A}),
     ("GET", f"{V1}/operations/o", {A}),
     ("POST", f"{V1}/operations/o/pause", {A}),
     ("POST", f"{V1}/operations/o/resume", {A}),

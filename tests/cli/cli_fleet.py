@@ -95,6 +95,8 @@ class Fleet:
     """The type of VIF that each port has that was moved to another switch."""
     full: bool = False
     """No switch takes a port."""
+    writes_mib: float = 0.0
+    """How fast each guest writes to its memory."""
 
     def attach_to_libvirts_macvtap(self, host: str, uuid: str, interface: str) -> None:
         """Let a domain's NICs be such as an adopted server's may be."""
@@ -141,7 +143,8 @@ class FakeAgent:
 
     def facts(self, request: FactsRequest) -> HostFacts:
         files = dict.fromkeys(self._fleet.missing.get(self._host, ()), FileFacts())
-        return HostFacts(machine=self._host, files=files)
+        written = dict.fromkeys(request.measure, self._fleet.writes_mib)
+        return HostFacts(machine=self._host, files=files, dirty_mib=written)
 
     def domains(self) -> list[DomainSummary]:
         return [DomainSummary(uuid, f"dom-{uuid[:4]}", DomainState.RUNNING, True) for uuid in self._domains]

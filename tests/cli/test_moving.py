@@ -120,6 +120,20 @@ def test_without_a_host_a_plan_shows_where_it_can_go(cli: Kedge) -> None:
     assert found == {"h2": True, "h3": True, "h4": True, "h5": True, "h6": False, "dead": False}
 
 
+def test_a_plan_says_what_copying_comes_to(cli: Kedge) -> None:
+    cli.server()
+    cli.fleet.writes_mib = 7
+    idle = cli("plan", "vm1", "--to", "h3", "--measure", "1").out
+    assert re.search(
+        r"writes 7 MiB/s to its \d+ MiB of memory; copied at \d+ MiB/s, that takes [\d.]+ s", idle
+    )
+    assert "Nothing was stored or plugged." in idle
+    cli.fleet.writes_mib = 10_000
+    found = cli.json("plan", "vm1", "--measure", "1")
+    assert found["forecast"]["dirty_mib"] == 10_000 and found["plan"][0]["possible"]
+    cli("plan", "vm1", "--measure", "61", exits=2)
+
+
 def test_a_migration_goes_to_any_host_or_the_first_that_can(cli: Kedge) -> None:
     cli.server()
     assert "vm1 moved from h1 to h2." in cli("migrate", "vm1").out

@@ -25,6 +25,10 @@ def test_a_host_is_drained_and_restored_as_simulated(cli: Kedge) -> None:
     said = cli("drain", "h1", "--to", "h3", "--simulate").out
     assert "Nothing was stored or moved." in said
     assert "Assumed, as too few have been seen: each takes 2.0 s" in said
+    assert "Writes" not in said
+    cli.fleet.writes_mib = 7
+    assert re.search(r"Writes.*7 MiB/s", cli("drain", "h1", "--simulate", "--measure", "1").out, re.DOTALL)
+    assert "--measure is for --simulate" in cli("drain", "h1", "--measure", "1", exits=2).err
     assert "There is no operation yet" in cli("operations").out
     assert "no: " not in cli("hosts").out
 

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,13 +15,16 @@ from kedge.compute.api.operations import operations_router
 from kedge.compute.migrations.conductor import Conductor
 from kedge.compute.operations import conductor as operation_conductor
 from kedge.compute.operations.conductor import OperationConductor
+from kedge.compute.operations.dirty_rates import measured
 from kedge.compute.operations.driving import DrivenOperations
+from kedge.compute.operations.forecasts import forecast_of
 from kedge.compute.operations.operations import OperationRequest, Operations
 from kedge.compute.operations.past_migrations import RECENT, past_migrations
 from kedge.compute.operations.records import OperationRecords
 from kedge.compute.records.claims import claims_in
 from kedge.compute.records.migrations import MigrationRecords
 from kedge.model.errors import BadRequest, Conflict, NotFound
+from kedge.model.host_facts import FactsRequest
 from kedge.model.operation import Abort, Operation, OperationKind, OperationLimits
 from kedge.model.placement import MIB
 from kedge.model.server import MigrationOptions, Phase, Server
@@ -319,6 +323,49 @@ def test_a_restore_is_predicted_although_its_host_is_disabled(fleet: Fleet, serv
     assert {each.destination for each in prediction.legs} == {"h1"}
     assert sorted(each.server_id for each in prediction.legs) == sorted(each.id for each in servers)
     assert not prediction.unmoved
+
+
+def writing(fleet: Fleet, rates: Mapping[str, float]) -> None:
+    host = fleet.world["h1"]
+    host.facts = replace(host.facts, dirty_mib=dict(rates))
+
+
+def test_a_simulation_measures_how_fast_servers_write(fleet: Fleet, servers: list[Server]) -> None:
+    busy, idle = servers
+    writing(fleet, {busy.id: 1500.0})
+
+    assumed = fleet.operations.simulate(OperationRequest(DRAIN, "h1"))
+    measured = fleet.operations.simulate(OperationRequest(DRAIN, "h1"), {"copy_mib": 100}, measure_s=2)
+
+    assert not assumed.unmoved and not assumed.dirty_mib
+    assert measured.dirty_mib == {busy.id: 1500}
+    failed = {leg.server_id: leg.failed or "" for leg in measured.legs if leg.failed}
+    assert "1500 MiB/s at 100 MiB/s; it would arrive with auto-converge or post-copy or" in failed[busy.id]
+    assert idle.id not in failed
+
+
+def test_what_is_measured_for_too_long_is_refused(fleet: Fleet, servers: list[Server]) -> None:
+    assert measured(fleet.world.tools.agents, servers, 60) == {}
+    many = [replace(servers[0], id=str(number), host=f"h{number}") for number in range(33 * 4)]
+    with pytest.raises(BadRequest, match=r"on 132 hosts takes 300 s, and nobody waits longer than 240 s"):
+        measured(fleet.world.tools.agents, many, 60)
+    with pytest.raises(ValueError, match="measure_s is 61; give a number of seconds up to 60"):
+        FactsRequest(measure_s=61)
+
+
+def test_one_servers_copying_is_thought_through(fleet: Fleet, servers: list[Server]) -> None:
+    server = fleet.world.tools.servers.find(servers[0].id)
+    writing(fleet, {server.id: 1500.0})
+    tools, slow = fleet.world.tools, MigrationOptions(bandwidth_mib=10, downtime_ceiling_ms=10)
+
+    quick = forecast_of(tools, server, MigrationOptions(), 1)
+    endless = forecast_of(tools, server, slow, 1)
+
+    assert (quick.dirty_mib, quick.rate_mib) == (1500, 1000)
+    assert forecast_of(tools, server, slow, 0).dirty_mib is None
+    assert (endless.copy_s, endless.rate_mib) == (None, 10)
+    over, bandwidth = endless.remedies  # no throttle makes 1500 MiB/s less than 10
+    assert (over, bandwidth[-5:]) == ("post-copy", "MiB/s")
 
 
 def test_a_prediction_learns_of_the_migrations_that_have_ended(fleet: Fleet, servers: list[Server]) -> None:

@@ -131,6 +131,7 @@ RULES = (
     Rule("PATCH", f"{V1}/servers/{{server}}/labels", "update_server", ADMIN, Of.SYSTEM),
     Rule("POST", f"{V1}/servers/{{server}}/plan", "plan_migration", READ, Of.SYSTEM),
     Rule("GET", f"{V1}/servers/{{server}}/candidates", "plan_migration", READ, Of.SYSTEM),
+    Rule("POST", f"{V1}/servers/{{server}}/forecast", "forecast_migration", ADMIN, Of.SYSTEM),
     Rule("POST", f"{V1}/servers/{{server}}/migrate", "migrate_server", ADMIN, Of.SYSTEM),
     Rule("POST", f"{V1}/servers/{{server}}/rewire", "rewire_server", ADMIN, Of.SYSTEM),
     Rule("POST", f"{V1}/servers/{{server}}/rewire/plan", "plan_rewiring", READ, Of.SYSTEM),

@@ -1,7 +1,7 @@
 """`kedge plan` and `kedge migrate`."""
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +25,15 @@ def plan(
         str | None,
         typer.Option(metavar="NAME", help="Of `kedge policies`; without, by the server's label."),
     ] = None,
+    measure: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=60,
+            help="Measure for so long how fast the server writes to its memory, and say what copying it comes to.",
+        ),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Show what a migration would do.
@@ -32,17 +41,27 @@ def plan(
     That is each port's binding on both hosts, what is plugged, and the domain XML. Nothing is stored or plugged.
     Without a host, it shows which hosts could take the server, the best first, and what is in the way of the others.
     """
-    if to is None:
-        _plan_all(context, server, policy, as_json)
-        return
+    path = f"{KEDGE_API}/servers/{segment(server)}"
     with connect(context) as api:
-        wanted = {"host": to, "policy": policy}
-        found: Json = api.post(f"{KEDGE_API}/servers/{segment(server)}/plan", wanted, wait_s=START_S)
+        if to is None:
+            query = {} if policy is None else {"policy": policy}
+            found: Any = api.get(f"{path}/candidates", query, wait_s=START_S)
+        else:
+            found = api.post(f"{path}/plan", {"host": to, "policy": policy}, wait_s=START_S)
+        forecast: Json | None = None
+        if measure:
+            asked = {"measure_s": measure, "policy": policy}
+            forecast = api.post(f"{path}/forecast", asked, wait_s=START_S)
     if as_json:
-        print_json(found)
+        # What programs read without it stays as it is.
+        print_json({"plan": found, "forecast": forecast} if forecast else found)
     else:
-        _show(found)
-    if found["obstacles"]:
+        _show_all(found) if to is None else _show(found)
+        if forecast:
+            say(_in_words(forecast), None if forecast["copy_s"] is not None else "red")
+        say("Nothing was stored or plugged.")
+    possible = any(each["possible"] for each in found) if to is None else not found["obstacles"]
+    if not possible:
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -125,24 +144,26 @@ def _chosen(options: Json) -> Json:
     return {name: value for name, value in options.items() if value != getattr(usual, name)}
 
 
-def _plan_all(context: typer.Context, server: str, policy: str | None, as_json: bool) -> None:
-    with connect(context) as api:
-        path = f"{KEDGE_API}/servers/{segment(server)}/candidates"
-        chosen = {} if policy is None else {"policy": policy}
-        found: list[Json] = api.get(path, chosen, wait_s=START_S)
-    if as_json:
-        print_json(found)
-    else:
-        from rich.text import Text  # noqa: PLC0415 - `kedge migrate` needs none
+def _show_all(found: Sequence[Json]) -> None:
+    from rich.text import Text  # noqa: PLC0415 - `kedge migrate` needs none
 
-        made = table("Host", "Can take it", "Weight", "In the way")
-        for each in found:
-            answer = Text("yes", "green") if each["possible"] else Text("no", "red")
-            row(made, each["host"], answer, _weight(each["weights"]), "\n".join(each["obstacles"]))
-        show(made, none="There is no other host.")
-        say("Nothing was stored or plugged.")
-    if not any(each["possible"] for each in found):
-        raise typer.Exit(Exit.REFUSED)
+    made = table("Host", "Can take it", "Weight", "In the way")
+    for each in found:
+        answer = Text("yes", "green") if each["possible"] else Text("no", "red")
+        row(made, each["host"], answer, _weight(each["weights"]), "\n".join(each["obstacles"]))
+    show(made, none="There is no other host.")
+
+
+def _in_words(forecast: Json) -> str:
+    rate = forecast["dirty_mib"]
+    writes = "How fast it writes could not be measured" if rate is None else f"It writes {rate:.0f} MiB/s"
+    copied = f"{writes} to its {forecast['memory_mib']:.0f} MiB of memory; copied at {forecast['rate_mib']:.0f} MiB/s"
+    if forecast["copy_s"] is None:
+        helps = " or ".join(forecast["remedies"])
+        return f"{copied}, that would not end" + (f"; it would with {helps}." if helps else ".")
+    how = f", by {forecast['how']}" if forecast["how"] else ""
+    still = f"standing still for {forecast['downtime_ms']:.0f} ms"
+    return f"{copied}, that takes {forecast['copy_s']:.1f} s{how}, {still} at the end."
 
 
 def _weight(weights: Mapping[str, float]) -> str | None:
@@ -188,4 +209,3 @@ def _conclude(found: Json) -> None:
         say(f"It can move to {found['destination']}.", "green")
     for note in found["notes"]:
         say(f"Note: {note}", "yellow")
-    say("Nothing was stored or plugged.")

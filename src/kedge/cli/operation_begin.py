@@ -37,6 +37,15 @@ Simulate = Annotated[
     bool,
     typer.Option("--simulate", help="Only say who would go where, and when. Nothing is stored or moved."),
 ]
+Measure = Annotated[
+    int,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        max=60,
+        help="With --simulate: measure for so long how fast each server writes to its memory.",
+    ),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Only begin it.")]
 
 
@@ -50,16 +59,19 @@ def begins(wanted: Callable[..., Json]) -> Callable[..., None]:
         limit: Limits = None,
         policy: Policy = None,
         simulate: Simulate = False,
+        measure: Measure = 0,
         detach: Detach = False,
         as_json: AsJson = False,
         **its_own: Any,
     ) -> None:
+        if measure and not simulate:
+            raise BadRequest("--measure is for --simulate; an operation that begins measures nothing.")
         operation = wanted(**its_own)
         operation["limits"] = operation.get("limits", {}) | limits_said(limit)
         operation["policy"] = policy
         with connect(context) as api:
             if simulate:
-                _simulate(api, operation, as_json)
+                _simulate(api, operation, measure, as_json)
                 return
             begun: Json = api.post(API, operation, wait_s=START_S)
             if not detach:
@@ -97,37 +109,33 @@ def names_said(text: str) -> Sequence[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
 
 
-def _simulate(api: ControlPlane, wanted: Json, as_json: bool) -> None:
-    found: Json = api.post(f"{API}/simulate", {"operation": wanted}, wait_s=START_S)
+def _simulate(api: ControlPlane, wanted: Json, measure_s: int, as_json: bool) -> None:
+    asked = {"operation": wanted, "measure_s": measure_s}
+    found: Json = api.post(f"{API}/simulate", asked, wait_s=START_S)
     if as_json:
         print_json(found)
     else:
-        _show_prediction(found, lookup.server_names(api))
+        _show_prediction(found, lookup.server_names(api), measured=measure_s > 0)
     if found["unmoved"]:
         raise typer.Exit(Exit.REFUSED)
 
 
-def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
+def _show_prediction(found: Json, names: Mapping[str, str], *, measured: bool) -> None:
     if found["levels"]:
         show_levels(found["levels"])
     if found["turns"]:
         show_turns(found["turns"])
-    made = table("Server", "From", "To", "Begins", "Ends", "Stands still", "By", "Fails")
+    # Columns in which nothing would be said are left out.
+    more = {"By": any(leg["how"] for leg in found["legs"]), "Writes": measured}
+    shown = [name for name, wanted in more.items() if wanted]
+    made = table("Server", "From", "To", "Begins", "Ends", "Stands still", *shown, "Fails")
     for leg in found["legs"]:
         still = None if leg["downtime_ms"] is None else f"{leg['downtime_ms']:.0f} ms"
         name = names.get(leg["server_id"], leg["server_id"])
         begins, ends = f"{leg['start_s']:.1f} s", f"{leg['end_s']:.1f} s"
-        row(
-            made,
-            name,
-            leg["source"],
-            leg["destination"],
-            begins,
-            ends,
-            still,
-            leg["how"] or None,
-            leg["failed"],
-        )
+        cells = {"By": leg["how"] or None, "Writes": _writes(found, leg)}
+        said = [cells[each] for each in shown]
+        row(made, name, leg["source"], leg["destination"], begins, ends, still, *said, leg["failed"])
     show(made, none="Nothing would be moved.")
     if found["more_legs"]:
         say(f"… and {found['more_legs']} more migrations.")
@@ -140,6 +148,12 @@ def _show_prediction(found: Json, names: Mapping[str, str]) -> None:
         basis = found["basis"]
         say(f"Changing a host takes {basis['convert_s']:.1f} s, and trying it {basis['try_s']:.1f} s.")
     say(f"It would take {found['total_s']:.0f} s. Nothing was stored or moved.")
+
+
+def _writes(found: Json, leg: Json) -> str:
+    """How fast it was measured to write to its memory."""
+    rate = found["dirty_mib"].get(leg["server_id"])
+    return "not measured" if rate is None else f"{rate:.0f} MiB/s"
 
 
 def _based_on(basis: Mapping[str, float]) -> str:

@@ -13,6 +13,13 @@ LONGEST_PATH = 4096
 """PATH_MAX of Linux, in bytes."""
 
 
+MOST_MEASURED = 128
+"""So many servers of a host are measured at once."""
+
+LONGEST_MEASURE_S = 60
+"""libvirt measures for no longer (MAX_DIRTY_RATE_CALC_PERIOD)."""
+
+
 class FileKind(StrEnum):
     """What a path leads to, symbolic links followed."""
 
@@ -81,6 +88,7 @@ class FactsRequest:
         cpu: the guest's `<cpu>`, which is compared with what the host's QEMU can give.
         host_cpu: another host's `<cpu>`, which is compared with this host's own, for a guest that sees the host's.
         connect_to: a libvirt URI, which is tried from here.
+        measure: the domains, by UUID, of which is measured how fast they write to their memory; it takes `measure_s`.
     """
 
     server_id: str = ""
@@ -92,8 +100,15 @@ class FactsRequest:
     cpu: str = ""
     host_cpu: str = ""
     connect_to: str = ""
+    measure: tuple[str, ...] = ()
+    measure_s: int = 0
 
     def __post_init__(self) -> None:
+        check_measure_s(self.measure_s)
+        if len(self.measure) > MOST_MEASURED:
+            raise ValueError(
+                f"{len(self.measure)} domains are too many to be measured; at most {MOST_MEASURED} are"
+            )
         most = max(map(len, (self.paths, self.volumes, self.disks)))
         if most > MOST_FILES:
             raise ValueError(f"{most} paths are too many; at most {MOST_FILES} are looked at")
@@ -102,6 +117,12 @@ class FactsRequest:
                 raise ValueError(
                     f"{path[:80]!r} is not an absolute path of at most {LONGEST_PATH} bytes; give one"
                 )
+
+
+def check_measure_s(seconds: int) -> None:
+    """Raises ValueError for a time for which nothing can be measured; 0 is not to measure."""
+    if not 0 <= seconds <= LONGEST_MEASURE_S:
+        raise ValueError(f"measure_s is {seconds}; give a number of seconds up to {LONGEST_MEASURE_S}")
 
 
 @dataclass(frozen=True)
@@ -169,6 +190,7 @@ class HostFacts:
         pools: the active storage pools.
         namesake: the domain that has the name that was asked for.
         troubles: what could not be looked at, and why.
+        dirty_mib: how fast domains were measured to write to their memory, in MiB/s, if they could be.
     """
 
     machine: str = ""
@@ -179,3 +201,4 @@ class HostFacts:
     hypervisor: HypervisorFacts = HypervisorFacts()
     domain: DomainFacts = DomainFacts()
     troubles: tuple[str, ...] = ()
+    dirty_mib: Mapping[str, float] = field(default_factory=dict)

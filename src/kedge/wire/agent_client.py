@@ -52,7 +52,9 @@ class AgentClient:
 
     def facts(self, request: FactsRequest) -> HostFacts:
         """What the host can do, and what is at these paths."""
-        return self._peer.ask(HostFacts, "POST", "/v1/facts", body=request, timeout_s=_FACTS_S)
+        return self._peer.ask(
+            HostFacts, "POST", "/v1/facts", body=request, timeout_s=_FACTS_S + request.measure_s
+        )
 
     def domains(self) -> list[DomainSummary]:
         """Every domain on the host."""

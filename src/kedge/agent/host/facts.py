@@ -8,6 +8,7 @@ import libvirt
 
 from kedge.agent.domains.hypervisor import Hypervisor
 from kedge.agent.domains.libvirt_connection import Connection
+from kedge.agent.host.dirty_rates import dirty_rates
 from kedge.agent.host.files import HostFiles, text_of
 from kedge.agent.host.hypervisor_facts import HypervisorLooks
 from kedge.agent.host.memory import memory, resident
@@ -42,6 +43,7 @@ class FactsOfHost:
                 memory=memory(self._promised(connection), known(0, lambda: int(connection.getInfo()[2]))),
                 hypervisor=self._looks.look(connection, request),
                 domain=self._domain(request),
+                dirty_mib=dirty_rates(connection, self._hypervisor, request.measure, request.measure_s),
                 troubles=tuple(
                     f"{path} could not be looked at: its storage does not answer, or does not let root in"
                     for path in paths

@@ -7,11 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from kedge.core.operation import Prediction, TransferModel
+from kedge.model.host_facts import check_measure_s
 from kedge.model.operation import Abort, Operation, OperationLimits
 from kedge.model.server import UNKNOWN_REFUSED
 from kedge.serving.strict_request import StrictRoute
 
 from ..migrations.conductor import Conductor
+from ..operations.forecasts import ServerForecast, forecast_of
 from ..operations.operations import OperationRequest, Operations
 from ..operations.records import OperationRecords
 from .migrations import ERRORS
@@ -55,12 +57,32 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class SimulationRequest:
-    """An operation that is to be thought through and not begun."""
+    """An operation that is to be thought through and not begun.
+
+    With `measure_s` it is measured first, for so many seconds, how fast its servers write to their memory.
+    """
 
     __pydantic_config__ = UNKNOWN_REFUSED
 
     operation: OperationRequest
     assumptions: Assumptions = field(default_factory=Assumptions)
+    measure_s: int = 0
+
+    def __post_init__(self) -> None:
+        check_measure_s(self.measure_s)
+
+
+@dataclass(frozen=True)
+class ForecastRequest:
+    """A server whose memory is to be copied, with this policy or its label's."""
+
+    __pydantic_config__ = UNKNOWN_REFUSED
+
+    measure_s: int = 5
+    policy: str | None = None
+
+    def __post_init__(self) -> None:
+        check_measure_s(self.measure_s)
 
 
 def operations_router(conductor: Conductor) -> APIRouter:
@@ -87,7 +109,14 @@ def operations_router(conductor: Conductor) -> APIRouter:
     @router.post("/operations/simulate")
     def simulate_operation(body: SimulationRequest) -> Prediction:
         """What an operation would do, and when. Nothing is stored, and no host is disabled."""
-        return operations().simulate(body.operation, body.assumptions.given())
+        return operations().simulate(body.operation, body.assumptions.given(), body.measure_s)
+
+    @router.post("/servers/{server}/forecast")
+    def forecast_migration(server: str, body: ForecastRequest) -> ServerForecast:
+        """Measure how fast a server writes to its memory, and say what copying that would come to."""
+        tools = conductor.tools
+        found = tools.servers.find(server)
+        return forecast_of(tools, found, tools.policies.of(found, body.policy), body.measure_s)
 
     @router.get("/operations/{operation}")
     def show_operation(operation: str) -> Operation:

@@ -20,6 +20,7 @@ from ..placement.places import Places
 from ..records.rooms import RoomTaken
 from ..rewirings.records import RewiringRecords
 from ..rewirings.rewirings import Rewirings
+from .dirty_rates import measured
 from .fleet_levels import FleetLevels
 from .past_migrations import past_changes, past_migrations, past_rewirings
 from .records import OperationRecords
@@ -120,15 +121,26 @@ class Operations:
         )
 
     def simulate(
-        self, request: OperationRequest, given: Mapping[str, float] = MappingProxyType({})
+        self,
+        request: OperationRequest,
+        given: Mapping[str, float] = MappingProxyType({}),
+        measure_s: int = 0,
     ) -> Prediction:
         """What it would do. Raises NotFound, BadRequest or Conflict if it could not begin; nothing is stored.
 
-        `given` are numbers of the transfer model that hold instead of what was learned of former migrations.
+        `given` are numbers of the transfer model that hold instead of what was learned of former migrations. With
+        `measure_s` it is measured for so many seconds how fast the servers write to their memory.
         """
-        return self._predict(self._checked(request), given)[0]
+        wanted = self._checked(request)
+        dirty_mib = measured(self._tools.agents, wanted.servers, measure_s) if measure_s else {}
+        return self._predict(wanted, given, dirty_mib)[0]
 
-    def _predict(self, wanted: Wanted, given: Mapping[str, float]) -> tuple[Prediction, Fleet]:
+    def _predict(
+        self,
+        wanted: Wanted,
+        given: Mapping[str, float],
+        dirty_mib: Mapping[str, float] = MappingProxyType({}),
+    ) -> tuple[Prediction, Fleet]:
         """With the part of the fleet that it is made of."""
         hosts = wanted.destinations()
         options, left = self._tools.policies.of_each(wanted.servers, wanted.request.policy)
@@ -144,7 +156,7 @@ class Operations:
         under_way = RunningMigrations(self.records.engine).all()
         others = tuple(replace(each, ours=False) for each, _, _ in under_way)
         change = wanted.request.transition
-        model = replace(self._learned(change), **given)  # type: ignore[arg-type]
+        model = replace(self._learned(change), dirty_mib=dict(dirty_mib), **given)  # type: ignore[arg-type]
         limits, now_s = wanted.request.limits, now(self.records.engine).timestamp()
         for fleet in self._places.fleets(
             wanted.servers,

@@ -9,7 +9,7 @@ takes (`transfer` has what is assumed of it), `simulate` the loop, and `rebalanc
 """
 
 from .decide import decide
-from .forecast import Forecast, forecast
+from .forecast import Forecast, forecast, remedies
 from .learn import Changed, Finished, learn
 from .rebalance import Level, Levels, level
 from .seen import Ahead, Decision, Move, Outlook, Running, Seen, Start, State, Tried, Tune
@@ -40,5 +40,6 @@ __all__ = [
     "forecast",
     "learn",
     "level",
+    "remedies",
     "simulate",
 ]

@@ -74,6 +74,7 @@ class Prediction:
         levels: of a rebalance, what its hosts' levels are now and would be.
         turns: of a transition, when each host's turn begins and ends.
         basis: what was assumed, or learned of migrations that have ended; see `TransferModel`.
+        dirty_mib: how fast servers were measured to write to their memory, by their ids, in MiB/s.
     """
 
     legs: tuple[Leg, ...]
@@ -85,6 +86,7 @@ class Prediction:
     basis: Mapping[str, float] = field(default_factory=dict)
     more_legs: int = 0
     more_unmoved: int = 0
+    dirty_mib: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -189,6 +191,7 @@ class Simulation:
             basis=self.model.basis(),
             more_legs=self.more_legs,
             more_unmoved=more,
+            dirty_mib=self.model.dirty_mib,
         )
 
     def _begin(self, running: Running, wait_s: float) -> None:

@@ -173,7 +173,8 @@ class SimulatedAgent:
         files = {path: facts.files.get(path, SHARED_FILE) for path in request.paths}
         domains = (each for each in self._host.holds.values() if each.name == request.name)
         summaries = (DomainSummary(each.uuid, each.name, each.state, each.persistent) for each in domains)
-        return replace(facts, files=files, namesake=next(summaries, None))
+        dirty_mib = {uuid: rate for uuid, rate in facts.dirty_mib.items() if uuid in request.measure}
+        return replace(facts, files=files, namesake=next(summaries, None), dirty_mib=dirty_mib)
 
     @_call
     def domains(self) -> list[DomainSummary]:
