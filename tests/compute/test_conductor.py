@@ -281,6 +281,15 @@ def test_a_second_migration_is_refused_by_the_first_ones_id(world: ComputeWorld)
     assert len(world.tools.migrations.all()) == 1
 
 
+def test_one_that_was_moved_since_it_was_planned_is_refused(world: ComputeWorld) -> None:
+    as_planned = world.server("h1")
+    world.move(as_planned, "h3")
+    with pytest.raises(Conflict, match="was moved from h1 to h3 meanwhile; try again"):
+        world.begin(as_planned, "h2")
+    assert len(world.tools.migrations.all()) == 1
+    world.check(as_planned, "h3")
+
+
 def test_what_can_not_be_is_refused_before_anything_is_made(world: ComputeWorld) -> None:
     server = world.server("h1")
     world["h1"].holds[server.id].state = DomainState.PAUSED

@@ -29,6 +29,8 @@ OVS = (
     "<virtualport type='openvswitch'/><model type='virtio'/></interface>"
 )
 
+ETHERNET = "<interface type='ethernet'><mac address='{mac}'/><model type='virtio'/></interface>"
+
 
 def start_by_hand(cloud: Cloud, host: str, interface: str) -> str:
     """A VM as its owner made it, with virsh."""
@@ -95,6 +97,20 @@ def test_adopt_and_move(
             cloud.wait_for(lambda told=told: reported_at(cloud, host) != told, "a report")  # type: ignore[misc]
             told = reported_at(cloud, host)
         assert statuses | {port_status(cloud, adopted)} == {"ACTIVE"}
+
+        if interface is BRIDGE:
+            for other in (OVS, ETHERNET):
+                refused = node.virsh(
+                    "update-device",
+                    uuid,
+                    "/dev/stdin",
+                    "--live",
+                    text_input=other.format(mac=MAC),
+                    check=False,
+                )
+                assert "unable to change config on" in refused.stderr, (
+                    "so libvirt could rewire it: docs/rewire.md"
+                )
 
         hop = tour.hop(cloud, uuid, host, destination, addresses=[ADDRESS])
         left = [thing for thing in hop.left_behind if thing != "device br0"]

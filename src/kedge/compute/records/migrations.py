@@ -84,7 +84,9 @@ class MigrationRecords:
         rooms: Mapping[str, Room] | None = None,
         within: Callable[[Session, str], None] = lambda _session, _id: None,
     ) -> Migration:
-        """Store a new migration, and promise it room. Raises Conflict if the server has one under way.
+        """Store a new migration, and promise it room.
+
+        Raises Conflict if the server has one under way, or is elsewhere by now.
 
         `candidates` are the hosts that are tried after this one, if it fails, or if it has no room left by now. `rooms`
         has what each of them had; of others only the records are known. `within` is called with its id in the same
@@ -100,6 +102,7 @@ class MigrationRecords:
                 if reasons:
                     raise CannotMigrate(f"Server {server.name} can't move from {server.host}", reasons)
                 _begin(session, row)
+                _refuse_moved(session, row)
         except IntegrityError:
             raise Conflict(f"Another migration of server {server.name} has just begun.") from None
         return self.find(row.id)
@@ -355,6 +358,15 @@ def _begin(session: Session, row: MigrationRow) -> None:
     if server is not None:
         server.status, server.updated_at = ServerStatus.MIGRATING.value, at
         server.demand = row.demand or server.demand
+
+
+def _refuse_moved(session: Session, row: MigrationRow) -> None:
+    """A whole migration may pass between the plan, which asks hosts, and this."""
+    server = session.get(ServerRow, row.server_id)
+    if server is not None and server.host != row.source:
+        raise Conflict(
+            f"Server {server.name} was moved from {row.source} to {server.host} meanwhile; try again."
+        )
 
 
 def _row(session: Session, migration_id: str) -> MigrationRow:

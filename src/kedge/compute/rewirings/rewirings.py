@@ -188,8 +188,8 @@ def _device_in_the_way(vif: Vif, nics: Sequence[Attachment]) -> list[str]:
         return [f"the domain has no interface with the MAC {vif.mac_address} of port {vif.port_id}"]
     if nic.kind != "ethernet" or nic.target_dev != vif.tap_name:
         return [
-            f"the device {nic.target_dev} of port {vif.port_id} ({vif.mac_address}) was not made by Kedge; "
-            "a move makes it anew, `kedge migrate`"
+            f"the device {nic.target_dev} of port {vif.port_id} ({vif.mac_address}) was not made by Kedge, and "
+            "libvirt brings it back to where it made it; a move makes it anew, `kedge migrate`"
         ]
     return []
 
