@@ -129,7 +129,7 @@ def test_who_has_just_spoken_is_not_asked(host: Host) -> None:
     assert host.asked["tap1"] - before <= 1
 
 
-def test_on_the_destination_one_question_waits_and_more_follow_until_all_have_answered(host: Host) -> None:
+def test_on_the_destination_one_question_waits_and_more_follow_until_all_are_heard(host: Host) -> None:
     host.askers.ensure("vm", [ONE, OTHER], "m1", TARGETS)
     host.event(STARTED, INCOMING)
     host.wait(lambda: host.asked == {"tap1": 1, "tap2": 2})
@@ -138,9 +138,33 @@ def test_on_the_destination_one_question_waits_and_more_follow_until_all_have_an
     host.heard_of["one"] = replace(NOTHING, answers=FrameTimes(1, 1, 1))
     before = dict(host.asked)
     host.wait(lambda: host.asked["tap2"] >= before["tap2"] + 20)
-    host.heard_of["other"] = replace(NOTHING, answers=FrameTimes(1, 1, 1))
+    host.heard_of["other"] = replace(NOTHING, frames=FrameTimes(1, 1, 1))
     host.wait_over()
     assert host.asked["tap1"] <= before["tap1"] + 1
+
+
+def test_a_vm_that_is_heard_has_no_other_question_to_answer(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To answer takes it time while it has others to answer; so it gets some before it is asked again."""
+    waited: list[tuple[float, int]] = []
+    wait = asking.Asker._wait
+
+    def noted(asker: asking.Asker, seconds: float) -> None:
+        waited.append((seconds, host.asked["tap1"]))
+        wait(asker, seconds)
+
+    monkeypatch.setattr(asking.Asker, "_wait", noted)
+    host.askers.ensure("vm", [ONE, OTHER], "m1", TARGETS)
+    host.event(STARTED, INCOMING)
+    host.wait(lambda: host.asked == {"tap1": 1, "tap2": 2})
+    host.heard_of["one"] = replace(NOTHING, frames=FrameTimes(1, 1, 1))
+    host.heard_of["other"] = replace(NOTHING, answers=FrameTimes(1, 1, 1))
+    host.event(RESUMED, ARRIVED)
+    host.wait_over()
+
+    assert waited[-1] == (asking._WAITS_S, 1)
+    assert host.asked == {"tap1": 1, "tap2": 2}
 
 
 def test_who_never_answers_is_not_asked_for_ever(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

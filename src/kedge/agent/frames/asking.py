@@ -1,7 +1,7 @@
 """Asks VMs around the pause of their migration, so that also one that says nothing is heard until it, and from then on.
 
 On the source from when the copying of memory is about to end until the VM pauses; on the destination one question waits
-in the device of the VM that is still to run, and more follow from when it runs until it answers.
+in the device of the VM that is still to run, and more follow, if it is not heard for a while, until it is.
 """
 
 import threading
@@ -27,8 +27,10 @@ _INTERVAL_S = 1 / 200
 _OFTEN = 2000
 """Rounds of questions at this interval before the pause, 10 s; if copying goes on for longer, they become rare."""
 _SELDOM_S = 0.1
+_WAITS_S = 0.05
+"""The question that waits is enough unless it was lost, and a VM that begins to run has others to answer."""
 _AFTER = 1000
-"""Rounds of questions after the pause, 5 s: who has not answered by then gives no answers."""
+"""Rounds of questions after that, 5 s: who has not answered by then gives no answers."""
 _LOOK_S = 0.1
 _BUSY_NS = 20_000_000
 """A VM that was heard so lately is not asked: its own frames tell as much."""
@@ -56,10 +58,10 @@ class AskedPort:
         return self.heard() is not None
 
     @property
-    def has_answered(self) -> bool:
-        """Whether it has answered a question here."""
+    def was_heard(self) -> bool:
+        """Whether it has sent a frame of its own here, or answered a question."""
         heard = self.heard()
-        return heard is not None and heard.answers.frames > 0
+        return heard is not None and heard.answers.frames + heard.frames.frames > 0
 
     @property
     def is_busy(self) -> bool:
@@ -97,6 +99,7 @@ class Asker:
         self._ports = ports
         self._ends_soon = ends_soon
         self._moment = _Moment.BEFORE
+        self._one_waits = False
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="asker", daemon=True)
         self._thread.start()
@@ -132,7 +135,7 @@ class Asker:
     def _run(self) -> None:
         try:
             if self._until_here() and self._moment is _Moment.HERE:
-                self._until_answered()
+                self._until_heard()
         except Exception:  # nobody would see it
             log.exception("a VM is not asked any more")
         finally:
@@ -141,14 +144,14 @@ class Asker:
 
     def _until_here(self) -> bool:
         """Ask before the pause; whether the VM came here."""
-        waits, rounds = False, 0
+        rounds = 0
         while self._moment in (_Moment.BEFORE, _Moment.COMING):
             if not all(port.is_watched for port in self._ports):
                 return False  # the migration is forgotten
-            if self._moment is _Moment.COMING and not waits:
+            if self._moment is _Moment.COMING and not self._one_waits:
                 # QEMU takes it from the device when the VM runs. One: others would keep the room from what comes.
                 self._ask(self._ports)
-                waits = True
+                self._one_waits = True
             if self._moment is _Moment.BEFORE and self._ends_soon():
                 self._ask([port for port in self._ports if not port.is_busy])
                 rounds += 1
@@ -157,9 +160,11 @@ class Asker:
                 self._wait(_LOOK_S)
         return True
 
-    def _until_answered(self) -> None:
+    def _until_heard(self) -> None:
+        if self._one_waits:
+            self._wait(_WAITS_S)
         for _ in range(_AFTER):
-            silent = [port for port in self._ports if not port.has_answered]
+            silent = [port for port in self._ports if not port.was_heard]
             if not silent or self._moment is not _Moment.HERE:
                 return
             self._ask(silent)
