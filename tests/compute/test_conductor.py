@@ -199,6 +199,30 @@ def test_the_destination_is_left_alone_while_memory_is_copied(
     assert looks["h1"] == looks["h2"] <= 10
 
 
+def test_the_switch_waits_for_no_look_at_the_destination(
+    world: ComputeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its libvirtd may answer late while the VM arrives, and the source alone says that the VM stands still."""
+    server = world.server("h1", nics=["flat"])
+    (port,) = world.ports(server)
+    seen: list[tuple[DomainState, BindingStatus]] = []
+    agent = world["h3"].agent
+    observe = agent.observe
+
+    def noted(uuid: str, request: ObserveRequest) -> HostView:
+        source = world["h1"].holds.get(uuid)
+        there = [each.status for each in world.network.bindings(port.id) if each.host == "h3"]
+        if source is not None and there:
+            seen.append((source.state, there[0]))
+        return observe(uuid, request)
+
+    monkeypatch.setattr(agent, "observe", noted)
+    assert completed(world.move(server, "h3"))
+
+    assert (DomainState.SWITCHOVER, BindingStatus.ACTIVE) in seen
+    assert (DomainState.SWITCHOVER, BindingStatus.INACTIVE) not in seen
+
+
 def test_a_chosen_downtime_limit_is_left_alone(world: ComputeWorld) -> None:
     server = world.server("h1", nics=["flat"])
     world.fabric.rounds = 9

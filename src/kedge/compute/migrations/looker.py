@@ -72,7 +72,8 @@ class Looker:
         With `wait_on`, that host answers when something changes there from the last view, or after `wait_ms`.
         On a host that is not in `check_vifs`, the VIFs count as they were found when they were checked last. A host
         that is not in `ask` counts as it was at the last look; and so does the destination while the source is seen to
-        run the VM and to copy its memory, for then nothing is decided by it.
+        run the VM and to copy its memory, or to have paused it with the bindings still to be switched, for then nothing
+        is decided by it.
         """
         # What a wait is for depends on no VIF, so those of the look before will do.
         bound = self._bound if wait_on is not None else None
@@ -81,8 +82,8 @@ class Looker:
         sides = self._sides
         for role in (Role.SOURCE, Role.DESTINATION):
             known = sides.get(role)
-            copies = role is Role.DESTINATION and _copies(sides[Role.SOURCE])
-            if known is not None and (role not in ask or (copies and not known.runs)):
+            decided = role is Role.DESTINATION and self._source_decides(bound)
+            if known is not None and (role not in ask or (decided and not known.runs)):
                 continue
             vifs = self.vifs(role, bound)
             sides[role] = self._side(
@@ -99,6 +100,18 @@ class Looker:
             source=replace(sides[Role.SOURCE], binding=views[Role.SOURCE], portless=not bound),
             destination=replace(sides[Role.DESTINATION], binding=views[Role.DESTINATION], portless=not bound),
             intent=intent,
+        )
+
+    def _source_decides(self, bound: BoundPorts) -> bool:
+        """Whether what is done next follows from the source alone.
+
+        Its VM's memory is copied; or it stands still for the switchover, and the bindings are still to be switched:
+        for that the destination's libvirtd need not be waited for, which is busy with the VM that arrives.
+        """
+        source = self._sides[Role.SOURCE]
+        pauses = source.transferring and source.domain is DomainState.SWITCHOVER
+        return _copies(source) or (
+            pauses and self._binding_view(Role.DESTINATION, bound) is BindingView.INACTIVE
         )
 
     def vifs(self, role: Role, bound: BoundPorts | None = None) -> list[Vif]:
