@@ -3,11 +3,11 @@
 The devices on the destination are prepared before the clock starts, which a person would have to do too.
 """
 
-import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from pydantic import TypeAdapter
@@ -99,21 +99,36 @@ class BareVm:
 
     def move(self, source: str, destination: str, interval_ms: float) -> BareMove:
         """Migrate with virsh at its defaults; afterwards the source is cleaned."""
+        with self.prepared(source, destination):
+            probe = Probe(self._cloud.lab.observer, self.addresses, interval_ms)
+            time.sleep(tour.SETTLE_S)
+            began = time.monotonic()
+            self.migrate(source, destination)
+            wall_ms = (time.monotonic() - began) * 1000
+            time.sleep(tour.SETTLE_S)
+            seen = probe.stop()
+        blackout_ms = max(each.blackout_ms for each in seen.values())
+        return BareMove(wall_ms, self.downtime_ms(destination), blackout_ms)
+
+    @contextmanager
+    def prepared(self, source: str, destination: str) -> Iterator[None]:
+        """Before the block `prepare`; after it the VM is on the destination, and the source is cleaned."""
         old = self._vifs(source)
         self.prepare(source, destination)
-        probe = Probe(self._cloud.lab.observer, self.addresses, interval_ms)
-        time.sleep(tour.SETTLE_S)
-        began = time.monotonic()
-        self.migrate(source, destination)
-        wall_ms = (time.monotonic() - began) * 1000
-        time.sleep(tour.SETTLE_S)
-        seen = probe.stop()
+        yield
         for vif in old:
             self._cloud.put(f"/network/v2.0/ports/{vif.port_id}/bindings/{destination}/activate")
             self._cloud.delete(f"/network/v2.0/ports/{vif.port_id}/bindings/{source}")
         self._agents.call(source, lambda agent: unplug_all(agent, [vif.port_id for vif in old]))
-        downtime_ms = _downtime(self._cloud.lab.hosts[destination], self.uuid)
-        return BareMove(wall_ms, downtime_ms, max(each.blackout_ms for each in seen.values()))
+
+    def downtime_ms(self, host: str) -> float | None:
+        """The guest's downtime when it came to this host, as libvirt there tells it."""
+        told = self._cloud.lab.hosts[host].virsh("domjobinfo", "--completed", self.uuid)
+        for line in told.stdout.splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "Total downtime":
+                return float(value.split()[0])
+        return None
 
     def prepare(self, source: str, destination: str) -> None:
         """Plug what the destination needs and write its XML."""
@@ -145,12 +160,3 @@ def _interface(vif: Vif) -> str:
                 f"<{tag} " + " ".join(f"{key}='{value}'" for key, value in attributes.items()) + "/>"
             )
     return f"<interface type='{side.interface_type}'>{''.join(parts)}</interface>"
-
-
-def _downtime(host: Any, uuid: str) -> float | None:
-    told: subprocess.CompletedProcess[str] = host.virsh("domjobinfo", "--completed", uuid)
-    for line in told.stdout.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "Total downtime":
-            return float(value.split()[0])
-    return None
