@@ -74,7 +74,7 @@ def test_an_operation_is_shown_with_how_good_its_prediction_was() -> None:
 def test_the_verdict_says_how_well_transitions_were_predicted() -> None:
     good, bad = done(took_s=8), done(took_s=30)
     as_transition = {"kind": "transition", "host": "", "hosts": [{"host": "h5", "in_place": True}]}
-    those = [replace(each, operation=each.operation | as_transition) for each in (good, bad)]
+    those = [replace(each, operation={**each.operation, **as_transition}) for each in (good, bad)]
     said = fleet_table.verdict(result(done(), *those))
     assert "2 of 3 predictions were within 25%" in said
     assert "Of the transitions 1 of 2: transition h5 in place [green]+25%[/], transition" in said
@@ -107,7 +107,7 @@ def test_where_the_time_of_a_transition_went_is_shown() -> None:
         (6, "done: its"),
     )
     log = [{"at": at(second).isoformat(), "what": what} for second, what in lines]
-    transition = replace(done(), operation=done().operation | {"hosts": [{"host": "h5", "log": log}]})
+    transition = replace(done(), operation={**done().operation, "hosts": [{"host": "h5", "log": log}]})
     said = shown(fleet_table.stages(result(transition))).splitlines()[1].split()
     assert said == ["drain", "h1", "h5", "2.0", "3.5", "0.5", "-", "-"]
 
