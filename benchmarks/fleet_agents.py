@@ -33,6 +33,7 @@ from kedge.wire.messages import (
     TransferTuning,
     UnplugOrder,
 )
+from kedge.wire.plans import DepartureRequest
 
 from .fleet_world import Layout
 
@@ -109,6 +110,10 @@ async def answer(fabric: TimedFabric, agent: SimulatedAgent, call: list[str], qu
     match call:
         case ["POST", "domains", uuid, "observe"]:
             return await observe(fabric, agent, uuid, from_json(ObserveRequest, body))
+        case ["POST", "domains", uuid, "departure"]:
+            return agent.departure(uuid, from_json(DepartureRequest, body))
+        case ["POST", "domains", uuid, "arrival"]:
+            return agent.arrival(uuid, from_json(FactsRequest, body))
         case ["POST", "facts"]:
             return agent.facts(from_json(FactsRequest, body))
         case ["GET", "host"]:
@@ -125,7 +130,7 @@ async def answer(fabric: TimedFabric, agent: SimulatedAgent, call: list[str], qu
             return agent.plug(from_json(PlugOrder, body))
         case ["POST", "vifs", "unplug"]:
             return agent.unplug(from_json(UnplugOrder, body))
-        case ["POST", "vifs", _, "announce"]:
+        case ["POST", "vifs", "announce"]:
             return agent.announce(from_json(AnnounceOrder, body))
     raise KedgeError(f"simulated agents know no {call}")
 

@@ -15,7 +15,7 @@ from kedge.agent.config import AgentConfig
 from kedge.agent.vif import Pluggers
 from kedge.model.domain import DomainState, TransferOrder, TransferState, VifReport, VifState
 from kedge.model.errors import BadRequest, Conflict, Forbidden, HostFailure, NotFound, StaleEpoch, Unreachable
-from kedge.model.host_facts import FactsRequest
+from kedge.model.host_facts import FactsRequest, FileKind
 from kedge.model.network import NetworkType, Segment, Vif, VifType
 from kedge.trust.certificates import CertificateAuthority, Role, client_context
 from kedge.wire.agent_client import AgentClient
@@ -30,6 +30,7 @@ from kedge.wire.messages import (
     UnplugOrder,
     VifResults,
 )
+from kedge.wire.plans import DepartureRequest
 
 from .agent_stand_ins import NotedVifs, Running
 
@@ -245,9 +246,9 @@ def test_an_order_is_for_so_many_vifs_and_names_each_once(running_agent: Running
 
 def test_a_vm_is_announced_and_not_after_it_was_unplugged(running_agent: Running, vif: Vif) -> None:
     client = running_agent.client
-    client.announce(AnnounceOrder(vif, repeat=1))
+    client.announce(AnnounceOrder((vif,), repeat=1))
     assert running_agent.vifs.injected == [(vif.port_id, 2)]
-    client.announce(AnnounceOrder(vif, repeat=1000, interval_ms=10))
+    client.announce(AnnounceOrder((vif,), repeat=1000, interval_ms=10))
     client.unplug(UnplugOrder((vif.port_id,)))
     count = len(running_agent.vifs.injected)
     time.sleep(0.1)
@@ -266,6 +267,22 @@ def test_a_transfer_needs_a_running_domain(running_agent: Running, uuid: str) ->
     with pytest.raises(Conflict, match="paused"):
         client.start_transfer(order)
     client.abort_transfer("m1", 1)
+    client.delete_domain(uuid)
+
+
+def test_a_plan_is_answered_at_once(running_agent: Running, uuid: str, vif: Vif) -> None:
+    client = running_agent.client
+    assert client.departure(uuid, DepartureRequest((vif,))).domain is DomainState.ABSENT
+    client.create_domain(uuid, xml_of(uuid))
+    here = client.departure(uuid, DepartureRequest((vif,), "qemu+ext://h2/system?command=/tmp/run-as-root"))
+    assert (here.domain, here.job, here.trouble) == (DomainState.RUNNING, False, "")
+    assert f"<uuid>{uuid}</uuid>" in here.xml and f"<uuid>{uuid}</uuid>" in here.live_xml
+    assert "no URI to migrate to" in here.facts.hypervisor.connect_problem
+    assert set(here.macs) == {vif.port_id}
+    there = client.arrival(uuid, FactsRequest(paths=("/nowhere",)))
+    assert there.domain is DomainState.RUNNING
+    assert there.facts.files["/nowhere"].kind is FileKind.MISSING
+    assert there.graphics_address == here.graphics_address
     client.delete_domain(uuid)
 
 
@@ -313,9 +330,9 @@ def test_addresses_and_bodies_have_to_agree(running_agent: Running, uuid: str, v
     order = TransferOrder("m1", uuid, 1, "test:///default", "tcp://127.0.0.1", "<domain/>")
     for method, path, body in (
         ("PUT", "/v1/transfers/m2", order),
-        ("POST", "/v1/vifs/other/announce", AnnounceOrder(vif)),
         ("PUT", f"/v1/domains/{uuid}", {"text": "<domain/>"}),
         ("PUT", "/v1/transfers/m1", {"migration_id": "m1"}),
+        ("DELETE", "/v1/transfers/m1?epoch=one", None),
     ):
         with pytest.raises(BadRequest):
             peer.call(method, path, body=body)

@@ -20,6 +20,7 @@ from kedge.model.errors import HostFailure, NotFound, Unreachable
 from kedge.model.host import HostBackend
 from kedge.model.host_facts import FactsRequest, FileFacts, HostFacts
 from kedge.model.host_network import HostNetwork, VlanDevice
+from kedge.testing.simulated import plans
 from kedge.wire.messages import (
     AnnounceOrder,
     DiscardOrder,
@@ -36,6 +37,7 @@ from kedge.wire.messages import (
     UnplugOrder,
     VifResults,
 )
+from kedge.wire.plans import Arrival, Departure, DepartureRequest
 
 MIB = 2**20
 PAUSE_S = 0.15
@@ -203,6 +205,12 @@ class FakeAgent:
         first = paused + int(PAUSE_S * 1e9)
         return {vif.port_id: FrameTimes(first, first, 1) for vif in request.vifs}
 
+    def departure(self, uuid: str, request: DepartureRequest) -> Departure:
+        return plans.departure(self, uuid, request)
+
+    def arrival(self, uuid: str, request: FactsRequest) -> Arrival:
+        return plans.arrival(self, uuid, request)
+
     def start_transfer(self, order: TransferOrder) -> None:
         destination = order.migrate_uri.removeprefix("tcp://")
         began = time.monotonic()
@@ -246,7 +254,7 @@ class FakeAgent:
         return RewireResults(tuple(each.vif.port_id for each in order.ports), {}, {})
 
     def announce(self, order: AnnounceOrder) -> None:
-        self._fleet.announced.append(order.vif.mac_address)
+        self._fleet.announced += [vif.mac_address for vif in order.vifs]
 
     def _vif(self, port_id: str) -> VifState:
         return VifState.UP if port_id in self._fleet.vifs[self._host] else VifState.ABSENT

@@ -40,8 +40,8 @@ SEGMENTS = {
 
 WRITES = {
     "servers": {"add", "change", "delete"},
-    "migrations": {"take_over", "request_abort", "give_up", "count_order", "note", "finish"},
-    "network": {"bind", "bind_ahead", "switch", "unbind"},
+    "migrations": {"take_over", "request_abort", "give_up", "write", "finish"},
+    "network": {"bind", "bind_ahead", "switch", "unbind", "unbind_all"},
     "agent": {
         "create_domain",
         "delete_domain",

@@ -73,7 +73,7 @@ def test_a_share_and_a_limit_hold_both() -> None:
 def test_a_new_conductor_tells_it_again(world: ComputeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     migration = world.begin(world.server("h1"), "h3")
     world.tools.migrations.take_over(migration.id)
-    world.tools.migrations.count_order(migration.id, world.tools.migrations.take_over(migration.id))
+    world.tools.migrations.write(migration.id, world.tools.migrations.take_over(migration.id), ordered=True)
     world.tools.migrations.change(migration.id, MigrationChange(bandwidth_mib=7).applied)
     told: list[TransferTuning] = []
     monkeypatch.setattr(world["h1"].agent, "tune_transfer", lambda _id, tuning: told.append(tuning))

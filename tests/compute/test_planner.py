@@ -377,6 +377,32 @@ def test_the_xml_of_the_transfer_comes_from_the_stored_bindings(world: ComputeWo
         assert f"<target dev='tap{port.id[:11]}' managed='no'/>" in xml
 
 
+def test_what_was_planned_a_moment_ago_is_transferred_once(world: ComputeWorld) -> None:
+    server = world.server("h1")
+    planner = world.tools.planner
+    planner.think(server, "h2")
+    for port in world.ports(server):
+        world.network.bind(port.id, "h2", migration_id="1d4c4c9e-0f7f-4d8b-9d0c-000000000001")
+    asked = len(world["h1"].agent.calls)
+    change_xml(world, server, "</devices>", "<console type='pty'/></devices>")
+    planned = planner.destination_xml(server, "h2")
+    assert len(world["h1"].agent.calls) == asked
+    # Whoever orders a transfer again has seen that the first was not taken.
+    assert "<console" not in planned
+    assert "<console" in planner.destination_xml(server, "h2")
+
+
+def test_what_was_planned_for_other_bindings_is_not_transferred(world: ComputeWorld) -> None:
+    server = world.server("h1", nics=["flat"])
+    world.tools.planner.think(server, "h3")
+    set_backend(world, replace(world["h3"].backends[0], mappings={"physnet1": "br-other"}, hybrid_plug=True))
+    (port,) = world.ports(server)
+    world.network.bind(port.id, "h3", migration_id="1d4c4c9e-0f7f-4d8b-9d0c-000000000001")
+    asked = len(world["h1"].agent.calls)
+    assert world.tools.planner.destination_xml(server, "h3")
+    assert len(world["h1"].agent.calls) > asked
+
+
 def test_a_guest_visible_difference_is_refused(world: ComputeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rewriter makes none; should it ever, libvirt's rules are asked before libvirt is."""
     server = world.server("h1", nics=["flat"])

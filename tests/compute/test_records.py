@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.plain_records import Noted
 from kedge.compute.records.servers import ServerRecords
 from kedge.model.errors import BadRequest, Conflict, NotFound, StaleEpoch
 from kedge.model.server import Migration, MigrationOptions, MigrationStatus, Phase, Server, Sign
@@ -154,9 +155,9 @@ def test_whoever_was_replaced_can_write_nothing(migrations: MigrationRecords) ->
     for write in (
         lambda: migrations.intent(id_, old),
         lambda: migrations.give_up(id_, old, "why"),
-        lambda: migrations.count_order(id_, old),
-        lambda: migrations.show(id_, old, status=MigrationStatus.RUNNING),
-        lambda: migrations.note(id_, old, Phase.BOUND),
+        lambda: migrations.write(id_, old, ordered=True),
+        lambda: migrations.write(id_, old, status=MigrationStatus.RUNNING),
+        lambda: migrations.write(id_, old, Noted(Phase.BOUND)),
         lambda: migrations.finish(id_, old, MigrationStatus.FAILED, {}),
     ):
         with pytest.raises(StaleEpoch, match="another conductor"):
@@ -177,9 +178,9 @@ def test_one_that_has_ended_is_taken_over_by_nobody(migrations: MigrationRecords
 def test_the_intent(migrations: MigrationRecords) -> None:
     id_ = add(migrations).id
     epoch = migrations.take_over(id_)
-    migrations.count_order(id_, epoch)
-    migrations.count_order(id_, epoch)
-    migrations.note(id_, epoch, Phase.ANNOUNCED)
+    migrations.write(id_, epoch, ordered=True)
+    migrations.write(id_, epoch, ordered=True)
+    migrations.write(id_, epoch, Noted(Phase.ANNOUNCED))
     assert migrations.request_abort(id_).abort_requested
     migrations.give_up(id_, epoch, "the first reason")
     migrations.give_up(id_, epoch, "another")
@@ -204,10 +205,10 @@ def test_an_abort_of_what_has_ended_is_refused(migrations: MigrationRecords) -> 
 def test_the_timeline_is_in_the_order_of_times_and_keeps_the_first(migrations: MigrationRecords) -> None:
     id_ = add(migrations).id
     epoch = migrations.take_over(id_)
-    migrations.note(id_, epoch, Phase.SWITCHED, 300)
-    migrations.note(id_, epoch, Phase.PAUSED, 200, {"by": "libvirt"})
-    migrations.note(id_, epoch, Phase.SWITCHED, 900)
-    migrations.note(id_, epoch, Phase.BOUND)
+    migrations.write(id_, epoch, Noted(Phase.SWITCHED, 300))
+    migrations.write(id_, epoch, Noted(Phase.PAUSED, 200, {"by": "libvirt"}))
+    migrations.write(id_, epoch, Noted(Phase.SWITCHED, 900))
+    migrations.write(id_, epoch, Noted(Phase.BOUND))
     found = migrations.find(id_)
     assert phases(found) == [Phase.PAUSED, Phase.SWITCHED, Phase.BOUND]
     assert [entry.at_ns for entry in found.timeline][:2] == [200, 300]
@@ -217,9 +218,9 @@ def test_the_timeline_is_in_the_order_of_times_and_keeps_the_first(migrations: M
 def test_what_people_see(migrations: MigrationRecords) -> None:
     id_ = add(migrations).id
     epoch = migrations.take_over(id_)
-    migrations.show(id_, epoch, progress={"memory_total": 5})
+    migrations.write(id_, epoch, progress={"memory_total": 5})
     assert migrations.find(id_).status is MigrationStatus.PREPARING
-    migrations.show(id_, epoch, status=MigrationStatus.RUNNING)
+    migrations.write(id_, epoch, status=MigrationStatus.RUNNING)
     found = migrations.find(id_)
     assert (found.status, found.progress) == (MigrationStatus.RUNNING, {"memory_total": 5})
 

@@ -169,9 +169,9 @@ def test_a_promise_ends_with_its_migration(records: Records, status: MigrationSt
 def test_memory_that_arrives_already_is_counted_by_the_host_only(records: Records) -> None:
     first = records.begin(0, records.room(4))
     epoch = records.migrations.take_over(first.id)
-    records.migrations.show(first.id, epoch, progress={"memory_processed": 0})
+    records.migrations.write(first.id, epoch, progress={"memory_processed": 0})
     assert records.room(4).copying == ()
-    records.migrations.show(first.id, epoch, progress={"memory_processed": 4096})
+    records.migrations.write(first.id, epoch, progress={"memory_processed": 4096})
     seen = records.room(4)
     assert seen.copying == (first.id,)
     records.begin(1, replace(seen, memory=MemoryFacts(4 * GIB, GIB)))

@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.plain_records import Noted
 from kedge.compute.records.servers import ServerRecords
 from kedge.model.domain import VifState
 from kedge.model.server import MigrationOptions, MigrationStatus, Phase, Server
@@ -225,8 +226,8 @@ def test_migrations_are_told_of_too(served: Served) -> None:
     migration = records.add(server, "h2", MigrationOptions())
     with served.listening(f"{PATH}?since=0&server={SERVER}") as events:
         epoch = records.take_over(migration.id)
-        records.note(migration.id, epoch, Phase.BOUND)
-        records.note(migration.id, epoch, Phase.PLUGGED)
+        records.write(migration.id, epoch, Noted(Phase.BOUND))
+        records.write(migration.id, epoch, Noted(Phase.PLUGGED))
         records.finish(migration.id, epoch, MigrationStatus.COMPLETED, {})
         told = [next(event for event in events if "id" in event)["data"] for _ in range(3)]
     assert [(each["name"], each["host"], each["status"]) for each in told] == [

@@ -294,7 +294,7 @@ def test_a_vm_moves_between_two_agents(site: Site, machine: Machine) -> None:
     assert arrived.resumed_at_ns is not None
     assert 0 < arrived.resumed_at_ns - paused_at_ns < 5e9
 
-    destination.announce(AnnounceOrder(machine.vifs["h2"], repeat=2, interval_ms=20))
+    destination.announce(AnnounceOrder((machine.vifs["h2"],), repeat=2, interval_ms=20))
     until(lambda: answers_ping(site.lab, machine))
     first = until(lambda: frames_of(site, "h2", machine, order.migration_id).first_ns)
     last = frames_of(site, "h1", machine, order.migration_id).last_ns

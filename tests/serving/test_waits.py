@@ -28,17 +28,17 @@ class Records:
         self.at = 0
         self.ended = False
         self.looks = 0
-        self.tell: Callable[[str], None] = lambda _id: None
+        self.tell: Callable[[str, bool], None] = lambda _id, _ended: None
 
     def find(self, _id: str) -> Any:
-        return SimpleNamespace(finished_at=self.ended or None)
+        return SimpleNamespace(id="m", finished_at=self.ended or None)
 
     def changes(self, ids: tuple[str, ...]) -> dict[str, Change]:
         found = dict.fromkeys(ids, Change(START + timedelta(self.at), self.ended))
         self.looks += 1
         return found
 
-    def listen(self, told: Callable[[str], None]) -> None:
+    def listen(self, told: Callable[[str, bool], None]) -> None:
         self.tell = told
 
 
@@ -114,8 +114,8 @@ def test_what_this_process_writes_is_told_without_a_look_at_the_clock(
     with ThreadPoolExecutor(1) as threads:
         asked = _waiting(records, served[0], threads)
         records.at, records.ended = 1, True
-        records.tell("another")
-        records.tell("m")
+        records.tell("another", True)
+        records.tell("m", True)
         assert asked.result(10).json() == 1
 
 
@@ -128,7 +128,7 @@ def test_news_close_together_make_one_answer(
         asked = _waiting(records, served[0], threads)
         for number in (1, 2, 3):
             records.at = number
-            records.tell("m")
+            records.tell("m", False)
             time.sleep(0.1)
         assert not asked.done()
         assert asked.result(10).json() == 3

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from kedge.compute.records.migrations import MigrationRecords
+from kedge.compute.records.plain_records import Noted
 from kedge.compute.records.servers import ServerRecords
 from kedge.model.server import MigrationOptions, Phase, Server
 from kedge.network.local import LocalNetworkService
@@ -73,7 +74,7 @@ def test_a_host_is_alive_for_all_and_no_migration_is_overdue(
     ServerRecords(postgres).add(VM, "<domain/>")
     records = MigrationRecords(postgres)
     migration = records.add(VM, "h2", MigrationOptions(completion_timeout_s=60))
-    records.note(migration.id, records.take_over(migration.id), Phase.PREFLIGHT)
+    records.write(migration.id, records.take_over(migration.id), Noted(Phase.PREFLIGHT))
 
     on_a_machine(timedelta(), monkeypatch)
     assert LocalNetworkService(postgres).host("h1").alive

@@ -17,11 +17,13 @@ from kedge.agent.repair_and_cleanup.domains_to_discard import DomainsToDiscard
 from kedge.agent.repair_and_cleanup.reconciler import Reconciler
 from kedge.agent.repair_and_cleanup.unused_vifs import Collector
 from kedge.agent.reporting.host_view import Observer
+from kedge.agent.reporting.plan_answers import PlanAnswers
 from kedge.agent.reporting.report import Reporter, Reports
 from kedge.agent.vif import Pluggers
 from kedge.agent.vif.orders import VifOrders
 from kedge.agent.vm_changes.guest_macs import GuestMacs
 from kedge.agent.vm_changes.places import Places
+from kedge.model.errors import KedgeError
 from kedge.trust.certificates import client_context
 from kedge.wire.messages import (
     AnnounceOrder,
@@ -56,6 +58,7 @@ class Agent:
         self.announcer = Announcer(pluggers)
         self.askers = Askers(pluggers, self.frames, self.transfers.ends_soon, self.events)
         self.observer = Observer(self.hypervisor, self.transfers, pluggers, self.askers, self.events)
+        self.plans = PlanAnswers(self.observer, self.hypervisor, self.facts, config.consoles)
         self.reports = Reports(config, self.hypervisor, self.transfers, self.vifs)
         self.places = Places(pluggers, self.hypervisor, self.transfers, self.events)
         self.guest_macs = GuestMacs(pluggers, self.hypervisor, self.connection, self.events)
@@ -103,8 +106,15 @@ class Agent:
         self.hypervisor.create(uuid, xml)
 
     def announce(self, order: AnnounceOrder) -> None:
-        """Announce a VM from this host; see `Announcer.announce`."""
-        self.announcer.announce(order.vif, order.repeat, order.interval_ms)
+        """Announce a VM from this host, on each VIF that can be; see `Announcer.announce`. Raises the first failure."""
+        failed: list[KedgeError] = []
+        for vif in order.vifs:
+            try:
+                self.announcer.announce(vif, order.repeat, order.interval_ms)
+            except KedgeError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def rewire(self, order: RewireOrder) -> RewireResults:
         """Take a step of moving taps between switches, and announce the VMs of those that were moved."""

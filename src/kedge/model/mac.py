@@ -1,6 +1,9 @@
 """MAC addresses, which may be written in several ways."""
 
+from functools import lru_cache
 
+
+@lru_cache(maxsize=4096)
 def normal_mac(text: str) -> str:
     """The address as the kernel writes it: lower case, two digits in each part.
 

@@ -56,6 +56,10 @@ class NetworkService(Protocol):
         """How the port would be bound on `host`; stores nothing. Raises CannotBind with every driver's reason."""
         ...
 
+    def previews(self, device_id: str, host: str) -> dict[str, Binding | CannotBind]:
+        """How each of a server's ports would be bound on `host`, or why it can't be; by port. Stores nothing."""
+        ...
+
     def bind(self, port_id: str, host: str, *, migration_id: str | None = None) -> Binding:
         """Bind the port on `host`: ACTIVE if it has no ACTIVE binding, else INACTIVE.
 
@@ -96,6 +100,13 @@ class NetworkService(Protocol):
 
         `within` is called in the same transaction, and stops everything by raising. Raises Conflict if a binding is
         not the one that was, and as `wirings`.
+        """
+        ...
+
+    def unbind_all(self, device_id: str, host: str) -> None:
+        """Delete the bindings on `host` of all ports of a server. An ACTIVE one raises Conflict.
+
+        Then nothing is deleted; a foreign Neutron deletes port by port.
         """
         ...
 

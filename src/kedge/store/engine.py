@@ -25,7 +25,7 @@ _POSTGRES_POOL = _POOL | {"max_overflow": 15}
 T = TypeVar("T")
 IsolationLevel = Literal["AUTOCOMMIT", "REPEATABLE READ"]
 _GIVEN_UP = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
-_READ_ONLY = "kedge_read_only"
+_READ_ONLY, _ONE_STATEMENT = "kedge_read_only", "kedge_one_statement"
 
 _MOST_PARAMETERS = 10_000
 """Of one list in a statement. SQLite takes 32766 in all, PostgreSQL 65535."""
@@ -79,8 +79,9 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes the lock before it reads, so what it decides on can't change under it, and two writers
     # wait for each other instead of failing when both want to turn their read lock into a write lock.
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    how = connection.get_execution_options()
+    if not how.get(_ONE_STATEMENT):  # which sees one state without a transaction around it
+        connection.exec_driver_sql("BEGIN" if how.get(_READ_ONLY, False) else "BEGIN IMMEDIATE")
 
 
 @contextmanager
@@ -98,6 +99,13 @@ def statements(engine: Engine, *, read_only: bool = False) -> Iterator[Connectio
             yield connection
         return
     with _turn(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def one_statement(engine: Engine) -> Iterator[Connection]:
+    """As `single_statement`, for a plain statement."""
+    with _reader(engine, "AUTOCOMMIT").connect() as connection:
         yield connection
 
 
@@ -157,7 +165,7 @@ def lock_name(session: Session, name: str) -> None:
 
 def look(engine: Engine, query: Select[T], parameters: Mapping[str, Any]) -> T | None:
     """The first column of the first row of a query, as it is at this moment; None without a row."""
-    with _reader(engine, "AUTOCOMMIT").connect() as connection:
+    with one_statement(engine) as connection:
         return connection.scalar(query, parameters)
 
 
@@ -179,5 +187,5 @@ def batched(values: Iterable[T]) -> Iterator[list[T]]:
 def _reader(engine: Engine, isolation_level: IsolationLevel) -> Engine:
     """The same database, for transactions that only read. (On SQLite they all see one state.)"""
     if engine.dialect.name == "sqlite":
-        return engine.execution_options(**{_READ_ONLY: True})
+        return engine.execution_options(**{_READ_ONLY: True, _ONE_STATEMENT: isolation_level == "AUTOCOMMIT"})
     return engine.execution_options(isolation_level=isolation_level)

@@ -25,6 +25,7 @@ from kedge.wire.messages import (
     VifResults,
 )
 from kedge.wire.peer import Peer
+from kedge.wire.plans import Arrival, Departure, DepartureRequest
 
 # Seconds. Looking is quick; starting or destroying a domain, and plugging, wait for QEMU and the kernel.
 _LOOK_S, _ACT_S = 10.0, 60.0
@@ -101,6 +102,18 @@ class AgentClient:
             timeout_s=_LOOK_S + request.wait_ms / 1000,
         )
 
+    def departure(self, uuid: str, request: DepartureRequest) -> Departure:
+        """What a plan must know of a server where it is."""
+        return self._peer.ask(
+            Departure, "POST", f"/v1/domains/{uuid}/departure", body=request, timeout_s=_FACTS_S
+        )
+
+    def arrival(self, uuid: str, request: FactsRequest) -> Arrival:
+        """What a plan must know of the host that a server is to go to."""
+        return self._peer.ask(
+            Arrival, "POST", f"/v1/domains/{uuid}/arrival", body=request, timeout_s=_FACTS_S
+        )
+
     def start_transfer(self, order: TransferOrder) -> None:
         """Start a live migration; one that this order started already is left alone."""
         self._peer.call("PUT", f"/v1/transfers/{order.migration_id}", body=order, timeout_s=_LOOK_S)
@@ -140,4 +153,4 @@ class AgentClient:
 
     def announce(self, order: AnnounceOrder) -> None:
         """Announce a VM from this host."""
-        self._peer.call("POST", f"/v1/vifs/{order.vif.port_id}/announce", body=order, timeout_s=_ACT_S)
+        self._peer.call("POST", "/v1/vifs/announce", body=order, timeout_s=_ACT_S)

@@ -3,7 +3,7 @@
 Control plane to agent (the agent serves; mutual TLS; only a `control` certificate is let in):
 
     GET    /v1/host                          -> HostReport
-    POST   /v1/facts                         FactsRequest -> HostFacts   asked when a migration is planned
+    POST   /v1/facts                         FactsRequest -> HostFacts   asked when a place is looked for
     GET    /v1/domains                       -> [DomainSummary]
     GET    /v1/network                       -> HostNetwork           how its devices hang together
     GET    /v1/domains/{uuid}/xml            -> {"xml": …}           ?migratable=1 for the text that migrates
@@ -12,6 +12,8 @@ Control plane to agent (the agent serves; mutual TLS; only a `control` certifica
     POST   /v1/domains/{uuid}/discard        DiscardOrder            remove what a migration left here, with its guard
     POST   /v1/domains/{uuid}/resume         ResumeOrder             run again a VM that a dead migration left paused
     POST   /v1/domains/{uuid}/observe        ObserveRequest          -> HostView
+    POST   /v1/domains/{uuid}/departure      DepartureRequest -> Departure   all that a plan asks of the source
+    POST   /v1/domains/{uuid}/arrival        FactsRequest -> Arrival     all that a plan asks of the destination
     PUT    /v1/transfers/{migration_id}      TransferOrder           start; starting a running one changes nothing
     PATCH  /v1/transfers/{migration_id}      TransferTuning
     DELETE /v1/transfers/{migration_id}      ?epoch=N[&server=UUID]  abort
@@ -20,7 +22,7 @@ Control plane to agent (the agent serves; mutual TLS; only a `control` certifica
     POST   /v1/vifs/unplug                   UnplugOrder -> VifResults  remove whatever Kedge made for these ports
     POST   /v1/vifs/sides                    SidesRequest -> {port id: Side}   in which of two switches each tap is
     POST   /v1/vifs/rewire                   RewireOrder -> RewireResults  one step of moving taps between switches
-    POST   /v1/vifs/{port_id}/announce       AnnounceOrder           RARP, gratuitous ARP, unsolicited NA, repeated
+    POST   /v1/vifs/announce                 AnnounceOrder           RARP, gratuitous ARP, unsolicited NA, repeated
 
 Agent to control plane (the control plane serves; an agent's certificate names its host, and it can
 speak for no other):
@@ -48,7 +50,7 @@ from kedge.model.errors import BadRequest, HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif
 
-WIRE = 2
+WIRE = 3
 """The version of these messages. It grows when an older agent or control plane would misread them."""
 
 MOST_VIFS = 128
@@ -255,11 +257,18 @@ class VifResults:
 
 @dataclass(frozen=True)
 class AnnounceOrder:
-    """Announce the VM from this host. Frames go out at once and then `repeat - 1` times, `interval_ms` apart."""
+    """Announce the VM from this host, on all of these VIFs, `MOST_VIFS` at most and each once (else BadRequest).
 
-    vif: Vif
+    Frames go out at once and then `repeat - 1` times, `interval_ms` apart.
+    """
+
+    vifs: tuple[Vif, ...]
     repeat: int = 5
     interval_ms: int = 150
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be one order."""
+        _check_ports([vif.port_id for vif in self.vifs])
 
 
 @dataclass(frozen=True)

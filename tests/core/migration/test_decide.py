@@ -290,3 +290,15 @@ def test_the_exploration_notices_what_is_wrong_with_hosts_that_are_gone(name: st
 def test_the_exploration_notices_a_broken_decision(name: str) -> None:
     with pytest.raises(Violation):
         explore(World(faults=2), BREAKAGES[name])
+
+
+@given(sides, sides, st.booleans(), st.booleans())
+def test_an_older_view_of_the_destination_does_no_harm_while_libvirt_is_at_work(
+    source: Side, destination: Side, announced: bool, abort: bool
+) -> None:
+    """A conductor that has seen the VM run there looks at it again once libvirt has ended on the source."""
+    source = replace(source, reachable=True, job=True)
+    destination = replace(destination, reachable=True, domain=DomainState.RUNNING)
+    action = decide(Observation(source, destination, Intent(announced=announced, abort=abort)))
+    assert action.act in {Act.WAIT, Act.BIND, Act.ACTIVATE, Act.ANNOUNCE, Act.PLUG}
+    assert action.role in {None, Role.DESTINATION}

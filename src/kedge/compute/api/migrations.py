@@ -11,6 +11,7 @@ from kedge.model.network import Binding, Port
 from kedge.model.obstacle import Obstacle
 from kedge.model.server import UNKNOWN_REFUSED, Migration, MigrationChange, MigrationOptions, Plan, Server
 from kedge.serving.strict_request import StrictRoute
+from kedge.wire.encoding import to_json
 
 from ..migrations.changes import change
 from ..migrations.conductor import Conductor
@@ -214,13 +215,17 @@ def compute_router(conductor: Conductor, servers: Servers) -> APIRouter:
             response.headers["Link"] = f'<{older}>; rel="next"'
         return found[:limit]
 
-    @router.get("/migrations/{migration_id}", tags=["migrations"])
+    @router.get("/migrations/{migration_id}", tags=["migrations"], response_model=Migration)
     async def show_migration(
         request: Request, migration_id: str, wait_ms: Annotated[int, Query(ge=0, le=30_000)] = 0
-    ) -> Migration:
+    ) -> Response:
         """A migration. With `wait_ms`, it answers soon after something of it changes, or after that time."""
-        found = await to_thread.run_sync(tools.migrations.find, migration_id)
-        return await waits.for_news(request, found.id, wait_ms / 1000) if wait_ms else found
+        found = (
+            waits.for_news(request, migration_id, wait_ms / 1000)
+            if wait_ms
+            else to_thread.run_sync(tools.migrations.find, migration_id)
+        )
+        return Response(to_json(await found), media_type="application/json")
 
     @router.patch("/migrations/{migration_id}", tags=["migrations"])
     def change_migration(migration_id: str, body: MigrationChange) -> Migration:

@@ -26,6 +26,7 @@ from kedge.wire.messages import (
     UnplugOrder,
     VifResults,
 )
+from kedge.wire.plans import Arrival, Departure, DepartureRequest
 
 _LATELY_S = 1.0
 """A host's address, and whether it is forced down, may be read so long before its agent is asked for something."""
@@ -74,6 +75,14 @@ class Agent(Protocol):
         """Look at everything that the host holds of this server."""
         ...
 
+    def departure(self, uuid: str, request: DepartureRequest) -> Departure:
+        """All that a plan asks of the source."""
+        ...
+
+    def arrival(self, uuid: str, request: FactsRequest) -> Arrival:
+        """All that a plan asks of the destination."""
+        ...
+
     def start_transfer(self, order: TransferOrder) -> None:
         """Start a live migration."""
         ...
@@ -111,10 +120,13 @@ class Agent(Protocol):
         ...
 
 
-def unplug_all(agent: Agent, port_ids: Sequence[str], epoch: int = 0) -> None:
+def unplug_all(agent: Agent, port_ids: Sequence[str], epoch: int = 0) -> VifResults:
     """Unplug all of these ports, in one order or, beyond its limit, several. Raises as the agent; HostFailure."""
+    done: list[VifReport] = []
     for first in range(0, len(port_ids), MOST_VIFS):
-        agent.unplug(UnplugOrder(tuple(port_ids[first : first + MOST_VIFS]), epoch)).complete()
+        order = UnplugOrder(tuple(port_ids[first : first + MOST_VIFS]), epoch)
+        done += agent.unplug(order).complete().done
+    return VifResults(tuple(done))
 
 
 class Agents:

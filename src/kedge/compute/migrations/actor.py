@@ -1,32 +1,30 @@
 """Doing what was decided. Each action may be done again, by whoever decides it again after a crash."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from kedge.core.domain_xml import attachments, nic_of
 from kedge.core.migration import Act, Action, Outcome, Role
 from kedge.core.migration.pace import first_limit_ms
 from kedge.model.domain import DomainState, TransferOrder, VifState
 from kedge.model.errors import HostFailure, KedgeError, StaleEpoch, Unreachable
-from kedge.model.network import BindingStatus, Vif
+from kedge.model.network import BindingStatus
 from kedge.model.server import STATUS_OF_DOMAIN, Migration, MigrationStatus, Phase, Server
 from kedge.network.service import NetworkService
-from kedge.wire.messages import AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
+from kedge.wire.messages import MOST_VIFS, AnnounceOrder, DiscardOrder, PlugOrder, ResumeOrder
 
 from ..hosts.agents import Agents, unplug_all
 from ..hosts.commands import Commands
 from ..records.host_settings import HostSettingsRecords
 from ..records.migrations import MigrationRecords
+from ..records.plain_records import Ended, Noted
 from ..records.rooms import Rooms
 from ..records.servers import ServerRecords
 from .looker import Looker
 from .planner import Planner
 from .policies import Policies
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,12 +82,7 @@ class Actor:
         }
 
     def act(self, action: Action) -> None:
-        """Do it. Raises KedgeError when it could not be done; then it is decided again from a new look.
-
-        A conductor that was replaced since it looked does nothing more: agents would refuse it, but the network
-        service does not know of conductors. Raises StaleEpoch.
-        """
-        self._tools.migrations.intent(self._migration.id, self._epoch)
+        """Do it. Raises KedgeError when it could not be done; then it is decided again from a new look."""
         self._acts[action.act](action)
 
     # Before the transfer: what fails here ends the migration, as nothing has moved yet.
@@ -103,20 +96,20 @@ class Actor:
         except KedgeError as error:
             self._stop(action, error)
             return
-        self._take_back_if_late()
-        self._note(Phase.BOUND)
-
-    def _take_back_if_late(self) -> None:
-        """The network service knows of no epochs: a replaced conductor may bind when all is over, and nobody looks."""
         try:
-            self._tools.migrations.intent(self._migration.id, self._epoch)
+            self._write(Phase.BOUND)
         except StaleEpoch:
-            if self._tools.migrations.find(self._migration.id).finished_at is not None:
-                for port, known in self._tools.network.bound_ports(self._migration.server_id):
-                    for each in known:
-                        if each.migration_id == self._migration.id and each.status is BindingStatus.INACTIVE:
-                            self._tools.network.unbind(port.id, each.host)
+            self._take_back()
             raise
+
+    def _take_back(self) -> None:
+        """The network service knows of no epochs: a replaced conductor may bind when all is over, and nobody looks."""
+        if self._tools.migrations.find(self._migration.id).finished_at is None:
+            return
+        for port, known in self._tools.network.bound_ports(self._migration.server_id):
+            for each in known:
+                if each.migration_id == self._migration.id and each.status is BindingStatus.INACTIVE:
+                    self._tools.network.unbind(port.id, each.host)
 
     def _plug(self, action: Action) -> None:
         if action.role is Role.SOURCE:
@@ -124,7 +117,7 @@ class Actor:
             return
         vifs = self._looker.vifs(Role.DESTINATION)
         agent = self._tools.agents.agent(self._migration.destination)
-        queues = self._queues()
+        queues = self._tools.planner.queues(self._server(), self._migration.destination)
         counts = {vif.port_id: queues.get(vif.mac_address, 1) for vif in vifs}
         try:
             agent.plug(PlugOrder(tuple(vifs), self._epoch, counts)).complete()
@@ -133,13 +126,7 @@ class Actor:
         except KedgeError as error:
             self._stop(action, error)
             return
-        self._note(Phase.PLUGGED)
-
-    def _queues(self) -> dict[str, int]:
-        """How many queue pairs each NIC has, by MAC: a tap must be made for as many."""
-        holder = self._tools.servers.find(self._migration.server_id).host
-        xml = self._tools.agents.agent(holder).domain_xml(self._migration.server_id)
-        return {nic.mac: nic.queues for nic in attachments(xml) if nic.mac}
+        self._write(Phase.PLUGGED)
 
     def _transfer(self, action: Action) -> None:
         try:
@@ -149,20 +136,19 @@ class Actor:
         except KedgeError as error:
             self._stop(action, error)
             return
-        self._tools.migrations.count_order(self._migration.id, self._epoch)
         order = self._order(xml)
-        self._show(MigrationStatus.RUNNING)
+        self._write(status=MigrationStatus.RUNNING, ordered=True)
         try:
             self._tools.agents.agent(self._migration.source).start_transfer(order)
         except KedgeError as error:
             self._refusal = str(error)
             raise
-        self._note(Phase.TRANSFER)
+        self._write(Phase.TRANSFER)
 
     def _recover(self, action: Action) -> None:
         order = replace(self._order(""), postcopy=True, recover=True)
         self._tools.agents.agent(self._migration.source).start_transfer(order)
-        self._note(Phase.RECOVERED)
+        self._write(Phase.RECOVERED)
 
     def _order(self, destination_xml: str) -> TransferOrder:
         destination = self._tools.agents.host(self._migration.destination)
@@ -191,7 +177,7 @@ class Actor:
         )
 
     def _abort_transfer(self, action: Action) -> None:
-        self._show(MigrationStatus.ROLLING_BACK)
+        self._write(status=MigrationStatus.ROLLING_BACK)
         agent = self._tools.agents.agent(self._migration.source)
         agent.abort_transfer(self._migration.id, self._epoch, self._migration.server_id)
 
@@ -200,17 +186,18 @@ class Actor:
     def _activate(self, action: Action) -> None:
         host = self._host(action)
         self._tools.network.switch(self._migration.server_id, host)
-        self._tools.servers.change(self._migration.server_id, host=host)
         if action.role is Role.DESTINATION:
-            self._note_pause()
-            self._note(Phase.SWITCHED)
-            self._show(MigrationStatus.SWITCHING)
+            phases = [*self._pause(), Noted(Phase.SWITCHED)]
+            self._write(*phases, status=MigrationStatus.SWITCHING, server={"host": host})
+        else:
+            self._write(server={"host": host})
 
     def _announce(self, action: Action) -> None:
         agent = self._tools.agents.agent(self._migration.destination)
-        _all_at_once(agent.announce, [AnnounceOrder(vif) for vif in self._looker.vifs(Role.DESTINATION)])
-        self._note(Phase.ANNOUNCED)
-        self._show(MigrationStatus.SETTLING)
+        vifs = self._looker.vifs(Role.DESTINATION)
+        for first in range(0, len(vifs), MOST_VIFS):
+            agent.announce(AnnounceOrder(tuple(vifs[first : first + MOST_VIFS])))
+        self._write(Phase.ANNOUNCED, status=MigrationStatus.SETTLING)
 
     # The way back, and cleaning on either side.
 
@@ -253,17 +240,19 @@ class Actor:
         order = DiscardOrder(action.only_in, self._epoch)
         self._tools.agents.agent(self._host(action)).discard_domain(self._migration.server_id, order)
         if DomainState.RUNNING in action.only_in:
-            self._note(Phase.TWIN_ENDED)
+            self._write(Phase.TWIN_ENDED)
 
     def _unplug(self, action: Action) -> None:
-        agent = self._tools.agents.agent(self._host(action))
-        unplug_all(agent, [vif.port_id for vif in self._vifs(action)], self._epoch)
+        role = action.role or Role.DESTINATION
+        agent = self._tools.agents.agent(self._looker.hosts[role])
+        self._looker.learn(
+            role, unplug_all(agent, [vif.port_id for vif in self._looker.vifs(role)], self._epoch)
+        )
 
     def _unbind(self, action: Action) -> None:
         if action.unplug:
             self._unplug(action)
-        for port in self._tools.network.ports_of(self._migration.server_id):
-            self._tools.network.unbind(port.id, self._host(action))
+        self._tools.network.unbind_all(self._migration.server_id, self._host(action))
 
     # The end.
 
@@ -272,46 +261,42 @@ class Actor:
         said = (view.transfer_error if view is not None else None) or self._refusal
         why = f"{action.why}: {said}" if said else action.why
         self._tools.migrations.give_up(self._migration.id, self._epoch, why)
-        self._note(Phase.GIVEN_UP)
-        self._show(MigrationStatus.ROLLING_BACK)
+        self._write(Phase.GIVEN_UP, status=MigrationStatus.ROLLING_BACK)
 
     def _finish(self, action: Action) -> None:
         outcome = action.outcome or Outcome.FAILED
-        completed = outcome is Outcome.COMPLETED
-        gathered = self._looker.gathered
-        if completed and gathered.paused_ns is not None:
-            self._note(Phase.PAUSED, gathered.paused_ns)
         if outcome is Outcome.LOST:
             self._tools.migrations.add_reason(self._migration.id, self._epoch, Phase.LOST, action.why)
-            self._tools.servers.change(self._migration.server_id, status="ERROR", host=self._host(action))
-        else:
-            self._end_well(completed)
-        blackout = self._looker.blackout() if completed else None
-        figures = {
-            "guest_downtime_ms": gathered.downtime_ms if completed else None,
-            "network_blackout_ms": blackout.ms if blackout else None,
-            "network_blackout_between": " ".join(blackout.between) if blackout else None,
-        }
-        retry = outcome is Outcome.FAILED
-        self._tools.migrations.finish(self._migration.id, self._epoch, _ENDS[outcome], figures, retry=retry)
-
-    def _end_well(self, completed: bool) -> None:
-        """The VM is whole, on one side or the other; it need not run, if somebody stopped it meanwhile."""
-        if completed:
-            self._note(Phase.VERIFIED)
-        else:
+            self._write(
+                server={"status": "ERROR", "host": self._host(action)}, ended=Ended(_ENDS[outcome], {})
+            )
+            return
+        completed = outcome is Outcome.COMPLETED
+        if not completed:
             self._refuse_late_order()
-        blackout = self._looker.blackout() if completed else None
-        detail = (
-            {"blackout measured between its last": "{} and first {}".format(*blackout.between)}
-            if blackout
-            else {}
-        )
-        self._note(Phase.SETTLED if completed else Phase.ROLLED_BACK, detail=detail)
         role = Role.DESTINATION if completed else Role.SOURCE
+        # The VM is whole, on one side or the other; it need not run, if somebody stopped it meanwhile.
         view = self._looker.gathered.views.get(role)
         status = STATUS_OF_DOMAIN.get(view.domain, "ACTIVE") if view is not None else "ACTIVE"
-        self._tools.servers.change(self._migration.server_id, status=status, host=self._looker.hosts[role])
+        server = {"status": status, "host": self._looker.hosts[role]}
+        if completed:
+            self._complete(server)
+            return
+        self._write(Phase.ROLLED_BACK, server=server)
+        self._tools.migrations.finish(
+            self._migration.id, self._epoch, _ENDS[outcome], {}, retry=outcome is Outcome.FAILED
+        )
+
+    def _complete(self, server: Mapping[str, str]) -> None:
+        blackout = self._looker.blackout()
+        figures: dict[str, Any] = {"guest_downtime_ms": self._looker.gathered.downtime_ms}
+        detail = {}
+        if blackout is not None:
+            figures["network_blackout_ms"] = blackout.ms
+            figures["network_blackout_between"] = " ".join(blackout.between)
+            detail = {"blackout measured between its last": "{} and first {}".format(*blackout.between)}
+        phases = [*self._pause(), Noted(Phase.VERIFIED), Noted(Phase.SETTLED, detail=detail)]
+        self._write(*phases, server=server, ended=Ended(MigrationStatus.COMPLETED, figures))
 
     def _refuse_late_order(self) -> None:
         """A transfer order of a conductor that was replaced may still be on its way; nobody would drive it."""
@@ -324,22 +309,12 @@ class Actor:
     def _host(self, action: Action) -> str:
         return self._looker.hosts[action.role or Role.DESTINATION]
 
-    def _vifs(self, action: Action) -> list[Vif]:
-        return self._looker.vifs(action.role or Role.DESTINATION)
+    def _write(self, *phases: Phase | Noted, **what: Any) -> None:
+        """As `MigrationRecords.write`, phases at the present."""
+        noted = (each if isinstance(each, Noted) else Noted(each) for each in phases)
+        self._tools.migrations.write(self._migration.id, self._epoch, *noted, **what)
 
-    def _note(self, phase: Phase, at_ns: int | None = None, detail: Mapping[str, Any] | None = None) -> None:
-        self._tools.migrations.note(self._migration.id, self._epoch, phase, at_ns, detail)
-
-    def _note_pause(self) -> None:
-        """When libvirt said that the source VM stands still, as soon as that is known."""
-        if self._looker.gathered.paused_ns is not None:
-            self._note(Phase.PAUSED, self._looker.gathered.paused_ns)
-
-    def _show(self, status: MigrationStatus) -> None:
-        self._tools.migrations.show(self._migration.id, self._epoch, status=status)
-
-
-def _all_at_once(do: Callable[[T], object], things: Sequence[T]) -> None:
-    """Do something for every port at the same time; raises the first error once all are through."""
-    with ThreadPoolExecutor(len(things) or 1) as pool:
-        list(pool.map(do, things))
+    def _pause(self) -> list[Noted]:
+        """When libvirt said that the source VM stands still, if that is known."""
+        paused_ns = self._looker.gathered.paused_ns
+        return [] if paused_ns is None else [Noted(Phase.PAUSED, paused_ns)]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 import structlog
 from sqlalchemy.orm import Session
 
-from kedge.core.migration import Act, Action, Observation, Role, decide
+from kedge.core.migration import Act, Action, Intent, Observation, Role, decide
 from kedge.core.placement import candidates, left_out, reasons
 from kedge.model.domain import DomainState
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch, Unreachable
@@ -21,9 +21,11 @@ from kedge.store import in_words, is_trouble
 
 from ..placement.places import Places
 from ..records.claims import Claims
+from ..records.plain_records import Noted
 from ..records.rooms import Room
 from .actor import Actor, Tools
 from .looker import Looker
+from .next_look import next_look
 from .planner import USUAL
 from .right_of_way import RightOfWay
 from .transfer_pace import TransferPace
@@ -41,8 +43,8 @@ LONGEST_WAIT_MS = 5000
 """With many migrations each look waits longer: for so long for each of them, and at most for this long. What happens on
 the host ends the wait at once; progress is shown later then, and the wish for an abort is seen later."""
 
-SWITCHOVER_WAIT_MS = 50
-"""How long a look waits for the destination to run, once the source is paused."""
+WHILE_S = 0.02
+"""Who waited longer between looking and acting sees whether it drives the migration still."""
 
 POLL_S = 1.0
 """A migration whose conductor died is taken up by another within this time, once its claim is free."""
@@ -250,7 +252,7 @@ class Drive:
             self._way.done(self._id)
 
     def _run(self) -> None:
-        self._tools.migrations.note(self._id, self._epoch, Phase.PREFLIGHT)
+        self._tools.migrations.write(self._id, self._epoch, Noted(Phase.PREFLIGHT))
         previous: Action | None = None
         done: Action | None = None  # what was done since the last look, at the first try
         seen: Observation | None = None
@@ -268,7 +270,8 @@ class Drive:
             if action != previous:
                 self._log.info("decided", act=action.act, on=action.role, why=action.why)
                 self._tries = 0
-            self._give_way(seen)
+            if self._give_way(seen):
+                self._intent()  # while it waited, another conductor may have taken over
             could = self._do(action, seen, repeated=action == previous)
             if seen.source.domain is not DomainState.SWITCHOVER or action.act is Act.ACTIVATE:
                 self._way.done(self._id)
@@ -282,29 +285,25 @@ class Drive:
         self._looker.when_paused = lambda: None
         self._way.hurry(self._id)
 
-    def _give_way(self, seen: Observation | None) -> None:
-        """To those that hurry; not while memory is copied, as the pause that may come is seen by who looks."""
+    def _give_way(self, seen: Observation | None) -> bool:
+        """To those that hurry; not while memory is copied, as the pause that may come is seen by who looks.
+
+        Says whether that took a while.
+        """
+        began = time.monotonic()
         if seen is None or not seen.source.transferring:
             self._way.give_way(self._id)
+        return time.monotonic() - began > WHILE_S
 
     def _look(self, before: Observation | None, previous: Action | None, done: Action | None) -> Observation:
-        intent = self._tools.migrations.intent(self._id, self._epoch)
         if before is None or previous is None:
-            return self._looker.look(intent)
-        if previous.act is not Act.WAIT:
-            prepares = before.source.runs and not (
-                before.source.transferring or intent.abort or intent.failure
-            )
-            ask = _to_ask(done) if done and prepares else tuple(Role)
-            return self._looker.look(intent, check_vifs=_to_check(previous), ask=ask)
-        if not before.source.transferring:
-            return self._looker.look(intent)
-        # Nothing depends on the VIFs while libvirt is at work, so the looks are kept quick.
-        if before.source.domain is DomainState.SWITCHOVER and not before.destination.runs:
-            on, wait_ms = Role.DESTINATION, SWITCHOVER_WAIT_MS
-        else:
-            on, wait_ms = Role.SOURCE, longest_look_ms(self._drives())
-        return self._looker.look(intent, wait_on=on, wait_ms=wait_ms, check_vifs=())
+            return self._looker.look(self._intent)
+        how = next_look(before, previous, done=done is not None, wait_ms=longest_look_ms(self._drives()))
+        return self._looker.look(self._intent, **vars(how))
+
+    def _intent(self) -> Intent:
+        """What is wanted now. Raises StaleEpoch."""
+        return self._tools.migrations.intent(self._id, self._epoch)
 
     def _do(self, action: Action, seen: Observation, *, repeated: bool) -> bool:
         """Act; says whether it could be done."""
@@ -320,7 +319,7 @@ class Drive:
             self._actor.act(action)
         except StaleEpoch:
             # Either the database or an agent knows of a newer conductor. The database has the last word.
-            self._tools.migrations.intent(self._id, self._epoch)
+            self._intent()
             self._pause()
             return False
         except KedgeError as error:
@@ -343,30 +342,7 @@ class Drive:
         if time.monotonic() - self._shown_at >= SHOW_S or self._pace.limit_ms != self._shown_limit_ms:
             self._shown_at, self._shown_limit_ms = time.monotonic(), self._pace.limit_ms
             shown = {"downtime_limit_ms": self._pace.limit_ms, "seen_ns": time.time_ns()}
-            self._tools.migrations.show(self._id, self._epoch, progress=asdict(view.progress) | shown)
+            self._tools.migrations.write(self._id, self._epoch, progress=asdict(view.progress) | shown)
         if view.domain is not DomainState.RUNNING:
             return
         self._pace.heed(seen.intent, view.progress)
-
-
-def _to_ask(done: Action) -> tuple[Role, ...]:
-    """The hosts to look at again after an action by which a transfer was prepared.
-
-    Nothing that follows before the transfer can harm the VM, and its agent looks before it begins that.
-    """
-    match done.act:
-        case Act.BIND:
-            return ()
-        case Act.PLUG:
-            return (done.role or Role.DESTINATION,)
-    return tuple(Role)
-
-
-def _to_check(done: Action) -> tuple[Role, ...]:
-    """Where an action may have changed VIFs, or where it is time to see that they are as they should be."""
-    match done.act:
-        case Act.PLUG | Act.ACTIVATE | Act.UNPLUG | Act.DISCARD | Act.RESUME:
-            return (done.role or Role.DESTINATION,)
-        case Act.BIND | Act.ANNOUNCE | Act.UNBIND:
-            return ()
-    return tuple(Role)

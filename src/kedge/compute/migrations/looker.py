@@ -11,7 +11,7 @@ from kedge.model.network import Binding, BindingStatus, Network, Port, Vif, vif_
 from kedge.model.server import Migration, Sign
 from kedge.network.service import NetworkService
 from kedge.wire.encoding import seen
-from kedge.wire.messages import ObserveRequest
+from kedge.wire.messages import ObserveRequest, VifResults
 
 from ..hosts.agents import Agents
 from ..hosts.clock import HostClock
@@ -60,65 +60,80 @@ class Looker:
 
     def look(
         self,
-        intent: Intent,
+        intent: Callable[[], Intent],
         *,
         wait_on: Role | None = None,
         wait_ms: int = 0,
         check_vifs: Collection[Role] = tuple(Role),
         ask: Collection[Role] = tuple(Role),
+        bindings: bool = True,
     ) -> Observation:
-        """Look at the source, then at the destination.
+        """Look at the source, then at the destination, then at the bindings, and last at what is wanted.
 
         With `wait_on`, that host answers when something changes there from the last view, or after `wait_ms`.
         On a host that is not in `check_vifs`, the VIFs count as they were found when they were checked last. A host
-        that is not in `ask` counts as it was at the last look; and so does the destination while the source is seen to
+        that is not in `ask` counts as it was at the last look. So does the destination while the source is seen to
         run the VM and to copy its memory, or to have paused it with the bindings still to be switched, for then nothing
-        is decided by it.
+        is decided by it; and once it was seen to run the VM itself, as long as the source is waited for, for then there
+        is no way back. Without `bindings`, these count as the last look found them, unless a wait brought news.
         """
-        # What a wait is for depends on no VIF, so those of the look before will do.
-        bound = self._bound if wait_on is not None else None
-        if bound is None:
-            bound = self._network.bound_ports(self._migration.server_id)
-        sides = self._sides
+        bound = self._bound if self._bound is not None else self._bindings()
+        sides, asked = self._sides, []
+        seen_before = dict(sides)
         for role in (Role.SOURCE, Role.DESTINATION):
             known = sides.get(role)
-            decided = role is Role.DESTINATION and self._source_decides(bound)
-            if known is not None and (role not in ask or (decided and not known.runs)):
+            if known is not None and (role not in ask or self._may_stay(role, wait_on, bound)):
                 continue
-            vifs = self.vifs(role, bound)
-            sides[role] = self._side(
-                role, vifs, len(bound), wait_ms if wait_on is role else 0, role in check_vifs
-            )
+            check = role in check_vifs
+            sides[role] = self._side(role, bound, wait_ms if wait_on is role else 0, check)
+            asked.append((role, check))
             if role is Role.SOURCE and sides[role].domain is DomainState.SWITCHOVER:
                 self.when_paused()
-        if wait_on is not None and not _copies(sides[Role.SOURCE]):
-            # The bindings may have changed during the wait, and now they count.
-            bound = self._network.bound_ports(self._migration.server_id)
+        if bindings or (wait_on is not None and sides != seen_before):
+            before, bound = bound, self._bindings()
+            for role, check in asked:
+                if self.vifs(role, bound) != self.vifs(role, before):  # of which it was asked
+                    sides[role] = self._side(role, bound, 0, check)
         self._bound = bound
         views = {role: self._binding_view(role, bound) for role in self.hosts}
         return Observation(
             source=replace(sides[Role.SOURCE], binding=views[Role.SOURCE], portless=not bound),
             destination=replace(sides[Role.DESTINATION], binding=views[Role.DESTINATION], portless=not bound),
-            intent=intent,
+            intent=intent(),
         )
 
-    def _source_decides(self, bound: BoundPorts) -> bool:
-        """Whether what is done next follows from the source alone.
+    def _may_stay(self, role: Role, wait_on: Role | None, bound: BoundPorts) -> bool:
+        """Whether this host, seen before, need not be looked at again as the other one was just found."""
+        if role is Role.SOURCE or role is wait_on:
+            return False
+        source, known = self._sides[Role.SOURCE], self._sides[role]
+        if _copies(source):
+            return not known.runs
+        if wait_on is not Role.SOURCE or not source.transferring:
+            return False
+        # It stands still for the switchover, and the bindings are still to be switched: for that the destination's
+        # libvirtd need not be waited for, which is busy with the VM that arrives.
+        pauses = source.domain is DomainState.SWITCHOVER
+        unswitched = self._binding_view(Role.DESTINATION, bound) is BindingView.INACTIVE
+        return known.runs or (pauses and unswitched)
 
-        Its VM's memory is copied; or it stands still for the switchover, and the bindings are still to be switched:
-        for that the destination's libvirtd need not be waited for, which is busy with the VM that arrives.
-        """
-        source = self._sides[Role.SOURCE]
-        pauses = source.transferring and source.domain is DomainState.SWITCHOVER
-        return _copies(source) or (
-            pauses and self._binding_view(Role.DESTINATION, bound) is BindingView.INACTIVE
-        )
+    def learn(self, role: Role, results: VifResults) -> None:
+        """What an order for all VIFs of one side has found there after it was done."""
+        states = {report.port_id: report.state for report in results.done}
+        known = self._sides.get(role)
+        if known is not None and self._bound is not None:
+            vifs = self.vifs(role)
+            self._plugged[role] = _plugged(known.domain, states, vifs, len(self._bound))
+            self._sides[role] = replace(known, plugged=self._plugged[role])
+
+    def _bindings(self) -> BoundPorts:
+        return self._network.bound_ports(self._migration.server_id)
 
     def vifs(self, role: Role, bound: BoundPorts | None = None) -> list[Vif]:
         """The VIFs of one side: of each port that has a binding there, from that binding, as the last look found it."""
         bound = bound if bound is not None else self._bound
         if bound is None:
-            bound = self._network.bound_ports(self._migration.server_id)
+            bound = self._bindings()
         return [
             vif_of(port, self._network_of(port), binding)
             for port, bindings in bound
@@ -147,8 +162,8 @@ class Looker:
         """Whether this INACTIVE binding is not this migration's own."""
         return binding.status is BindingStatus.INACTIVE and binding.migration_id != self._migration.id
 
-    def _side(self, role: Role, vifs: list[Vif], ports: int, wait_ms: int, check_vifs: bool) -> Side:
-        host = self.hosts[role]
+    def _side(self, role: Role, bound: BoundPorts, wait_ms: int, check_vifs: bool) -> Side:
+        host, vifs = self.hosts[role], self.vifs(role, bound)
         check = check_vifs or role not in self._plugged
         known = self.gathered.views.get(role)
         request = ObserveRequest(
@@ -170,7 +185,7 @@ class Looker:
             return Side(reachable=False, dead=True)
         self._gather(role, view, sent, waited=wait_ms > 0)
         if check:
-            self._plugged[role] = _plugged(view, vifs, ports)
+            self._plugged[role] = _plugged(view.domain, view.vifs, vifs, len(bound))
         return Side(domain=view.domain, job=view.job, transfer=view.transfer, plugged=self._plugged[role])
 
     def _gather(self, role: Role, view: HostView, sent_ns: int, *, waited: bool) -> None:
@@ -224,11 +239,11 @@ def _copies(source: Side) -> bool:
     return source.transferring and source.domain is DomainState.RUNNING
 
 
-def _plugged(view: HostView, vifs: list[Vif], ports: int) -> Plugged:
+def _plugged(domain: DomainState, found: Mapping[str, VifState], vifs: Sequence[Vif], ports: int) -> Plugged:
     """How many of the server's VIFs are on the host. Where the VM runs, a device still to come is not enough."""
-    runs = view.domain in {DomainState.RUNNING, DomainState.PAUSED}
+    runs = domain in {DomainState.RUNNING, DomainState.PAUSED}
     enough = {VifState.UP} if runs else {VifState.UP, VifState.BUILD}
-    states = [view.vifs.get(vif.port_id, VifState.ABSENT) for vif in vifs]
+    states = [found.get(vif.port_id, VifState.ABSENT) for vif in vifs]
     if all(state is VifState.ABSENT for state in states):
         return Plugged.NONE
     return Plugged.ALL if len(states) == ports and set(states) <= enough else Plugged.SOME

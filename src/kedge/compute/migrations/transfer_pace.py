@@ -14,6 +14,7 @@ from kedge.model.errors import KedgeError
 from kedge.model.server import Migration, MigrationOptions, Phase, TimeoutAction
 from kedge.wire.messages import TransferTuning
 
+from ..records.plain_records import Noted
 from .actor import Tools
 
 log = structlog.get_logger()
@@ -93,7 +94,7 @@ class TransferPace:
         if done and not self._hurried:
             self._hurried = True
             detail = {"why": why, "done": chosen.value}
-            self._tools.migrations.note(self._migration.id, self._epoch, Phase.HURRIED, detail=detail)
+            self._tools.migrations.write(self._migration.id, self._epoch, Noted(Phase.HURRIED, detail=detail))
         return done
 
     def _lift_limit(self, limit_ms: int) -> bool:

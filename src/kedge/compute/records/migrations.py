@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Row, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -25,11 +25,11 @@ from kedge.model.server import (
     Server,
     Sign,
 )
-from kedge.store import batched, now, reading, statements, transaction
-from kedge.store.tables import MigrationRow, RewiringRow, ServerRow, ServerStatus
+from kedge.store import batched, now, one_statement, reading, statements, transaction
+from kedge.store.tables import MigrationEventRow, MigrationRow, RewiringRow, ServerRow, ServerStatus
 
 from . import plain_records, timeline
-from .plain_records import Change
+from .plain_records import Change, Ended, Noted
 from .rooms import Room, demand_in, lock_promises, refusals
 
 
@@ -72,7 +72,7 @@ class MigrationRecords:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = self.engine = engine
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: list[Callable[[str, bool], None]] = []
 
     def add(
         self,
@@ -142,24 +142,22 @@ class MigrationRecords:
 
     def find(self, migration_id: str) -> Migration:
         """The migration with this id, or the only one whose id begins so. Raises NotFound."""
-        with reading(self._engine) as session:
-            # No index serves those who ask for the beginning of an id.
-            for that in (
-                MigrationRow.id == migration_id,
-                MigrationRow.id.startswith(migration_id, autoescape=True),
-            ):
-                rows = session.scalars(select(MigrationRow).where(that).limit(2)).all()
-                if len(rows) == 1:
-                    return _migration(rows[0])
+        with statements(self._engine, read_only=True) as connection:
+            found = plain_records.find(connection, migration_id)
+        if found is not None:
+            return _migration(*found)
         raise NotFound(f"There is no migration {migration_id!r}; `kedge migrations list` shows them.")
 
     def changes(self, migration_ids: Collection[str]) -> dict[str, Change]:
         """What was written to these last: cheap, for those who wait for news of them."""
-        with statements(self._engine, read_only=True) as connection:
+        with one_statement(self._engine) as connection:
             return plain_records.changes(connection, migration_ids)
 
-    def listen(self, told: Callable[[str], None]) -> None:
-        """Call `told` with the id of each migration that this object has written to, in the thread that did."""
+    def listen(self, told: Callable[[str, bool], None]) -> None:
+        """Call `told` with the id of each migration that this object has written to, in the thread that did.
+
+        And with whether that ended it.
+        """
         self._listeners.append(told)
 
     def all(
@@ -175,11 +173,11 @@ class MigrationRecords:
         with reading(self._engine) as session:
             if marker is not None:
                 wanted = wanted.where(MigrationRow.number < _row(session, marker).number)
-            return [_migration(row) for row in session.scalars(wanted)]
+            return [_migration(row, row.events) for row in session.scalars(wanted)]
 
     def unfinished(self) -> list[str]:
         """The ids of the migrations that somebody must drive."""
-        with statements(self._engine, read_only=True) as connection:
+        with one_statement(self._engine) as connection:
             return plain_records.unfinished(connection)
 
     def take_over(self, migration_id: str) -> int:
@@ -196,7 +194,7 @@ class MigrationRecords:
 
     def intent(self, migration_id: str, epoch: int) -> Intent:
         """What is wanted now."""
-        with statements(self._engine, read_only=True) as connection:
+        with one_statement(self._engine) as connection:
             return plain_records.intent(connection, migration_id, epoch)
 
     def request_abort(self, migration_id: str) -> Migration:
@@ -237,36 +235,36 @@ class MigrationRecords:
                 row.error = f"{row.error}; {why}" if row.error else why
                 timeline.note(session, row, phase)
 
-    def count_order(self, migration_id: str, epoch: int) -> None:
-        """Count a transfer order, before it is sent."""
-        with self._written(migration_id) as session:
-            _owned(session, migration_id, epoch).attempts += 1
-
-    def show(
+    def write(
         self,
         migration_id: str,
         epoch: int,
-        *,
+        *phases: Noted,
         status: MigrationStatus | None = None,
         progress: Mapping[str, Any] | None = None,
+        ordered: bool = False,
+        server: Mapping[str, str] | None = None,
+        ended: Ended | None = None,
     ) -> None:
-        """Let people see how far it is."""
-        with statements(self._engine) as connection:
-            plain_records.show(connection, migration_id, epoch, status, progress)
-        self._tell(migration_id)
+        """Write down what a step came to, all of it in one transaction; raises StaleEpoch for an older epoch.
 
-    def note(
-        self,
-        migration_id: str,
-        epoch: int,
-        phase: Phase,
-        at_ns: int | None = None,
-        detail: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Add to the timeline, as `timeline.note` does."""
+        `phases` go to the timeline, where one that is there already keeps its first time. `status` and `progress` are
+        for people; `ordered` counts a transfer order, before it is sent; `server` is what changes of the server, if it
+        is still there; `ended` ends the migration.
+        """
         with statements(self._engine) as connection:
-            plain_records.note(connection, migration_id, epoch, phase, at_ns=at_ns, detail=detail)
-        self._tell(migration_id)
+            plain_records.write(
+                connection,
+                migration_id,
+                epoch,
+                phases,
+                status=status,
+                progress=progress,
+                ordered=ordered,
+                server=server,
+                ended=ended,
+            )
+        self._tell(migration_id, ended=ended is not None)
 
     def finish(
         self,
@@ -281,19 +279,15 @@ class MigrationRecords:
 
         With `retry`, it is followed by a migration to the next candidate that still has room, if there is one.
         """
-        with self._written(migration_id) as session:
-            if retry:
-                lock_promises(session)
+        ended = Ended(status, figures)
+        if not retry:
+            self.write(migration_id, epoch, ended=ended)
+            return
+        with self._written(migration_id, ended=True) as session:
+            lock_promises(session)
+            plain_records.write(session.connection(), migration_id, epoch, ended=ended)
             row = _owned(session, migration_id, epoch)
-            row.status = status.value
-            row.finished_at = row.updated_at = _now(session)
-            row.total_ms = (row.finished_at - row.created_at).total_seconds() * 1000
-            row.guest_downtime_ms = figures.get("guest_downtime_ms")
-            row.network_blackout_ms = figures.get("network_blackout_ms")
-            row.network_blackout_between = figures.get("network_blackout_between")
-            timeline.tell(session, row, "ended")
-            if retry and row.candidates:
-                session.flush()  # A server has one unfinished migration at every instant.
+            if row.candidates:
                 rooms = {host: Room.of(room) for host, room in row.rooms.items()}
                 following = _new(row.server_id, row.source, "", {**row.options, "complete_now": False}, rooms)
                 reasons = _take_room(session, following, row.candidates)
@@ -305,15 +299,15 @@ class MigrationRecords:
                     row.next_id = following.id
 
     @contextmanager
-    def _written(self, migration_id: str) -> Iterator[Session]:
+    def _written(self, migration_id: str, *, ended: bool = False) -> Iterator[Session]:
         """A transaction of which those who listen are told once it is committed."""
         with transaction(self._engine) as session:
             yield session
-        self._tell(migration_id)
+        self._tell(migration_id, ended=ended)
 
-    def _tell(self, migration_id: str) -> None:
+    def _tell(self, migration_id: str, *, ended: bool = False) -> None:
         for told in self._listeners:
-            told(migration_id)
+            told(migration_id, ended)
 
 
 def _new(
@@ -391,7 +385,7 @@ def _owned(session: Session, migration_id: str, epoch: int) -> MigrationRow:
     return row
 
 
-def _migration(row: MigrationRow) -> Migration:
+def _migration(row: MigrationRow | Row[Any], events: Iterable[MigrationEventRow | Row[Any]]) -> Migration:
     return Migration(
         id=row.id,
         server_id=row.server_id,
@@ -408,7 +402,7 @@ def _migration(row: MigrationRow) -> Migration:
         network_blackout_ms=row.network_blackout_ms,
         network_blackout_between=_signs(row.network_blackout_between),
         progress=row.progress,
-        timeline=timeline.entries(row),
+        timeline=timeline.entries(events),
         candidates=tuple(row.candidates),
         next_id=row.next_id,
     )

@@ -3,18 +3,19 @@
 With objects for rows each of these took five times the CPU, and a migration makes a hundred of them.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, exists, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from kedge.core.migration import Intent
 from kedge.model.errors import StaleEpoch
 from kedge.model.server import MigrationOptions, MigrationStatus, Phase, TimeoutAction
 from kedge.store import now
-from kedge.store.tables import EventRow, MigrationEventRow, MigrationRow
+from kedge.store.tables import EventRow, MigrationEventRow, MigrationRow, ServerRow
 
 from . import timeline
 
@@ -27,6 +28,23 @@ class Change:
     ended: bool
 
 
+@dataclass(frozen=True)
+class Noted:
+    """A phase of the timeline. `at_ns` is in ns of this machine's clock, the present if None."""
+
+    phase: Phase
+    at_ns: int | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a migration ended. `figures` are the attributes of `Migration` that were measured, None if they were not."""
+
+    status: MigrationStatus
+    figures: Mapping[str, Any]
+
+
 def _has(seq: str) -> Any:
     return exists().where(
         MigrationEventRow.migration_id == MigrationRow.id, MigrationEventRow.seq == bindparam(seq)
@@ -34,6 +52,11 @@ def _has(seq: str) -> Any:
 
 
 _THIS = MigrationRow.id == bindparam("this")
+_ALL = select(MigrationRow.__table__)
+_WHOLE = _ALL.where(_THIS)
+_TIMELINE = select(MigrationEventRow.phase, MigrationEventRow.at_ns, MigrationEventRow.detail).where(
+    MigrationEventRow.migration_id == bindparam("this")
+)
 _UNFINISHED = select(MigrationRow.id).where(MigrationRow.finished_at.is_(None))
 _CHANGES = select(MigrationRow.id, MigrationRow.updated_at, MigrationRow.finished_at).where(
     MigrationRow.id.in_(bindparam("ids", expanding=True))
@@ -48,19 +71,36 @@ _INTENT = select(
     _has("announced").label("announced"),
     _has("unwired").label("unwired"),
 ).where(_THIS)
-_NOTED = select(
-    MigrationRow.epoch,
-    MigrationRow.server_id,
-    MigrationRow.destination,
-    MigrationRow.status,
-    _has("seq").label("noted"),
-).where(_THIS)
 _EPOCH = select(MigrationRow.epoch).where(_THIS)
-_OWNED = update(MigrationRow).where(_THIS, MigrationRow.epoch == bindparam("own_epoch"))
+_OWNED = (
+    update(MigrationRow)
+    .where(_THIS, MigrationRow.epoch == bindparam("own_epoch"))
+    .returning(MigrationRow.server_id, MigrationRow.destination, MigrationRow.status, MigrationRow.created_at)
+)
+# A phase that is there keeps its first time.
+_PHASE = {
+    "sqlite": sqlite.insert(MigrationEventRow).on_conflict_do_nothing().returning(MigrationEventRow.seq),
+    "postgresql": postgresql.insert(MigrationEventRow)
+    .on_conflict_do_nothing()
+    .returning(MigrationEventRow.seq),
+}
+_EVENT = insert(EventRow)
+_TOTAL = update(MigrationRow).where(_THIS).values(total_ms=bindparam("total"))
 
 
 def _now(connection: Connection) -> datetime:
     return now(connection)
+
+
+def find(connection: Connection, migration_id: str) -> tuple[Row[Any], Sequence[Row[Any]]] | None:
+    """The migration with this id, or the only one whose id begins so, with its timeline; None without."""
+    rows = connection.execute(_WHOLE, {"this": migration_id}).all()
+    if not rows:  # no index serves those who ask for the beginning of an id
+        begins = MigrationRow.id.startswith(migration_id, autoescape=True)
+        rows = connection.execute(_ALL.where(begins).limit(2)).all()
+    if len(rows) != 1:
+        return None
+    return rows[0], connection.execute(_TIMELINE, {"this": rows[0].id}).all()
 
 
 def unfinished(connection: Connection) -> list[str]:
@@ -93,50 +133,57 @@ def intent(connection: Connection, migration_id: str, epoch: int) -> Intent:
     )
 
 
-def show(
+def write(
     connection: Connection,
     migration_id: str,
     epoch: int,
-    status: MigrationStatus | None,
-    progress: Mapping[str, Any] | None,
+    phases: Sequence[Noted] = (),
+    *,
+    status: MigrationStatus | None = None,
+    progress: Mapping[str, Any] | None = None,
+    ordered: bool = False,
+    server: Mapping[str, str] | None = None,
+    ended: Ended | None = None,
 ) -> None:
-    """Let people see how far it is. Raises StaleEpoch."""
-    values: dict[str, Any] = {"updated_at": _now(connection)}
-    if status is not None:
+    """Write down a step, as `MigrationRecords.write` says. Raises StaleEpoch."""
+    at = _now(connection)
+    values: dict[str, Any] = {"updated_at": at}
+    if ended is not None:
+        values |= {**ended.figures, "status": ended.status.value, "finished_at": at}
+    elif status is not None:
         values["status"] = status.value
     if progress is not None:
         values["progress"] = dict(progress)
-    _write(connection, migration_id, epoch, values)
-
-
-def note(
-    connection: Connection,
-    migration_id: str,
-    epoch: int,
-    phase: Phase,
-    *,
-    at_ns: int | None,
-    detail: Mapping[str, Any] | None,
-) -> None:
-    """As `timeline.note`. Raises StaleEpoch."""
-    seq = timeline.SEQ[phase]
-    found = connection.execute(_NOTED, {"this": migration_id, "seq": seq}).one_or_none()
-    row = _owned(found, migration_id, epoch)
-    if row.noted:
-        return
-    at = _now(connection)
-    _write(connection, migration_id, epoch, {"updated_at": at})
-    entry = {"migration_id": migration_id, "seq": seq, "phase": phase.value}
-    entry |= {"at_ns": timeline.at_ns_of(connection, at, at_ns), "detail": dict(detail or {})}
-    connection.execute(insert(MigrationEventRow), entry)
-    told = {"name": timeline.event_of(phase), "server_id": row.server_id, "host": row.destination}
-    connection.execute(insert(EventRow), told | {"status": row.status, "at": at})
-
-
-def _write(connection: Connection, migration_id: str, epoch: int, values: Mapping[str, Any]) -> None:
+    if ordered:
+        values["attempts"] = MigrationRow.attempts + 1
     written = connection.execute(_OWNED.values(**values), {"this": migration_id, "own_epoch": epoch})
-    if written.rowcount == 0:
+    row = written.one_or_none()
+    if row is None:
         _owned(connection.execute(_EPOCH, {"this": migration_id}).one_or_none(), migration_id, epoch)
+        raise StaleEpoch(deleted(migration_id))
+    told = [timeline.event_of(each.phase) for each in phases if _is_new(connection, migration_id, each, at)]
+    if ended is not None:
+        total_ms = (at - row.created_at).total_seconds() * 1000
+        connection.execute(_TOTAL, {"this": migration_id, "total": total_ms})
+        told.append(timeline.event_of("ended"))
+    of_it = {"server_id": row.server_id, "host": row.destination, "status": row.status, "at": at}
+    for name in told:
+        connection.execute(_EVENT, {"name": name, **of_it})
+    if server:
+        changed = update(ServerRow).where(ServerRow.id == bindparam("server")).values(**server, updated_at=at)
+        connection.execute(changed, {"server": row.server_id})
+
+
+def _is_new(connection: Connection, migration_id: str, noted: Noted, at: datetime) -> bool:
+    """Add a phase to the timeline; whether it was not there."""
+    entry = {
+        "migration_id": migration_id,
+        "seq": timeline.SEQ[noted.phase],
+        "phase": noted.phase.value,
+        "at_ns": timeline.at_ns_of(connection, at, noted.at_ns),
+        "detail": dict(noted.detail),
+    }
+    return connection.execute(_PHASE[connection.dialect.name], entry).first() is not None
 
 
 def _owned(row: Row[Any] | None, migration_id: str, epoch: int) -> Row[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, Row, or_, select
+from sqlalchemy import Engine, Row, bindparam, or_, select
 
 from kedge.core.domain_xml import without_secrets
 from kedge.core.domain_xml.parse import parse
@@ -14,7 +14,7 @@ from kedge.core.placement.labels import changed
 from kedge.model.errors import BadRequest, Conflict, NotFound
 from kedge.model.placement import Demand
 from kedge.model.server import Server
-from kedge.store import batched, now, reading, transaction
+from kedge.store import batched, now, one_statement, reading, transaction
 from kedge.store.tables import ServerRow
 
 from .migrations import refuse_second_migration
@@ -24,6 +24,7 @@ from .rooms import lock_promises
 _PLAIN = select(
     ServerRow.id, ServerRow.name, ServerRow.host, ServerRow.status, ServerRow.labels, ServerRow.demand
 )
+_ONE = _PLAIN.where(or_(ServerRow.id == bindparam("wanted"), ServerRow.name == bindparam("wanted")))
 
 
 class ServerRecords:
@@ -69,9 +70,8 @@ class ServerRecords:
 
     def find(self, id_or_name: str) -> Server:
         """The server with this id or name. Raises NotFound; BadRequest if several have the name."""
-        with reading(self._engine) as session:
-            wanted = or_(ServerRow.id == id_or_name, ServerRow.name == id_or_name)
-            rows = session.scalars(select(ServerRow).where(wanted)).all()
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(_ONE, {"wanted": id_or_name}).all()
         if not rows:
             raise NotFound(f"There is no server {id_or_name!r}; `kedge server list` shows those there are.")
         if len(rows) > 1:

@@ -1,10 +1,10 @@
 """A migration's timeline in the database, and what those who listen are told of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.orm import Session
 
 from kedge.model.server import Phase, TimelineEntry
@@ -48,9 +48,9 @@ def tell(session: Session, row: MigrationRow, what: str) -> None:
     outbox.add(session, event_of(what), at, server_id=row.server_id, host=row.destination, status=row.status)
 
 
-def entries(row: MigrationRow) -> tuple[TimelineEntry, ...]:
-    """The timeline, in the order of its times."""
-    found = (TimelineEntry(event.phase, event.at_ns, event.detail) for event in row.events)
+def entries(events: Iterable[MigrationEventRow | Row[Any]]) -> tuple[TimelineEntry, ...]:
+    """The timeline that these rows are, in the order of its times."""
+    found = (TimelineEntry(event.phase, event.at_ns, event.detail) for event in events)
     return tuple(sorted(found, key=lambda entry: entry.at_ns))
 
 

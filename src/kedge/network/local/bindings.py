@@ -14,6 +14,7 @@ from kedge.core.adopt import Recognised
 from kedge.core.binding import Bound, bind_port
 from kedge.model.domain import VifState
 from kedge.model.errors import CannotBind
+from kedge.model.host import Host
 from kedge.model.network import Binding, BindingStatus, VifType
 from kedge.model.rewiring import RewiredPort, Wiring
 from kedge.store import direct
@@ -75,11 +76,19 @@ def compute(work: Work, port: PortRow, host: str, vnic_type: str, driver: str | 
     """How `port` is attached to `host`, by one driver if it is named. Raises PortBindingError with every reason."""
     wanted = replace(views.port(port), vnic_type=vnic_type)
     try:
-        return bind_port(wanted, views.network(port.network), hosts.host(work, host), driver)
+        return bind_port(wanted, views.network(port.network), _host(work, host), driver)
     except HostNotFound as error:
         raise PortBindingError(f"Port {port.id} can't be bound on host {host}", [str(error)]) from error
     except CannotBind as error:
         raise PortBindingError(error.summary, error.reasons) from error
+
+
+def _host(work: Work, name: str) -> Host:
+    """The host, read once in a transaction, however many ports are bound there. Raises HostNotFound."""
+    read: dict[str, Host] = work.session.info.setdefault("hosts", {})
+    if name not in read:
+        read[name] = hosts.host(work, name)
+    return read[name]
 
 
 def preview(work: Work, port: PortRow, host: str, *, ahead: bool = False) -> Binding:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 from kedge.model.network import (
     Binding,
     BindingStatus,
+    Network,
     NetworkType,
     Port,
     PortStatus,
@@ -23,6 +24,7 @@ from kedge.model.network import (
 )
 from kedge.store.tables import AddressRow, BindingRow, NetworkRow, PortRow, RewiringRow
 
+from ..errors import NetworkNotFound
 from . import views
 
 _PORTS = (
@@ -72,6 +74,14 @@ _VIFS = (
     .where(BindingRow.host == bindparam("host"), BindingRow.vif_type.not_in(views.UNBOUND))
     .order_by(PortRow.number)
 )
+_NETWORK = select(
+    NetworkRow.id,
+    NetworkRow.name,
+    NetworkRow.network_type,
+    NetworkRow.physical_network,
+    NetworkRow.segmentation_id,
+    NetworkRow.mtu,
+).where(NetworkRow.id == bindparam("id"))
 _VIFS_ADDRESSES = (
     select(AddressRow.port_id, AddressRow.ip_address)
     .join(BindingRow, BindingRow.port_id == AddressRow.port_id)
@@ -94,6 +104,15 @@ def bound_ports(connection: Connection, device_id: str) -> list[tuple[Port, list
     return [
         (_port(of_port, addresses.get(port_id, ())), _bindings(of_port)) for port_id, of_port in rows.items()
     ]
+
+
+def network(connection: Connection, network_id: str) -> Network:
+    """The network with this id. Raises NetworkNotFound."""
+    row = connection.execute(_NETWORK, {"id": network_id}).one_or_none()
+    if row is None:
+        raise NetworkNotFound(network_id)
+    segment = Segment(NetworkType(row.network_type), row.physical_network, row.segmentation_id)
+    return Network(row.id, row.name, segment, row.mtu)
 
 
 def vifs_on(connection: Connection, host: str) -> tuple[Vif, ...]:

@@ -82,8 +82,12 @@ def lock_port(work: Work, port_id: str) -> str | None:
     return work.session.connection().scalar(_LOCKED, {"id": port_id})
 
 
-def ports(work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False) -> list[PortRow]:
+def ports(
+    work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False, networks: bool = False
+) -> list[PortRow]:
     """The ports whose columns have one of these values each, in the order in which they were made.
+
+    With their `networks` by the same statement, for those who bind them.
 
     Whoever changes bindings or addresses of ports has all of these locked first; always by number, so that no
     two wait for each other.
@@ -95,7 +99,8 @@ def ports(work: Work, equal: Mapping[str, Sequence[str]], *, lock: bool = False)
         numbers = select(PortRow.number).where(*conditions).order_by(PortRow.number).with_for_update()
         conditions = [PortRow.number.in_(work.session.scalars(numbers).all())]
     query = select(PortRow).where(*conditions).order_by(PortRow.number)
-    found = list(work.session.scalars(query.options(*WHOLE)).unique())
+    options = (*WHOLE, joinedload(PortRow.network)) if networks else WHOLE
+    found = list(work.session.scalars(query.options(*options)).unique())
     for row in found:
         _know_port(row)
     return found

@@ -22,6 +22,7 @@ from kedge.store import (
     locks_rows,
     look,
     now,
+    one_statement,
     reading,
     single_statement,
     statements,
@@ -120,8 +121,8 @@ class LocalNetworkService:
 
     def network(self, network_id: str) -> Network:
         """The network with this id."""
-        with self.read() as work:
-            return views.network(networks.network(work, network_id))
+        with one_statement(self._engine) as connection:
+            return plain_reads.network(connection, network_id)
 
     def networks(self) -> list[Network]:
         """All networks, in the order in which they were made."""
@@ -163,6 +164,17 @@ class LocalNetworkService:
         with self.read() as work:
             return bindings.preview(work, ports.port(work, port_id), host)
 
+    def previews(self, device_id: str, host: str) -> dict[str, Binding | CannotBind]:
+        """How each of a server's ports would be bound on `host`, or why it can't be; stores nothing."""
+        found: dict[str, Binding | CannotBind] = {}
+        with self.read() as work:
+            for row in ports.ports(work, {"device_id": [device_id]}, networks=True):
+                try:
+                    found[row.id] = bindings.preview(work, row, host)
+                except CannotBind as error:
+                    found[row.id] = error
+        return found
+
     def bind(self, port_id: str, host: str, *, migration_id: str | None = None) -> Binding:
         """Bind the port on `host`, ahead of a migration or for the first time."""
         with self.write() as work:
@@ -172,7 +184,7 @@ class LocalNetworkService:
     def bind_ahead(self, device_id: str, host: str, migration_id: str) -> list[Binding]:
         """Bind all ports of a server on `host` for a migration, in one transaction."""
         with self.write() as work:
-            rows = ports.ports(work, {"device_id": [device_id]}, lock=True)
+            rows = ports.ports(work, {"device_id": [device_id]}, lock=True, networks=True)
             return [views.binding(bindings.bind_ahead(work, row, host, migration_id)) for row in rows]
 
     def switch(self, device_id: str, host: str) -> list[Binding]:
@@ -206,6 +218,12 @@ class LocalNetworkService:
                     raise PortNotFound(change.port_id)
                 bindings.rewire(work, rows[change.port_id], host, change)
             within(work.session)
+
+    def unbind_all(self, device_id: str, host: str) -> None:
+        """Delete the bindings on `host` of all ports of a server, in one transaction."""
+        with self.write() as work:
+            for row in ports.ports(work, {"device_id": [device_id]}, lock=True):
+                bindings.unbind(work, row, host)
 
     def unbind(self, port_id: str, host: str, *, even_active: bool = False) -> None:
         """Delete the binding on `host`."""

@@ -120,6 +120,16 @@ class NeutronNetworkService:
             profile=dict(present.profile) if present else {},
         )
 
+    def previews(self, device_id: str, host: str) -> dict[str, Binding | CannotBind]:
+        """How each of a server's ports would probably be bound on `host`, or why it can't be."""
+        found: dict[str, Binding | CannotBind] = {}
+        for port in self._ports_of(device_id):
+            try:
+                found[port["id"]] = self.preview(port["id"], host)
+            except CannotBind as error:
+                found[port["id"]] = error
+        return found
+
     def bind(self, port_id: str, host: str, *, migration_id: str | None = None) -> Binding:
         """Bind the port on `host`, ahead of a migration or for the first time."""
         return self._strategy.bind(self._port(port_id), host, migration_id)
@@ -152,6 +162,11 @@ class NeutronNetworkService:
     ) -> None:
         """Raises Conflict, as `wirings`."""
         self.wirings(device_id, host, changes[0].after.driver or "")
+
+    def unbind_all(self, device_id: str, host: str) -> None:
+        """Remove the bindings on `host`, one after the other."""
+        for port in self._ports_of(device_id):
+            self._strategy.unbind(port, host, even_active=False)
 
     def unbind(self, port_id: str, host: str, *, even_active: bool = False) -> None:
         """Remove the binding on `host`."""

@@ -42,7 +42,9 @@ from kedge.wire.messages import (
     UnplugOrder,
     VifResults,
 )
+from kedge.wire.plans import Arrival, Departure, DepartureRequest
 
+from . import plans
 from .domain import identity
 from .faults import Faults
 from .hypervisor import SimulatedHypervisor
@@ -258,6 +260,14 @@ class SimulatedAgent:
             view = self._view(uuid, request)
         return view
 
+    def departure(self, uuid: str, request: DepartureRequest) -> Departure:
+        """All that a plan asks of the source: answered by the calls above, which may go wrong one by one."""
+        return plans.departure(self, uuid, request)
+
+    def arrival(self, uuid: str, request: FactsRequest) -> Arrival:
+        """All that a plan asks of the destination, in the same way."""
+        return plans.arrival(self, uuid, request)
+
     @_call
     def start_transfer(self, order: TransferOrder) -> None:
         """Start a live migration; one that was started by this order already is left alone."""
@@ -392,7 +402,8 @@ class SimulatedAgent:
     @_call
     def announce(self, order: AnnounceOrder) -> None:
         """Tell the network that the VM is here now."""
-        self._host.announce(order.vif)
+        for vif in order.vifs:
+            self._host.announce(vif)
 
     # Behind the calls.
 
