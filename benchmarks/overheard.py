@@ -37,12 +37,12 @@ class Ears:
 
     def __init__(self, node: Node, macs: Sequence[str]) -> None:
         with inside(node):
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            # Not bound, so it hears every device, also those that are still to come.
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._attach(macs)
-        self._socket.bind(("", _ETH_P_ALL))
 
     def _attach(self, macs: Sequence[str]) -> None:
         lasts = [int(mac.replace(":", "")[4:], 16) for mac in macs]  # a MAC's last four bytes tell VMs apart
