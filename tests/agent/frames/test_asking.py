@@ -12,7 +12,8 @@ import pytest
 from kedge.agent.domains.libvirt_events import Events
 from kedge.agent.frames import asking
 from kedge.agent.frames.asking import Askers
-from kedge.agent.frames.migration_watches import FrameWatches, Heard
+from kedge.agent.frames.device_watch import Heard
+from kedge.agent.frames.migration_watches import FrameWatches
 from kedge.agent.vif import Pluggers
 from kedge.model.domain import FrameTimes
 from kedge.model.errors import HostFailure
@@ -28,7 +29,7 @@ STARTED, SUSPENDED = libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_
 RESUMED = libvirt.VIR_DOMAIN_EVENT_RESUMED
 INCOMING, ARRIVED = libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED
 TO_SWITCH = libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED
-NOTHING = Heard(FrameTimes(), FrameTimes())
+NOTHING = Heard()
 
 
 class Host:

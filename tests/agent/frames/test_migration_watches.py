@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from kedge.agent.frames import migration_watches
-from kedge.agent.frames.migration_watches import FrameWatches, Heard
+from kedge.agent.frames.device_watch import Heard
+from kedge.agent.frames.migration_watches import FrameWatches
 from kedge.agent.vif import Pluggers
 from kedge.model.domain import FrameTimes
 from kedge.model.network import NetworkType, Segment, Vif, VifType
@@ -24,19 +24,19 @@ class Watch:
     fails = False
     may_stop = threading.Event()
 
-    def __init__(self, device: Callable[[], str | None], mac: str, *, answers: bool) -> None:
+    def __init__(self, device: Callable[[], str | None], mac: str) -> None:
         if self.fails:
             raise OSError("no packet sockets")
-        self.device, self.mac, self.answers, self.stopped = device, mac, answers, False
+        self.device, self.mac, self.stopped = device, mac, False
         self.made.append(self)
 
-    def times(self) -> FrameTimes:
-        return FrameTimes(frames=len(self.made))
+    def heard(self) -> Heard:
+        return Heard(FrameTimes(frames=len(self.made)))
 
-    def stop(self) -> FrameTimes:
+    def stop(self) -> Heard:
         assert self.may_stop.wait(60)
         self.stopped = True
-        return self.times()
+        return self.heard()
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_a_vif_is_watched_once_per_migration(watches: FrameWatches) -> None:
     watches.ensure([VIF], "m1", {})
     wait_until(lambda: len(Watch.made) == 1)
     assert (Watch.made[0].mac, Watch.made[0].device()) == (VIF.mac_address, "macvtap0")
-    assert watches.times([VIF], "m1") == {"p": Heard(FrameTimes(frames=1), FrameTimes())}
+    assert watches.times([VIF], "m1") == {"p": Heard(FrameTimes(frames=1))}
     assert watches.times([VIF], "m2") == {}
     watches.ensure([VIF], "m2", {})
     wait_until(lambda: [watch.stopped for watch in Watch.made] == [True, False])
@@ -100,13 +100,6 @@ def test_a_watch_that_nobody_asks_about_ends(watches: FrameWatches, monkeypatch:
 def test_what_can_not_be_watched_is_left_out(watches: FrameWatches) -> None:
     Watch.fails = True
     watches.ensure([VIF], "m1", {})
-    assert watches.times([VIF], "m1") == {"p": Heard(FrameTimes(), FrameTimes())}
+    assert watches.times([VIF], "m1") == {"p": Heard()}
     watches.close()
     assert watches.times([VIF], "m1") == {}
-
-
-def test_answers_are_watched_for_where_there_is_an_address_to_ask_for(watches: FrameWatches) -> None:
-    with_address = replace(VIF, fixed_ips=("192.0.2.1",))
-    watches.ensure([with_address], "m1", {})
-    watches.close()
-    assert sorted((watch.answers, watch.stopped) for watch in Watch.made) == [(False, True), (True, True)]

@@ -19,15 +19,15 @@ ASKER = "fe:54:00:00:00:01"
 @cases()
 def test_a_question_reaches_the_vm_alone_and_its_answer_nobody(host: World) -> None:
     with host.vm_plugged() as vm, host.vm_plugged() as neighbour, closing(ToVm(vm.vif.tap_name)) as to_vm:
-        own = FrameWatch(vm.vif.tap_name, vm.mac)
-        answers = FrameWatch(vm.vif.tap_name, vm.mac, answers=True)
+        watch = FrameWatch(vm.vif.tap_name, vm.mac)
         to_vm.send([frame(vm.mac, ASKER, "are you there?")])
         assert "are you there?" in vm.heard(at_least=1)
         vm.send(vm.mac, "yes")
         vm.send(ALL, "something of its own")
         assert [label for _, label in host.wire.heard(at_least=1)] == ["something of its own"]
         assert "yes" not in neighbour.heard()
-        assert (own.stop().frames, answers.stop().frames) == (1, 1)
+        heard = watch.stop()
+        assert (heard.frames.frames, heard.answers.frames) == (1, 1)
 
 
 @pytest.fixture(params=["macvtap-flat", "bridge-flat"])

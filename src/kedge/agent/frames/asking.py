@@ -14,7 +14,8 @@ import libvirt
 import structlog
 
 from kedge.agent.domains.libvirt_events import ARRIVED, PAUSED_TO_SWITCH, Events
-from kedge.agent.frames.migration_watches import FrameWatches, Heard
+from kedge.agent.frames.device_watch import Heard
+from kedge.agent.frames.migration_watches import FrameWatches
 from kedge.agent.frames.questions import questions
 from kedge.agent.frames.to_vm import ToVm
 from kedge.agent.vif import Pluggers
@@ -31,7 +32,7 @@ _WAITS_S = 0.05
 """The question that waits is enough unless it was lost, and a VM that begins to run has others to answer."""
 _AFTER = 1000
 """Rounds of questions after that, 5 s: who has not answered by then gives no answers."""
-_LOOK_S = 0.1
+_LOOK_S = 0.05
 _BUSY_NS = 20_000_000
 """A VM that was heard so lately is not asked: its own frames tell as much."""
 
@@ -51,24 +52,6 @@ class AskedPort:
         self._questions = questions(vif.mac_address, vif.fixed_ips)
         self._to_vm: ToVm | None = None
         self.heard = heard
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether anybody listens to what it says."""
-        return self.heard() is not None
-
-    @property
-    def was_heard(self) -> bool:
-        """Whether it has sent a frame of its own here, or answered a question."""
-        heard = self.heard()
-        return heard is not None and heard.answers.frames + heard.frames.frames > 0
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether it has just sent a frame of its own."""
-        heard = self.heard()
-        last_ns = heard.frames.last_ns if heard is not None else None
-        return last_ns is not None and time.time_ns() - last_ns < _BUSY_NS
 
     def ask(self) -> None:
         """Ask for each of its addresses."""
@@ -100,7 +83,8 @@ class Asker:
         self._ends_soon = ends_soon
         self._moment = _Moment.BEFORE
         self._one_waits = False
-        self._news = threading.Condition()
+        self._becoming = threading.Lock()
+        self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="asker", daemon=True)
         self._thread.start()
 
@@ -127,10 +111,11 @@ class Asker:
         self._thread.join()
 
     def _become(self, moment: _Moment) -> None:
-        with self._news:
-            if self._moment is not _Moment.OVER:
-                self._moment = moment
-            self._news.notify()
+        with self._becoming:
+            if self._moment in (moment, _Moment.OVER):
+                return
+            self._moment = moment
+        self._news.set()
 
     def _run(self) -> None:
         try:
@@ -146,14 +131,15 @@ class Asker:
         """Ask before the pause; whether the VM came here."""
         rounds = 0
         while self._moment in (_Moment.BEFORE, _Moment.COMING):
-            if not all(port.is_watched for port in self._ports):
+            heard = [port.heard() for port in self._ports]
+            if None in heard:
                 return False  # the migration is forgotten
             if self._moment is _Moment.COMING and not self._one_waits:
                 # QEMU takes it from the device when the VM runs. One: others would keep the room from what comes.
                 self._ask(self._ports)
                 self._one_waits = True
             if self._moment is _Moment.BEFORE and self._ends_soon():
-                self._ask([port for port in self._ports if not port.is_busy])
+                self._ask([port for port, each in zip(self._ports, heard, strict=True) if not _is_busy(each)])
                 rounds += 1
                 self._wait(_INTERVAL_S if rounds < _OFTEN else _SELDOM_S)
             else:
@@ -164,7 +150,7 @@ class Asker:
         if self._one_waits:
             self._wait(_WAITS_S)
         for _ in range(_AFTER):
-            silent = [port for port in self._ports if not port.was_heard]
+            silent = [port for port in self._ports if not _was_heard(port.heard())]
             if not silent or self._moment is not _Moment.HERE:
                 return
             self._ask(silent)
@@ -175,9 +161,20 @@ class Asker:
             port.ask()
 
     def _wait(self, seconds: float) -> None:
-        with self._news:
-            before = self._moment
-            self._news.wait_for(lambda: self._moment is not before, seconds)
+        """Until time is up, or the moment becomes another one from now on."""
+        self._news.clear()
+        self._news.wait(seconds)
+
+
+def _was_heard(heard: Heard | None) -> bool:
+    """Whether the VM has sent a frame of its own here, or answered a question."""
+    return heard is not None and heard.answers.frames + heard.frames.frames > 0
+
+
+def _is_busy(heard: Heard | None) -> bool:
+    """Whether the VM has just sent a frame of its own."""
+    last_ns = heard.frames.last_ns if heard is not None else None
+    return last_ns is not None and time.time_ns() - last_ns < _BUSY_NS
 
 
 class Askers:

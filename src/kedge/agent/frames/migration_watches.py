@@ -9,9 +9,8 @@ from functools import partial
 
 import structlog
 
-from kedge.agent.frames.device_watch import FrameWatch
+from kedge.agent.frames.device_watch import FrameWatch, Heard
 from kedge.agent.vif import Pluggers
-from kedge.model.domain import FrameTimes
 from kedge.model.network import Vif
 
 log = structlog.get_logger(__name__)
@@ -20,31 +19,24 @@ log = structlog.get_logger(__name__)
 _FORGOTTEN_S = 120.0
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What a VM sent of itself on a NIC, and what it answered to questions there."""
-
-    frames: FrameTimes
-    answers: FrameTimes
-
-
 @dataclass
 class _Watch:
     migration_id: str | None
-    frames: Future[FrameWatch]
-    answers: Future[FrameWatch] | None
+    watch: Future[FrameWatch]
     asked_at: float
+    begun: FrameWatch | None = None
 
     def heard(self) -> Heard:
         """What was heard so far."""
-        return Heard(_times(self.frames), _times(self.answers))
+        if self.begun is None:
+            if not self.watch.done() or self.watch.exception() is not None:
+                return Heard()
+            self.begun = self.watch.result()
+        return self.begun.heard()
 
 
 class FrameWatches:
-    """Watches a port anew for each migration. The times stay when the device is gone.
-
-    There is a `FrameWatch` for the VM's own frames and, if it has addresses that can be asked for, one for its answers.
-    """
+    """Watches a port anew for each migration. The times stay when the device is gone."""
 
     def __init__(self, vifs: Pluggers) -> None:
         self._vifs = vifs
@@ -111,22 +103,12 @@ class FrameWatches:
         if before is not None:
             self._stop(before)
 
-        def watch(*, answers: bool) -> Future[FrameWatch]:
-            find = partial(self._vifs.device, vif, target)
-            return self._starter.submit(FrameWatch, find, vif.mac_address, answers=answers)
-
-        answers = watch(answers=True) if vif.fixed_ips else None
-        self._watches[vif.port_id] = _Watch(migration_id, watch(answers=False), answers, time.monotonic())
+        find = partial(self._vifs.device, vif, target)
+        watch = self._starter.submit(FrameWatch, find, vif.mac_address)
+        self._watches[vif.port_id] = _Watch(migration_id, watch, time.monotonic())
 
     def _stop(self, entry: _Watch) -> None:
-        for watch in filter(None, (entry.frames, entry.answers)):
-            self._ender.submit(_stop_when_begun, watch)
-
-
-def _times(watch: Future[FrameWatch] | None) -> FrameTimes:
-    if watch is None or not watch.done() or watch.exception() is not None:
-        return FrameTimes()
-    return watch.result().times()
+        self._ender.submit(_stop_when_begun, entry.watch)
 
 
 def _stop_when_begun(watch: Future[FrameWatch]) -> None:

@@ -1,6 +1,7 @@
-"""Small eBPF programs of the kind that handles packets (`sched_cls`): loaded, and run once for what they do."""
+"""Small eBPF programs that see packets, run by the kernel or once for what they do, and the memory that they share."""
 
 import ctypes
+import mmap
 import os
 import platform
 import struct
@@ -10,12 +11,15 @@ from typing import Any
 from kedge.model.errors import HostFailure
 
 _SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
-_PROG_LOAD, _PROG_TEST_RUN = 5, 10
-_PROG_TYPE_SCHED_CLS = 3
+_MAP_CREATE, _PROG_LOAD, _PROG_TEST_RUN = 0, 5, 10
+_MAP_TYPE_ARRAY, _MMAPABLE = 2, 1 << 10
+SOCKET_FILTER, SCHED_CLS = 1, 3
+"""Kinds of programs: one decides what a socket receives, the other handles packets on their way."""
 _RETURNED = struct.Struct("=4xi")
+_LIBC: Any = ctypes.CDLL(None, use_errno=True)
 
 
-def load(program: Sequence[tuple[int, int, int, int]]) -> int:
+def load(program: Sequence[tuple[int, int, int, int]], kind: int = SCHED_CLS) -> int:
     """The file descriptor of a loaded program. Raises HostFailure where the kernel can't.
 
     Of each instruction: opcode, destination register | source register << 4, offset, immediate.
@@ -25,7 +29,7 @@ def load(program: Sequence[tuple[int, int, int, int]]) -> int:
     licence = ctypes.create_string_buffer(b"MIT")
     attributes = struct.pack(
         "=IIQQIIQ",
-        _PROG_TYPE_SCHED_CLS,
+        kind,
         len(program),
         ctypes.addressof(code),
         ctypes.addressof(licence),
@@ -49,13 +53,22 @@ def run(program: int, frame: bytes) -> int:
     return int(returned)
 
 
+def shared_memory(size: int) -> tuple[int, mmap.mmap]:
+    """A map with one value of so many bytes, zero at first: its file descriptor, and the value, to read.
+
+    Raises HostFailure where the kernel can't (it can from 5.5 on).
+    """
+    attributes = struct.pack("=IIIII", _MAP_TYPE_ARRAY, 4, size, 1, _MMAPABLE)
+    made, _ = _bpf("make an eBPF map", _MAP_CREATE, attributes)
+    return made, mmap.mmap(made, size, access=mmap.ACCESS_READ)
+
+
 def _bpf(what: str, command: int, attributes: bytes) -> tuple[int, bytes]:
     number = _SYSCALL.get(platform.machine())
     if number is None:
         raise HostFailure(f"Kedge does not know how to {what} on {platform.machine()}")
-    libc: Any = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(attributes, len(attributes))  # the kernel writes its answer into it
-    result: int = libc.syscall(number, command, buffer, len(attributes))
+    result: int = _LIBC.syscall(number, command, buffer, len(attributes))
     if result < 0:
         raise HostFailure(f"the kernel refused to {what}: {os.strerror(ctypes.get_errno())}")
     return result, buffer.raw
