@@ -201,6 +201,19 @@ def test_a_vm_that_libvirt_let_run_on_both_hosts_runs_on_the_destination_alone(w
     world.check(server, "h3")
 
 
+def test_what_was_unplugged_while_memory_was_copied_is_plugged_again_on_the_source(
+    world: ComputeWorld,
+) -> None:
+    world.fabric.rounds = 1
+    server = world.server("h2")
+    migration = world.begin(server, "h1", MigrationOptions(progress_timeout_s=None))
+    world.fabric.on_step(Step.PREPARED, world["h2"].plugged.clear)
+    world.fabric.on_step(Step.PREPARED, world.abort(migration))
+    world.fabric.on_step(Step.COPYING, lambda: world.fabric.lose_job(server.id))
+    assert world.drive(migration).status == MigrationStatus.CANCELLED
+    world.check(server, "h2")
+
+
 def test_the_vm_stops_while_it_is_migrated(world: ComputeWorld) -> None:
     server = world.server("h1")
     migration = world.begin(server, "h3")

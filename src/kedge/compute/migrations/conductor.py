@@ -299,7 +299,11 @@ class Drive:
         if before is None or previous is None:
             return self._looker.look(self._intent)
         how = next_look(before, previous, done=done is not None, wait_ms=longest_look_ms(self._drives()))
-        return self._looker.look(self._intent, **vars(how))
+        seen = self._looker.look(self._intent, **vars(how))
+        if how.wait_on is None or seen.source.transferring or not seen.source.runs:
+            return seen
+        # The VM stays where it is: what it lost in the meantime counts from now on.
+        return self._looker.look(self._intent, check_vifs=(Role.SOURCE,))
 
     def _intent(self) -> Intent:
         """What is wanted now. Raises StaleEpoch."""
