@@ -1,11 +1,13 @@
 """Migrations that go well: between every two backends, and what is told about them."""
 
 import itertools
+import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from sqlalchemy import Engine
 
 from kedge.compute.migrations import conductor as module
 from kedge.compute.migrations.conductor import Conductor
@@ -30,6 +32,21 @@ WHOLE = [
     Phase.VERIFIED,
     Phase.SETTLED,
 ]
+
+
+def test_a_conductor_checkpoints_its_database(world: ComputeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = queue.Queue[Engine]()
+
+    def checkpoint(engine: Engine) -> None:
+        done.put(engine)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(module, "CHECKPOINT_S", 0.001)
+    monkeypatch.setattr(module, "checkpoint", checkpoint)
+    conductor = world.conductor(world.tools)
+    conductor.start()
+    assert [done.get(timeout=60), done.get(timeout=60)] == [world.engine, world.engine]
+    conductor.stop()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.schema import CheckConstraint
 
 from kedge.model.errors import BadRequest, Conflict
-from kedge.store import open_database, reading, transaction, upgrade
+from kedge.store import checkpoint, open_database, reading, transaction, upgrade
 from kedge.store.columns import Base
 from kedge.store.tables import (
     AgentRow,
@@ -381,3 +381,19 @@ def test_a_connection_that_the_server_ended_is_replaced_unseen(tmp_path: Path) -
             assert session.scalar(text("SELECT pg_backend_pid()")) != backend
         engine.dispose()
         other.dispose()
+
+
+def test_a_checkpoint_brings_what_was_committed_into_the_database_file(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with transaction(engine) as session:
+        session.add(network(name="written"))
+    checkpoint(engine)
+    if engine.dialect.name != "sqlite":
+        return
+    alone = tmp_path / "alone.db"
+    alone.write_bytes(Path(str(engine.url.database)).read_bytes())
+    copied = open_database(f"sqlite:///{alone}")
+    with reading(copied) as session:
+        assert session.scalars(select(NetworkRow.name)).all() == ["written"]
+    copied.dispose()

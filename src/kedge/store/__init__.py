@@ -3,6 +3,7 @@
 from .clock import ahead_ns, now
 from .engine import (
     batched,
+    checkpoint,
     in_words,
     is_retryable,
     is_trouble,
@@ -21,6 +22,7 @@ from .schema import upgrade
 __all__ = [
     "ahead_ns",
     "batched",
+    "checkpoint",
     "in_words",
     "is_retryable",
     "is_trouble",

@@ -4,9 +4,11 @@ Each migration is driven by one thread. Nothing is remembered between two rounds
 again, so a conductor may die at any instant and another, or the same one after its start, goes on.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 
 import structlog
@@ -17,7 +19,7 @@ from kedge.core.placement import candidates, left_out, reasons
 from kedge.model.domain import DomainState
 from kedge.model.errors import CannotMigrate, KedgeError, StaleEpoch, Unreachable
 from kedge.model.server import Migration, MigrationOptions, Phase, Plan, Server
-from kedge.store import in_words, is_trouble
+from kedge.store import checkpoint, in_words, is_trouble
 
 from ..placement.places import Places
 from ..records.claims import Claims
@@ -25,7 +27,7 @@ from ..records.plain_records import Noted
 from ..records.rooms import Room
 from .actor import Actor, Tools
 from .looker import Looker
-from .next_look import next_look
+from .next_look import NextLook, next_look
 from .planner import USUAL
 from .right_of_way import RightOfWay
 from .transfer_pace import TransferPace
@@ -48,6 +50,12 @@ WHILE_S = 0.02
 
 POLL_S = 1.0
 """A migration whose conductor died is taken up by another within this time, once its claim is free."""
+
+SWITCH_S = 0.001
+"""A thread that has news of a pause gets the interpreter from another within this time; Python's own is 5 ms."""
+
+CHECKPOINT_S = 1.0
+"""So often what was committed is moved into the database's file, lest a switch of bindings have to do it."""
 
 LONGEST_PAUSE_S = 2.0
 """Between two tries of something that fails, or two looks at a host that does not answer."""
@@ -92,19 +100,23 @@ class Conductor:
         self._stopping = threading.Event()
         self._asked = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
-        self._way = RightOfWay()
+        self.way = RightOfWay()
         self._watcher = threading.Thread(target=self._watch, name="conductor", daemon=True)
+        self._checkpoints = threading.Thread(target=self._checkpoint, name="checkpoints", daemon=True)
 
     def start(self) -> None:
         """Drive every migration that has not ended and that no other conductor drives, from now on."""
+        sys.setswitchinterval(SWITCH_S)
         self._watcher.start()
+        self._checkpoints.start()
 
     def stop(self) -> None:
         """Stop driving, at the next look. Nothing is rolled back: what is under way is taken up again later."""
         self._stopping.set()
         self._asked.set()
-        if self._watcher.is_alive():
-            self._watcher.join(timeout=10)
+        for thread in (self._watcher, self._checkpoints):
+            if thread.is_alive():
+                thread.join(timeout=10)
         for thread in list(self._threads.values()):
             thread.join(timeout=10)
         self._claims.close()
@@ -179,6 +191,13 @@ class Conductor:
                 self._stopping.wait(self._poll_s)
             self._asked.wait(self._poll_s)
 
+    def _checkpoint(self) -> None:
+        while not self._stopping.wait(CHECKPOINT_S):
+            try:
+                checkpoint(self.tools.migrations.engine)
+            except Exception as error:
+                log.warning("the database could not be written to its file yet", error=in_words(error))
+
     def _spawn(self, migration_id: str) -> None:
         thread = threading.Thread(
             target=self._drive, args=(migration_id,), name=f"migration-{migration_id[:8]}", daemon=True
@@ -189,7 +208,11 @@ class Conductor:
     def _drive(self, migration_id: str) -> None:
         while not self._stopping.is_set():
             try:
-                Drive(migration_id, self.tools, self._stopping, lambda: len(self._threads), self._way).run()
+                with self.way.turn(migration_id):
+                    drive = Drive(
+                        migration_id, self.tools, self._stopping, lambda: len(self._threads), self.way
+                    )
+                drive.run()
                 break
             except StaleEpoch as error:
                 log.info("this conductor drives it no longer", migration=migration_id, why=str(error))
@@ -257,7 +280,6 @@ class Drive:
         done: Action | None = None  # what was done since the last look, at the first try
         seen: Observation | None = None
         while not self._stopping.is_set():
-            self._give_way(seen)
             try:
                 seen = self._look(seen, previous, done)
             except Unreachable as error:  # an external network service; a host that is away is seen as such
@@ -270,8 +292,6 @@ class Drive:
             if action != previous:
                 self._log.info("decided", act=action.act, on=action.role, why=action.why)
                 self._tries = 0
-            if self._give_way(seen):
-                self._intent()  # while it waited, another conductor may have taken over
             could = self._do(action, seen, repeated=action == previous)
             if seen.source.domain is not DomainState.SWITCHOVER or action.act is Act.ACTIVATE:
                 self._way.done(self._id)
@@ -285,25 +305,23 @@ class Drive:
         self._looker.when_paused = lambda: None
         self._way.hurry(self._id)
 
-    def _give_way(self, seen: Observation | None) -> bool:
-        """To those that hurry; not while memory is copied, as the pause that may come is seen by who looks.
-
-        Says whether that took a while.
-        """
-        began = time.monotonic()
-        if seen is None or not seen.source.transferring:
-            self._way.give_way(self._id)
-        return time.monotonic() - began > WHILE_S
+    def _turn(self, seen: Observation | None) -> AbstractContextManager[None]:
+        """For the next step. It needs none while memory is copied, as the pause that may come is seen by who looks."""
+        if seen is not None and seen.source.transferring:
+            return nullcontext()
+        return self._way.turn(self._id, moved=seen is not None and seen.destination.runs)
 
     def _look(self, before: Observation | None, previous: Action | None, done: Action | None) -> Observation:
-        if before is None or previous is None:
-            return self._looker.look(self._intent)
-        how = next_look(before, previous, done=done is not None, wait_ms=longest_look_ms(self._drives()))
-        seen = self._looker.look(self._intent, **vars(how))
+        how = NextLook()
+        if before is not None and previous is not None:
+            how = next_look(before, previous, done=done is not None, wait_ms=longest_look_ms(self._drives()))
+        with nullcontext() if how.wait_ms else self._turn(before):
+            seen = self._looker.look(self._intent, **vars(how))
         if how.wait_on is None or seen.source.transferring or not seen.source.runs:
             return seen
         # The VM stays where it is: what it lost in the meantime counts from now on.
-        return self._looker.look(self._intent, check_vifs=(Role.SOURCE,))
+        with self._turn(seen):
+            return self._looker.look(self._intent, check_vifs=(Role.SOURCE,))
 
     def _intent(self) -> Intent:
         """What is wanted now. Raises StaleEpoch."""
@@ -320,7 +338,11 @@ class Drive:
         if repeated:
             self._pause()
         try:
-            self._actor.act(action)
+            began = time.monotonic()
+            with self._turn(seen):
+                if time.monotonic() - began > WHILE_S:
+                    self._intent()  # while it waited, another conductor may have taken over
+                self._actor.act(action)
         except StaleEpoch:
             # Either the database or an agent knows of a newer conductor. The database has the last word.
             self._intent()
@@ -343,7 +365,8 @@ class Drive:
         view = self._looker.gathered.views.get(Role.SOURCE)
         if view is None or view.progress is None:
             return
-        if time.monotonic() - self._shown_at >= SHOW_S or self._pace.limit_ms != self._shown_limit_ms:
+        due = time.monotonic() - self._shown_at >= SHOW_S or self._pace.limit_ms != self._shown_limit_ms
+        if due and not self._way.is_needed:  # else it is shown at another look
             self._shown_at, self._shown_limit_ms = time.monotonic(), self._pace.limit_ms
             shown = {"downtime_limit_ms": self._pace.limit_ms, "seen_ns": time.time_ns()}
             self._tools.migrations.write(self._id, self._epoch, progress=asdict(view.progress) | shown)

@@ -87,7 +87,7 @@ class Looker:
             check = role in check_vifs
             sides[role] = self._side(role, bound, wait_ms if wait_on is role else 0, check)
             asked.append((role, check))
-            if role is Role.SOURCE and sides[role].domain is DomainState.SWITCHOVER:
+            if role is Role.SOURCE and _stands_still(sides[role], waited=wait_on is not None):
                 self.when_paused()
         if bindings or (wait_on is not None and sides != seen_before):
             before, bound = bound, self._bindings()
@@ -237,6 +237,13 @@ class Looker:
 def _copies(source: Side) -> bool:
     """Whether the VM runs on the source while its memory is copied."""
     return source.transferring and source.domain is DomainState.RUNNING
+
+
+def _stands_still(source: Side, *, waited: bool) -> bool:
+    """Whether the VM is paused between the hosts; or has arrived meanwhile, if a pause was waited for."""
+    return source.domain is DomainState.SWITCHOVER or (
+        waited and source.reachable and not source.transferring and source.domain is not DomainState.RUNNING
+    )
 
 
 def _plugged(domain: DomainState, found: Mapping[str, VifState], vifs: Sequence[Vif], ports: int) -> Plugged:

@@ -160,7 +160,8 @@ class Round:
         for server_id in decision.end:
             self._end(server_id)
         for start in decision.start:
-            self._begin(start, seen, operation.policy)
+            with self._conductor.way.turn(self._id):
+                self._begin(start, seen, operation.policy)
         if operation.transition is None:
             return self._show(operation, decision.outlooks, decision.outcome)
         self._hosts.act(operation, seen.fleet)
