@@ -18,7 +18,7 @@ from kedge.model.host import HostBackend
 from kedge.model.network import Port, Vif, VifType
 from kedge.wire.messages import Rewire, RewireOrder, RewireStep, Side
 
-from .vif_world import ALL, CASES, PHYSICAL_NETWORK, Vm, World, run, world
+from .vif_world import ALL, CASES, INTERFACE, PHYSICAL_NETWORK, Vm, World, run, world
 
 pytestmark = pytest.mark.lab
 
@@ -112,6 +112,20 @@ def test_what_can_not_be_moved_is_refused_in_words(both: Both) -> None:
     run("ip", "link", "del", vif.tap_name)
     with pytest.raises(HostFailure, match="is no tap in a switch"):
         both.pluggers.make_ready(replace(vif, vif_type=VifType.MACVTAP))
+
+
+def test_an_interface_of_open_vswitch_is_put_into_no_linux_bridge(both: Both) -> None:
+    """An agent that runs while Open vSwitch is put below its bridges would do so: a loop."""
+    before = both.host.devices()
+    vif = both.as_form(both.host.vif(), "bridge")
+    as_it_was = HostBackend("linuxbridge", {PHYSICAL_NETWORK: INTERFACE})
+    with (
+        Pluggers([as_it_was]) as pluggers,
+        pytest.raises(HostFailure, match="is a port of Open vSwitch's br-"),
+    ):
+        pluggers.plug(vif)
+    both.pluggers.unplug(vif.port_id)
+    assert both.host.devices() == before
 
 
 def rewire(step: RewireStep, vif: Vif, other: Vif, epoch: int = 1) -> RewireOrder:

@@ -9,6 +9,7 @@ from kedge.model.errors import HostFailure
 from kedge.model.host import HostBackend
 from kedge.model.network import Vif, VifType
 
+from . import ovs_client as ovs
 from .base import NETWORK_MARK, Loose, Taking, carrier, port_of, vlan_of
 from .link import Link
 from .links import Links
@@ -143,6 +144,7 @@ class BridgePlugger:
     def _ensure_bridge(self, vif: Vif, member: Link) -> Link:
         if member.master is not None:
             return self._bridge_of(member)
+        self._refuse_if_in_open_vswitch(carrier(self._backend, vif))
         name = str(vif.vif_details.get("bridge_name") or f"brq{vif.network_id[:11]}")
         bridge = self._links.find(name)
         if bridge is None:
@@ -166,6 +168,15 @@ class BridgePlugger:
         if not bridge.up:
             self._links.set(bridge, state="up")
         return bridge
+
+    def _refuse_if_in_open_vswitch(self, interface: str) -> None:
+        """A port of its userspace datapath has no master, so the kernel would let both have the interface."""
+        port = ovs.look().ports.get(interface) if ovs.is_reachable() else None
+        if port is not None:
+            raise HostFailure(
+                f"{interface} is a port of Open vSwitch's {port.bridge}; in a Linux bridge too it would be a loop: "
+                "map a veth pair's end instead, whose other end is a port there"
+            )
 
     def _refuse_addresses(self, member: Link) -> None:
         addresses = self._links.addresses(member)
