@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain
 
 from . import fabric, hypervisor
 from .cloud import Cloud
@@ -76,22 +78,35 @@ def use_open_vswitch(cloud: Cloud, name: str) -> None:
 
 
 def use_linux_bridge(cloud: Cloud, name: str) -> None:
-    """Take Open vSwitch from a Linux bridge host that got it, and on which no VM is."""
+    """Take Open vSwitch from a Linux bridge host that got it, instead of what it had or below it. No VM is there."""
     host = cloud.lab.hosts[name]
+    bridges, *above = [list(each["mappings"].values()) for each in host.backends]
     with _agent_away(cloud, host):
-        hypervisor.stop_open_vswitch(host, [*host.backends[0]["mappings"].values(), "br-int"])
+        hypervisor.stop_open_vswitch(host, [*bridges, "br-int"])
+        for device in chain(*above):
+            host.run(["ip", "link", "del", device])
         host.backend = Backend.LINUXBRIDGE
         host.backends = [backend_of(host, host.host_spec)]
 
 
-def change_s(cloud: Cloud, name: str) -> float:
-    """For how many s a host's agent is away, at least, when it is started anew; nothing is changed."""
+def rehearsed_s(cloud: Cloud, name: str) -> float:
+    """What changing a host takes, in s, tried on an Open vSwitch host without a VM, which gets the same again."""
     began = time.monotonic()
     host = cloud.lab.hosts[name]
-    host.backends = host.backends or [backend_of(host, host.host_spec)]
     with _agent_away(cloud, host):
-        pass
+        hypervisor.stop_open_vswitch(host, [*host.host_spec.mappings.values(), "br-int"])
+        hypervisor.start_open_vswitch(host, host.host_spec)
+        host.backends = [backend_of(host, host.host_spec)]
+        started = datetime.now(UTC)
+    cloud.wait_for(lambda: _heard_since(cloud, name, started), f"a report of {name}'s agent")
     return time.monotonic() - began
+
+
+def _heard_since(cloud: Cloud, name: str, moment: datetime) -> bool:
+    """The same is reported as before, so only the time tells that it was the new agent."""
+    agents = cloud.get("/network/v2.0/agents", host=name)["agents"]
+    heard = [datetime.fromisoformat(each["heartbeat_timestamp"]).replace(tzinfo=UTC) for each in agents]
+    return all(each > moment for each in heard)
 
 
 @contextmanager
@@ -113,9 +128,9 @@ def _agent_away(cloud: Cloud, host: LabHost) -> Iterator[None]:
 
 
 __all__ = [
-    "change_s",
     "other_parents",
     "put_open_vswitch_below",
+    "rehearsed_s",
     "use_linux_bridge",
     "use_open_vswitch",
     "use_other_parents",

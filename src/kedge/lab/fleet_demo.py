@@ -142,10 +142,8 @@ def run(console: Console) -> int:
     with Cloud.up(say) as cloud:
         say(f"{len(PLACES)} VMs of {', '.join(str(mib) for _, mib in PLACES)} MiB boot (emulated, no KVM)")
         vms = fleet.make_vms(cloud, PLACES, FIRST_ADDRESS)
-        change_s = conversion.change_s(cloud, IDLE)
-        say(
-            f"the agent of {IDLE} is started anew in {change_s:.1f} s: so long takes changing a host, at least"
-        )
+        change_s = conversion.rehearsed_s(cloud, IDLE)
+        say(f"{IDLE} gets its Open vSwitch anew in {change_s:.1f} s: about so long takes changing a host")
         say("from now on each VM is pinged 200 times a second, and a TCP connection to each is held")
         demo = FleetDemo(console, cloud, vms, change_s)
         with fleet.watched(cloud, vms) as watch:
