@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from .limits import Limits
+from .nova_faults import nova_fault
 
 FAREWELL_S = 0.2
 """TLS would wait half a minute for the other side's farewell."""
@@ -234,7 +235,9 @@ def holder_of(certificate: Any) -> dict[str, str]:
 def _answer(status: int, message: str, url: bytes) -> bytes:
     kind = "HTTP" + _PHRASES[status].replace(" ", "")
     body: dict[str, Any] = {"error": {"type": "BadRequest", "message": message}}
-    if url.startswith(b"/network"):
+    if url.startswith(b"/compute"):
+        body = nova_fault(status, message)
+    elif url.startswith(b"/network"):
         body = {"NeutronError": {"type": kind, "message": message, "detail": ""}}
     content = json.dumps(body).encode()
     return (

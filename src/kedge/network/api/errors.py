@@ -1,4 +1,4 @@
-"""Errors as JSON: Neutron's form under /network, Kedge's own elsewhere."""
+"""Errors as JSON: Neutron's form under /network, Nova's under /compute, Kedge's own elsewhere."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +13,7 @@ from starlette.routing import Match
 
 from kedge.model.absent import not_found
 from kedge.model.errors import BadRequest, CannotBind, Conflict, Forbidden, KedgeError, NotFound
+from kedge.serving.nova_faults import is_novas, nova_fault
 from kedge.serving.strict_request import RequestRefused
 from kedge.store import in_words, is_trouble
 from kedge.wire.encoding import error_body
@@ -50,7 +51,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(KedgeError)
     def on_kedge_error(request: Request, error: KedgeError) -> JSONResponse:
-        if not _is_neutrons(request):
+        if not (_is_neutrons(request) or is_novas(request.url.path)):
             return JSONResponse(error_body(error), error.status)
         name = _NEUTRON_TYPES.get(type(error), type(error).__name__)
         return _answer(request, error.status, name, name, str(error))
@@ -89,6 +90,8 @@ def install_error_handlers(app: FastAPI) -> None:
 def _answer(request: Request, status: int, own: str, neutron: str, message: str) -> JSONResponse:
     if _is_neutrons(request):
         body = {"NeutronError": {"type": neutron, "message": message, "detail": ""}}
+    elif is_novas(request.url.path):
+        body = nova_fault(status, message)
     else:
         body = {"error": {"type": own, "message": message}}
     return JSONResponse(body, status)
