@@ -85,6 +85,16 @@ class Port:
 
 
 @dataclass(frozen=True)
+class ServerAddress:
+    """An address of a server, on the network of this name, by its port with this MAC address."""
+
+    server_id: str
+    network: str
+    mac_address: str
+    ip_address: str
+
+
+@dataclass(frozen=True)
 class Binding:
     """How a port is, or is about to be, attached on one host.
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from kedge.core.adopt import Recognised
 from kedge.model.errors import CannotBind
 from kedge.model.host import Host
-from kedge.model.network import Binding, Network, Port, Segment
+from kedge.model.network import Binding, Network, Port, Segment, ServerAddress
 from kedge.model.rewiring import RewiredPort, Wiring
 from kedge.wire.messages import HostDuties, HostReport
 
@@ -46,6 +46,10 @@ class NetworkService(Protocol):
 
     def bound_ports(self, device_id: str) -> list[tuple[Port, list[Binding]]]:
         """The ports of a server, each with all its bindings, all of one moment."""
+        ...
+
+    def addresses(self, device_ids: Collection[str]) -> list[ServerAddress]:
+        """The addresses of all ports of these servers, in the order in which the ports were made."""
         ...
 
     def bindings(self, port_id: str) -> list[Binding]:

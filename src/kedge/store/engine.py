@@ -193,10 +193,10 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def batched(values: Iterable[T]) -> Iterator[list[T]]:
-    """The values in parts that a statement takes as its parameters."""
+def batched(values: Iterable[T], most: int = _MOST_PARAMETERS) -> Iterator[list[T]]:
+    """The values in parts that a statement takes as its parameters, or of `most` values each."""
     left = iter(values)
-    while part := list(islice(left, _MOST_PARAMETERS)):
+    while part := list(islice(left, most)):
         yield part
 
 

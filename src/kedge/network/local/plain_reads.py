@@ -5,7 +5,7 @@ rows, three quarters of the control plane's CPU went into these.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,11 @@ from kedge.model.network import (
     Port,
     PortStatus,
     Segment,
+    ServerAddress,
     Vif,
     VifType,
 )
+from kedge.store import batched
 from kedge.store.tables import AddressRow, BindingRow, NetworkRow, PortRow, RewiringRow
 
 from ..errors import NetworkNotFound
@@ -55,6 +57,14 @@ _PORTS_ADDRESSES = (
     .join(PortRow, PortRow.id == AddressRow.port_id)
     .where(PortRow.device_id == bindparam("device_id"))
     .order_by(AddressRow.number)
+)
+_SERVERS_ADDRESSES = (
+    select(PortRow.device_id, NetworkRow.name, NetworkRow.id, PortRow.mac_address, AddressRow.ip_address)
+    .select_from(PortRow)
+    .join(AddressRow, AddressRow.port_id == PortRow.id)
+    .join(NetworkRow, NetworkRow.id == PortRow.network_id)
+    .where(PortRow.device_id.in_(bindparam("device_ids", expanding=True)))
+    .order_by(PortRow.number, AddressRow.number)
 )
 _VIFS = (
     select(
@@ -113,6 +123,17 @@ def network(connection: Connection, network_id: str) -> Network:
         raise NetworkNotFound(network_id)
     segment = Segment(NetworkType(row.network_type), row.physical_network, row.segmentation_id)
     return Network(row.id, row.name, segment, row.mtu)
+
+
+def addresses_of(connection: Connection, device_ids: Collection[str]) -> list[ServerAddress]:
+    """The addresses of all ports of these servers, in the order in which the ports were made."""
+    return [
+        ServerAddress(device_id, name or network_id, mac_address, ip_address)
+        for some in batched(device_ids)
+        for device_id, name, network_id, mac_address, ip_address in connection.execute(
+            _SERVERS_ADDRESSES, {"device_ids": some}
+        )
+    ]
 
 
 def vifs_on(connection: Connection, host: str) -> tuple[Vif, ...]:

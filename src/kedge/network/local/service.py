@@ -13,7 +13,7 @@ from kedge.core.adopt import Recognised
 from kedge.model.caller import CALLER
 from kedge.model.errors import CannotBind, Conflict
 from kedge.model.host import Host
-from kedge.model.network import Binding, Network, Port, Segment
+from kedge.model.network import Binding, Network, Port, Segment, ServerAddress
 from kedge.model.network_rules import NetworkRules
 from kedge.model.rewiring import RewiredPort, Wiring
 from kedge.model.vlan_range import VlanRange
@@ -153,6 +153,11 @@ class LocalNetworkService:
         """The ports of a server, each with all its bindings, all of one moment."""
         with statements(self._engine, read_only=True) as connection:
             return plain_reads.bound_ports(connection, device_id)
+
+    def addresses(self, device_ids: Collection[str]) -> list[ServerAddress]:
+        """The addresses of all ports of these servers, in the order in which the ports were made."""
+        with statements(self._engine, read_only=True) as connection:
+            return plain_reads.addresses_of(connection, device_ids)
 
     def bindings(self, port_id: str) -> list[Binding]:
         """All bindings of a port, the ACTIVE one first."""

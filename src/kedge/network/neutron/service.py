@@ -1,6 +1,6 @@
 """`NetworkService` on a Neutron that somebody runs already."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from kedge.core.adopt import Recognised
 from kedge.model.errors import BadRequest, CannotBind, Conflict, KedgeError, NotFound
-from kedge.model.network import Binding, BindingStatus, Network, NetworkType, Port, Segment
+from kedge.model.network import Binding, BindingStatus, Network, NetworkType, Port, Segment, ServerAddress
 from kedge.model.rewiring import RewiredPort, Wiring
+from kedge.store import batched
 
 from ..errors import NetworkNotFound, PortBindingAlreadyExists, PortBindingError, PortNotFound
 from . import forms, strategy
@@ -20,6 +21,7 @@ from .rebind_early import RebindEarly
 from .strategy import Strategy
 
 EXTENSION = "binding-extended"
+_IDS_IN_A_QUERY = 100  # a URL is cut off at some thousands of characters
 _AT_ONCE = 8  # calls; Neutron's workers are the limit
 
 
@@ -94,6 +96,27 @@ class NeutronNetworkService:
         return list(
             zip(map(forms.port_of, found), self._workers.map(self._strategy.bindings, found), strict=True)
         )
+
+    def addresses(self, device_ids: Collection[str]) -> list[ServerAddress]:
+        """The addresses of all ports of these servers, in the order in which the ports were made."""
+        ports = [
+            port
+            for some in batched(device_ids, _IDS_IN_A_QUERY)
+            for port in self._neutron.get("/ports", device_id=some)["ports"]
+        ]
+        names = (
+            {each["id"]: each["name"] for each in self._neutron.get("/networks")["networks"]} if ports else {}
+        )
+        return [
+            ServerAddress(
+                port["device_id"],
+                names.get(port["network_id"]) or port["network_id"],
+                port["mac_address"],
+                each["ip_address"],
+            )
+            for port in sorted(ports, key=_made)
+            for each in port["fixed_ips"]
+        ]
 
     def bindings(self, port_id: str) -> list[Binding]:
         """All bindings of a port, the ACTIVE one first."""
