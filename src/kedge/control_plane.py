@@ -26,6 +26,7 @@ from kedge.compute.migrations.actor import Tools
 from kedge.compute.migrations.conductor import Conductor
 from kedge.compute.migrations.planner import Planner
 from kedge.compute.migrations.policies import Policies
+from kedge.compute.nova import Microversions, nova_router
 from kedge.compute.operations.conductor import OperationConductor
 from kedge.compute.operations.records import OperationRecords
 from kedge.compute.records.claims import claims_in
@@ -50,6 +51,7 @@ from kedge.network.service import HostRegistry
 from kedge.openstack.nova import Nova
 from kedge.serving import Limits, fitted
 from kedge.serving.logs import log_to_stderr
+from kedge.serving.request_ids import RequestIds
 from kedge.serving.server import Listener, serve
 from kedge.serving.workers import keep_working
 from kedge.store import open_database, upgrade
@@ -187,7 +189,7 @@ def build_app(
     `hosts` takes the agents' reports, `network` without it. `cloud` names the one that keeps the networks instead.
     `nova`: there is one that is told of events.
     """
-    app = guard(clients_app(network, conductor, servers, cloud, hosts=hosts, nova=nova))
+    app = RequestIds(guard(clients_app(network, conductor, servers, cloud, hosts=hosts, nova=nova)))
     for_agents = FastAPI(title="Kedge, for its agents")
     for_agents.include_router(agent_router(hosts or network))
     install_error_handlers(for_agents)
@@ -218,6 +220,8 @@ def clients_app(
     app.include_router(rewirings_router(conductor.tools))
     app.include_router(doctor_router(conductor.tools, network, hosts or network, nova=nova))
     app.include_router(events_router(network))
+    app.include_router(nova_router(conductor))
+    app.add_middleware(Microversions)
     install_error_handlers(app)
     return app
 

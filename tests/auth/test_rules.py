@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from kedge.auth.policy import Policy
-from kedge.auth.rules import ADMIN, ANYBODY, RULES, V1, V2, Of, Rule
+from kedge.auth.rules import ADMIN, ANYBODY, RULES, V1, V2, V21, Of, Rule
 from kedge.control_plane import clients_app
 
 from .conftest import Guarded, basic
@@ -74,6 +74,14 @@ MATRIX = [
     ("DELETE", f"{V1}/migrations/1", {A}),
     ("GET", f"{V1}/doctor", {R, M, S, A}),
     ("POST", f"{V1}/doctor/repair", {A}),
+    ("GET", f"{V21}/servers", EVERYBODY),
+    ("GET", f"{V21}/servers/detail", EVERYBODY),
+    ("GET", f"{V21}/servers/s", EVERYBODY),
+    ("POST", f"{V21}/servers/s/action", {M, A, MP}),
+    ("GET", f"{V21}/servers/s/migrations", {A}),
+    ("DELETE", f"{V21}/servers/s/migrations/1", {A}),
+    ("POST", f"{V21}/servers/s/migrations/1/action", {A}),
+    ("GET", f"{V21}/os-migrations", {A}),
 ]
 
 
@@ -115,7 +123,8 @@ def test_nobody_gets_far_without_saying_who(guarded: Guarded) -> None:
         answer = guarded.client.request(rule.method, re.sub(r"{[^}]*}", "x", rule.path))
         assert answer.status_code == (200 if rule.roles is ANYBODY else 401), rule
     assert {rule.path for rule in RULES if rule.roles is ANYBODY} == {
-        *("/network", "/network/", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc")
+        *("/network", "/network/", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"),
+        *("/compute", "/compute/", V21, f"{V21}/"),
     }
 
 
@@ -157,6 +166,16 @@ def test_a_refusal_in_neutrons_form_names_the_rule(guarded: Guarded) -> None:
     assert answer.json() == {
         "NeutronError": {"type": "PolicyNotAuthorized", "message": message, "detail": ""}
     }
+
+
+def test_a_refusal_in_novas_form(guarded: Guarded) -> None:
+    answer = guarded.ask("GET", f"{V21}/os-migrations", "max")
+    assert answer.status_code == 403
+    message = (
+        "rule:os_compute_api:os-migrations:index is disallowed by policy"
+        " (it needs the role admin; max has member)"
+    )
+    assert answer.json() == {"forbidden": {"code": 403, "message": message}}
 
 
 def test_a_refusal_in_kedges_form(guarded: Guarded) -> None:

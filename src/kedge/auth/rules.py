@@ -15,6 +15,7 @@ from kedge.model.caller import Role
 
 V2 = "/network/v2.0"
 V1 = "/kedge/v1"
+V21 = "/compute/v2.1"
 
 READ = frozenset({Role.READER, Role.MEMBER, Role.SERVICE, Role.ADMIN})
 WRITE = frozenset({Role.MEMBER, Role.ADMIN})
@@ -153,6 +154,40 @@ RULES = (
     Rule("POST", f"{V1}/operations/{{id}}/abort", "abort_operation", ADMIN, Of.SYSTEM),
     Rule("PUT", f"{V1}/operations/{{id}}/limits", "update_operation", ADMIN, Of.SYSTEM),
     Rule("GET", f"{V1}/events", "get_event", READ, Of.SYSTEM, waits=True),
+    # Nova's role. Its names, its roles; what an action needs is judged where it is parsed.
+    Rule("GET", "/compute", "versions", ANYBODY, Of.ALL),
+    Rule("GET", "/compute/", "versions", ANYBODY, Of.ALL),
+    Rule("GET", f"{V21}", "versions", ANYBODY, Of.ALL),
+    Rule("GET", f"{V21}/", "versions", ANYBODY, Of.ALL),
+    Rule("GET", f"{V21}/servers", "os_compute_api:servers:index", READ, Of.PROJECT),
+    Rule("GET", f"{V21}/servers/detail", "os_compute_api:servers:detail", READ, Of.PROJECT),
+    Rule("GET", f"{V21}/servers/{{id}}", "os_compute_api:servers:show", READ, Of.PROJECT),
+    Rule("POST", f"{V21}/servers/{{id}}/action", "os_compute_api:servers:action", WRITE, Of.PROJECT),
+    Rule(
+        "GET", f"{V21}/servers/{{id}}/migrations", "os_compute_api:servers:migrations:index", ADMIN, Of.SYSTEM
+    ),
+    Rule(
+        "GET",
+        f"{V21}/servers/{{id}}/migrations/{{migration}}",
+        "os_compute_api:servers:migrations:show",
+        ADMIN,
+        Of.SYSTEM,
+    ),
+    Rule(
+        "POST",
+        f"{V21}/servers/{{id}}/migrations/{{migration}}/action",
+        "os_compute_api:servers:migrations:force_complete",
+        ADMIN,
+        Of.SYSTEM,
+    ),
+    Rule(
+        "DELETE",
+        f"{V21}/servers/{{id}}/migrations/{{migration}}",
+        "os_compute_api:servers:migrations:delete",
+        ADMIN,
+        Of.SYSTEM,
+    ),
+    Rule("GET", f"{V21}/os-migrations", "os_compute_api:os-migrations:index", ADMIN, Of.SYSTEM),
     Rule("GET", f"{V1}/doctor", "examine", READ, Of.SYSTEM),
     Rule("POST", f"{V1}/doctor/repair", "repair", ADMIN, Of.SYSTEM),
 )
