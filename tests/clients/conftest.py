@@ -44,6 +44,12 @@ class Openstack:
         assert said.returncode == 0, said.stderr
         return json.loads(said.stdout)
 
+    def said(self, *arguments: str) -> str:
+        """Run a command that must succeed; what it says."""
+        said = self._run(*arguments)
+        assert said.returncode == 0, said.stderr
+        return said.stdout
+
     def silently(self, *arguments: str) -> None:
         """Run a command that must succeed and say nothing."""
         said = self._run(*arguments)

@@ -30,6 +30,7 @@ _COMMANDS = {
     "agent": "processes.agent",
     "pki": "pki.app",
     "users": "users.app",
+    "openrc": "openrc.openrc",
     "lab": "lab.app",
 }
 """Where each command is: a function, or a group of more of them."""
