@@ -5,11 +5,12 @@ would put an interface back into its Linux bridge that is a port of Open vSwitch
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
+from typing import Any
 
 from . import fabric, hypervisor
 from .cloud import Cloud
@@ -46,6 +47,13 @@ def _put_below(host: LabHost, spec: HostSpec, stays: Mapping[str, str]) -> None:
             f'if [ -n "$old" ]; then ip link set {interface} nomaster; ip link set {above} master ${{old##*/}}; fi\n'
             f"ovs-vsctl --timeout=20 add-port {bridge} {interface}\n"
         )
+
+
+def name_backends(cloud: Cloud, name: str, backends: Sequence[dict[str, Any]]) -> None:
+    """Let a host's agent have these backends, in this order."""
+    host = cloud.lab.hosts[name]
+    with _agent_away(cloud, host):
+        host.backends = list(backends)
 
 
 def other_parents(cloud: Cloud, name: str) -> Mapping[str, str]:
@@ -128,6 +136,7 @@ def _agent_away(cloud: Cloud, host: LabHost) -> Iterator[None]:
 
 
 __all__ = [
+    "name_backends",
     "other_parents",
     "put_open_vswitch_below",
     "rehearsed_s",

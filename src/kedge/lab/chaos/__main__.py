@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from itertools import cycle
+from itertools import chain, cycle
 from types import FrameType
 
 from rich.console import Console
@@ -18,12 +18,17 @@ from .drains import BEGUN, HALF_DONE, chosen, drains, with_company
 from .gone import lose_hosts
 from .invariants import Guest
 from .storm import make_guests, storm
+from .transitions import BY_MOVES, IN_PLACE, transitions
+from .transitions import chosen as plans_for
 from .trial import TOO_LATE, Result, run
 from .victims import STEPS, VICTIMS, Victim
 
 WAY = ("h3", "h1", "h5", "h2", "h4")
 TRIES = 3
 """A step may be over before it is seen; then the trial says nothing, and is made again."""
+
+OPERATIONS = (BEGUN, HALF_DONE, BY_MOVES, IN_PLACE)
+"""What else may be going on when a strike comes."""
 
 SHORT_STEPS = ("plugged and wired", "copying", "paused", "switched")
 """The steps of a short run: all is ready, memory is on its way, the VM stands still, the bindings have changed."""
@@ -46,7 +51,9 @@ def main() -> None:
     parser.add_argument("--storm", action="store_true", help="only the storm")
     parser.add_argument("--victim", default="", help="only victims whose name contains this")
     parser.add_argument(
-        "--step", default="", help=f"only this step; {BEGUN!r} and {HALF_DONE!r} are some too"
+        "--step",
+        default="",
+        help=f"only this step; {BEGUN!r}, {HALF_DONE!r}, {BY_MOVES!r} and {IN_PLACE!r} are some too",
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -150,16 +157,19 @@ def _drains(
     arguments: argparse.Namespace,
     say: Callable[[str], None],
 ) -> list[Result]:
-    """Drains with somebody dying meanwhile. The guests that are made for them are gone afterwards."""
+    """Drains and transitions with somebody dying meanwhile. The guests that are made for them are gone afterwards."""
     victims = chosen(arguments.victim, arguments.step, long=arguments.long)
-    if not victims:
+    plans = plans_for(arguments.victim, arguments.step, long=arguments.long)
+    if not (victims or plans):
         return []
-    say(f"two more VMs boot beside {guest.name}, and their host is drained")
+    say(f"two more VMs boot beside {guest.name}; their host is drained, and then another changed")
     guests = with_company(cloud, guest)
-    results = []
-    for result in drains(cloud, guests, victims):
+    results: list[Result] = []
+    for result in chain(drains(cloud, guests, victims), transitions(cloud, guests, plans)):
         _tell(console, result)
         results.append(result)
+        if not result.good:
+            break
     for each in guests[1:]:
         cloud.delete(f"/kedge/v1/servers/{each.id}")
     return results
@@ -198,7 +208,7 @@ def _tell(console: Console, result: Result) -> None:
 
 
 def _matrix(console: Console, results: list[Result]) -> None:
-    steps = [step for step in (*STEPS, BEGUN, HALF_DONE) if any(result.step == step for result in results)]
+    steps = [step for step in (*STEPS, *OPERATIONS) if any(result.step == step for result in results)]
     table = Table("victim", *steps, title="outcome, and seconds until all was whole again")
     for victim in dict.fromkeys(result.victim for result in results):
         row = []
