@@ -135,6 +135,10 @@ class Cloud:
         """PUT, the answer's JSON."""
         return self._answer(self._http.put(path, json=body))
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """PATCH, the answer's JSON."""
+        return self._answer(self._http.patch(path, json=body))
+
     def delete(self, path: str) -> None:
         """DELETE."""
         self._answer(self._http.delete(path))
