@@ -32,6 +32,7 @@ def config(tmp_path: Path) -> AgentConfig:
         "libvirt_local_uri": "test:///default",
         "libvirt_uri": "test:///default",
         "migrate_uri": "tcp://127.0.0.1",
+        "migration_network": "fast",
         "backend": [{"driver": "macvtap", "mappings": {"physnet1": "lo"}}],
     }
     return read(content, "agent.toml")

@@ -89,6 +89,14 @@ def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_migration_network_has_a_name_like_a_labels_value() -> None:
+    assert read(GOOD, "x").migration_network is None
+    assert read({**GOOD, "migration_network": "rack-7/fast"}, "x").migration_network == "rack-7/fast"
+    for name in ("", "a b", "x" * 64):
+        with pytest.raises(BadRequest, match="`migration_network`: must be 1 to 63 letters"):
+            read({**GOOD, "migration_network": name}, "x")
+
+
 def test_consoles_listen_where_the_agent_does_unless_it_is_told(tmp_path: Path) -> None:
     assert read(GOOD, "x").consoles == read(GOOD, "x").address
     assert read(GOOD | {"graphics_address": "2001:DB8::1"}, "x").consoles == "2001:db8::1"

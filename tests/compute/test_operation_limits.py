@@ -8,7 +8,7 @@ import pytest
 from kedge.compute.operations.driving import DrivenOperations
 from kedge.core.operation import Ahead
 from kedge.model.operation import Operation, OperationLimits
-from kedge.model.server import Server
+from kedge.model.server import MigrationOptions, Server
 from kedge.store import now, transaction
 from kedge.store.tables import MigrationRow, OperationRow
 
@@ -46,6 +46,24 @@ def test_nothing_begins_outside_the_window(fleet: Fleet, servers: list[Server]) 
     fleet.records.limit(operation.id, replace(limits, window=window(fleet, 0)))
 
     assert fleet.to_end(operation).state == "completed"
+
+
+def test_migrations_over_one_network_are_counted_whoever_began_them(
+    fleet: Fleet, servers: list[Server], world: ComputeWorld
+) -> None:
+    other = world.server("h2", name="other")
+    for name in ("h1", "h2"):
+        world[name].migration_network = "fast"
+        world[name].agent.report()
+    assert world.network.host("h1").migration_network == "fast"
+    world.tools.migrations.add(other, "h3", MigrationOptions())
+
+    operation = fleet.round(fleet.begin(limits=OperationLimits(per_network=1)))
+    assert fleet.migrations() == [other.id]
+
+    fleet.records.limit(operation.id, OperationLimits(per_network=2))
+    fleet.round(operation)
+    assert len(fleet.migrations()) == 2
 
 
 def test_a_failure_is_followed_by_a_pause(fleet: Fleet, world: ComputeWorld) -> None:

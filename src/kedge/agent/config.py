@@ -10,6 +10,7 @@ state_dir = "/var/lib/kedge-agent"
 libvirt_local_uri = "qemu:///system"         # how this agent connects to libvirtd
 libvirt_uri = "qemu+tls://192.0.2.11/system" # how other hosts' libvirtds do
 migrate_uri = "tcp://192.0.2.11"             # where QEMU's migration stream comes in
+migration_network = "fast"                   # its name, the same on all hosts that share it, for limits of operations
 graphics_address = "192.0.2.11"              # where VMs' consoles listen on this host; without: the address of `listen`
 files = ["/var/lib/libvirt/images", "/srv/vms"]  # where a new domain's files may be; without: wherever libvirtd allows
 
@@ -36,8 +37,10 @@ from pydantic import (
 )
 
 from kedge.core.migration_uris import check_libvirt_uri, check_migrate_uri
+from kedge.core.placement.labels import LONGEST
 from kedge.model.errors import BadRequest
 from kedge.model.host import HostBackend
+from kedge.model.placement import LABEL_PART
 from kedge.serving import AgentLimits
 from kedge.trust.certificates import Credentials
 
@@ -87,6 +90,12 @@ def _checked(check: Callable[[str], None], value: str) -> str:
         check(value)
     except BadRequest as error:
         raise ValueError(str(error).rstrip(".")) from error
+    return value
+
+
+def _network_name(value: str) -> str:
+    if len(value) > LONGEST or LABEL_PART.fullmatch(value) is None:
+        raise ValueError(f"must be 1 to {LONGEST} letters, digits and inner . _ - /, not {value!r}")
     return value
 
 
@@ -141,6 +150,7 @@ class AgentConfig(BaseModel):
     libvirt_local_uri: Uri = "qemu:///system"
     libvirt_uri: Annotated[str, AfterValidator(_libvirt_uri)]
     migrate_uri: Annotated[str, AfterValidator(_migrate_uri)]
+    migration_network: Annotated[str, AfterValidator(_network_name)] | None = None
     graphics_address: IpAddress | None = None
     url: Https | None = None  # how the control plane reaches this agent, where that is not `listen`
     files: tuple[Path, ...] | None = None

@@ -31,6 +31,7 @@ class Host:
     `libvirt_uri` is what the *source's* libvirtd connects to for a peer-to-peer migration
     (`qemu+tls://…`), `migrate_uri` where QEMU's migration stream goes (`tcp://ADDRESS`). `disabled` names the
     drivers of those backends that an administrator has taken out of use: what is bound by them stays so.
+    `migration_network` is the name of the network on which that is, "" if nobody gave it one.
     `forced_down`: an operator said that the host is off, so nothing runs there, whatever its disks hold (the word
     is Nova's). Until that is taken back, the host is not alive and its agent is not asked.
     """
@@ -44,3 +45,4 @@ class Host:
     libvirt_version: int = 0
     disabled: tuple[str, ...] = ()
     forced_down: bool = False
+    migration_network: str = ""

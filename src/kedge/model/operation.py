@@ -46,6 +46,7 @@ class Outcome(StrEnum):
 _LIMITS = {
     "per_source": (1, 1000),
     "per_destination": (1, 1000),
+    "per_network": (0, 1000),
     "in_all": (1, 10_000),
     "bandwidth_mib": (0, 1 << 20),
     "max_failures": (0, 100_000),
@@ -65,6 +66,8 @@ class OperationLimits:
     Attributes:
         per_source: migrations that may leave one host at once, those of others among them.
         per_destination: migrations that may arrive at one host at once, those of others among them.
+        per_network: migrations over one migration network at once, those of others among them; 0 for no limit. Hosts
+            are on the one that their agents name; a migration between two networks counts on both.
         in_all: migrations of this operation at once.
         bandwidth_mib: in MiB/s, shared by the migrations of this operation in equal parts; 0 for no limit.
         max_failures: nothing more is begun once more migrations than that have failed.
@@ -83,6 +86,7 @@ class OperationLimits:
 
     per_source: int = 2
     per_destination: int = 2
+    per_network: int = 0
     in_all: int = 8
     bandwidth_mib: int = 0
     max_failures: int = 3

@@ -258,6 +258,7 @@ class HostRow(Base):
     url: Mapped[str] = mapped_column(String(255), default="")
     libvirt_uri: Mapped[str] = mapped_column(String(255), default="")
     migrate_uri: Mapped[str] = mapped_column(String(255), default="")
+    migration_network: Mapped[str] = mapped_column(String(63), default="", server_default=text("''"))
     libvirt_version: Mapped[int] = mapped_column(default=0)
     running: Mapped[list[str]] = mapped_column(default=list)
     forced_down: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -66,6 +66,7 @@ class HostReport:
     the host, Kedge's or not, by UUID; it is empty while libvirtd does not answer. `half_made` lists those whose
     making the agent has begun and not ended. `version` is Kedge's own, `now_ns` the host's real-time clock.
     `graphics_address` is where VMs' consoles listen on this host, unless on every address or loopback.
+    `migration_network` is the name of the network on which `migrate_uri` is, if somebody gave it one.
     `id` is this report's and no other's; without one, no heartbeat can refer to it.
     """
 
@@ -84,6 +85,7 @@ class HostReport:
     now_ns: int = 0
     graphics_address: str = ""
     id: str = ""
+    migration_network: str = ""
 
 
 @dataclass(frozen=True)

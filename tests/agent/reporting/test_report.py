@@ -164,6 +164,7 @@ def test_without_libvirtd_and_without_the_kernel_there_is_still_a_report(
         (),
         {"p": VifState.ABSENT},
     )
+    assert report.migration_network == "fast"
     vifs.fails = False
     assert reports.build().vifs == {"p": VifState.ABSENT}
     agent.close()

@@ -52,6 +52,39 @@ def test_the_last_places_are_left_to_who_comes_first() -> None:
     assert [(each.server_id, each.destination) for each in decide(one_arrives).start] == [("small", "c")]
 
 
+def on_network(state: HostState, name: str) -> HostState:
+    return replace(state, host=replace(state.host, migration_network=name))
+
+
+def test_what_goes_over_one_network_is_limited() -> None:
+    things: tuple[HostState | PlacedServer, ...] = (
+        on_network(host("a", gib=64), "fast"),
+        on_network(host("b", gib=64), "fast"),
+        on_network(host("c", gib=64), "slow"),
+        *(server(name, "a") for name in ("x", "y", "z")),
+    )
+
+    def begins(limit: int, *running: Running) -> int:
+        seen = drain(*things, limits=replace(WIDE, per_network=limit))
+        return len(decide(replace(seen, running=running)).start)
+
+    assert (begins(0), begins(1), begins(2)) == (3, 1, 2)
+    foreign = Running("s", "d", "e", ours=False, networks=frozenset({"fast"}))
+    assert begins(2, foreign) == 1
+    assert begins(1, foreign) == 0
+    assert begins(1, replace(foreign, networks=frozenset({"other"}))) == 1
+
+
+def test_a_full_network_is_gone_around() -> None:
+    arrives = on_network(host("b", gib=64), "full"), host("c", gib=64)
+    seen = drain(host("a", gib=64), *arrives, server("s", "a"), limits=replace(WIDE, per_network=1))
+    full = Running("t", "d", "e", ours=False, networks=frozenset({"full"}))
+
+    (start,) = decide(replace(seen, running=(full,))).start
+
+    assert start.destination == "c"
+
+
 def test_nothing_begins_outside_the_window_and_what_runs_goes_on() -> None:
     noon = 12 * 3600.0
     limits = replace(WIDE, window="22:00-05:00", bandwidth_mib=100)

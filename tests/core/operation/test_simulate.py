@@ -32,6 +32,21 @@ def test_what_runs_at_once_shares_the_link_of_its_source() -> None:
     assert [each.end_s for each in prediction.legs] == pytest.approx([10, 10])
 
 
+def test_what_shares_a_network_waits_for_it() -> None:
+    limits = replace(WIDE, per_network=1)
+    seen = drain(host("a", gib=64), host("b", gib=64), server("x", "a"), server("y", "a"), limits=limits)
+    named = [
+        replace(each, host=replace(each.host, migration_network="n")) for each in seen.fleet.hosts.values()
+    ]
+    fleet = seen.fleet
+    for each in named:
+        fleet = fleet.with_host(each)
+
+    first, second = simulate(replace(seen, fleet=fleet), QUIET).legs
+
+    assert second.start_s == first.end_s
+
+
 def test_bandwidth_that_becomes_free_is_used() -> None:
     seen = drain(
         host("a", gib=64),

@@ -60,6 +60,7 @@ class Reports:
             backends=self._backends_now(),
             libvirt_uri=self._config.libvirt_uri,
             migrate_uri=self._config.migrate_uri,
+            migration_network=self._config.migration_network or "",
             graphics_address=self._config.consoles,
             libvirt_version=self._hypervisor.version(),
             vifs=self._vif_states(),

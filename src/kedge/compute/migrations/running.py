@@ -1,10 +1,11 @@
 """The migrations under way, as operations look at them, whoever began them."""
 
 from sqlalchemy import Engine, select
+from sqlalchemy.orm import aliased
 
 from kedge.core.operation import Running
 from kedge.store import reading
-from kedge.store.tables import MigrationRow
+from kedge.store.tables import HostRow, MigrationRow
 
 
 class RunningMigrations:
@@ -15,6 +16,7 @@ class RunningMigrations:
 
     def all(self) -> list[tuple[Running, int, str]]:
         """Every one, with its epoch and id; `ours` is for the caller to say."""
+        source, destination = aliased(HostRow), aliased(HostRow)
         wanted = select(
             MigrationRow.server_id,
             MigrationRow.source,
@@ -23,7 +25,12 @@ class RunningMigrations:
             MigrationRow.options,
             MigrationRow.epoch,
             MigrationRow.id,
-        ).where(MigrationRow.finished_at.is_(None))
+            source.migration_network.label("leaves_over"),
+            destination.migration_network.label("arrives_over"),
+        )
+        wanted = wanted.outerjoin(source, source.name == MigrationRow.source)
+        wanted = wanted.outerjoin(destination, destination.name == MigrationRow.destination)
+        wanted = wanted.where(MigrationRow.finished_at.is_(None))
         with reading(self._engine) as session:
             return [
                 (
@@ -33,6 +40,7 @@ class RunningMigrations:
                         row.destination,
                         ending=row.abort_requested,
                         bandwidth_mib=row.options.get("share_mib", 0),
+                        networks=frozenset(filter(None, (row.leaves_over, row.arrives_over))),
                     ),
                     row.epoch,
                     row.id,

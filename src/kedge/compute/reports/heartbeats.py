@@ -37,7 +37,8 @@ _SEEN = update(HostRow).where(HostRow.name == bindparam("host")).values(last_see
 _ROWS = tuple(
     text(query)
     for query in (
-        """SELECT h.url, h.libvirt_uri, h.migrate_uri, h.libvirt_version, h.running, h.forced_down, a.id, a.backend,
+        """SELECT h.url, h.libvirt_uri, h.migrate_uri, h.migration_network, h.libvirt_version, h.running, h.forced_down,
+        a.id, a.backend,
         (SELECT max(number) FROM rewirings WHERE host = :host AND finished_at IS NULL),
         (SELECT count(*) FROM rewirings WHERE host = :host AND finished_at IS NULL),
         (SELECT count(*) FROM rewirings WHERE host = :host AND finished_at IS NULL AND committed)

@@ -73,6 +73,7 @@ def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...],
     leaving = Counter([*(each.source for each in seen.running), *(each.source for each in seen.ahead)])
     arriving = Counter(each.destination for each in seen.running)
     arriving.update(host for each in seen.ahead for host in each.hosts)
+    carrying = Counter(network for each in seen.running for network in each.networks)
     ours = sum(each.ours for each in seen.running)
     slots = min(limits.in_all, limits.bandwidth_mib or limits.in_all) - ours
     starts: list[Start] = []
@@ -89,18 +90,34 @@ def _begin(seen: Seen, outlooks: dict[str, Outlook]) -> tuple[tuple[Start, ...],
         if not found.ranked:
             without_place[server.id] = _reasons(found, move)
             continue
-        free = [each.host for each in found.ranked if arriving[each.host] < limits.per_destination]
+        ways = {each.host: networks_between(fleet, server.host, each.host) for each in found.ranked}
+        free = [
+            host
+            for host, networks in ways.items()
+            if arriving[host] < limits.per_destination and not _full(networks, carrying, limits.per_network)
+        ]
         if not free:
             continue
         starts.append(Start(server.id, free[0]))
         fleet = without.promising(server.id, free[0])
         leaving[server.host] += 1
         arriving[free[0]] += 1
+        carrying.update(ways[free[0]])
     for start in starts:
         outlooks[start.server_id] = Outlook(State.MOVING)
     state = State.WAITING if starts or ours else State.STUCK
     outlooks.update({server_id: Outlook(state, why) for server_id, why in without_place.items()})
     return tuple(starts), frozenset(without_place)
+
+
+def networks_between(fleet: Fleet, source: str, destination: str) -> frozenset[str]:
+    """The migration networks that these two hosts are on; one of which that is not known is on none."""
+    hosts = (fleet.hosts[name].host for name in (source, destination) if name in fleet.hosts)
+    return frozenset(host.migration_network for host in hosts if host.migration_network)
+
+
+def _full(networks: frozenset[str], carrying: Counter[str], limit: int) -> bool:
+    return limit > 0 and any(carrying[each] >= limit for each in networks)
 
 
 def _place(server: PlacedServer, move: Move, seen: Seen, fleet: Fleet) -> Placement:

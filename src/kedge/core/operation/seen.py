@@ -46,7 +46,10 @@ class Move:
 
 @dataclass(frozen=True)
 class Running:
-    """A migration under way. `ours`: it belongs to the operation; `ending`: its abort was asked for."""
+    """A migration under way. `ours`: it belongs to the operation; `ending`: its abort was asked for.
+
+    `networks` are the migration networks of its two hosts, as far as hosts say theirs.
+    """
 
     server_id: str
     source: str
@@ -54,6 +57,7 @@ class Running:
     ours: bool = True
     ending: bool = False
     bandwidth_mib: int = 0
+    networks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

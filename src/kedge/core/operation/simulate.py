@@ -11,7 +11,7 @@ from kedge.model.operation import Outcome
 from kedge.model.placement import MIB
 from kedge.model.server import MigrationOptions
 
-from .decide import decide
+from .decide import decide, networks_between
 from .forecast import USUAL, Forecast, forecast, gives_up_s, remedies
 from .rebalance import Level
 from .seen import Decision, Move, Running, Seen, State, Tried
@@ -159,7 +159,13 @@ class Simulation:
                 transfer.running = replace(transfer.running, bandwidth_mib=share, ending=ending)
             for number, start in enumerate(decision.start, 1):
                 source = self.fleet.servers[start.server_id].host
-                begun = Running(start.server_id, source, start.destination, bandwidth_mib=start.bandwidth_mib)
+                begun = Running(
+                    start.server_id,
+                    source,
+                    start.destination,
+                    bandwidth_mib=start.bandwidth_mib,
+                    networks=networks_between(self.fleet, source, start.destination),
+                )
                 self._begin(begun, number * self.model.lag_s)
             prediction = self._concluded(decision)
             if prediction is not None:

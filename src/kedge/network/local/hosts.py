@@ -23,6 +23,7 @@ _ONE = (
         HostRow.url,
         HostRow.libvirt_uri,
         HostRow.migrate_uri,
+        HostRow.migration_network,
         HostRow.libvirt_version,
         HostRow.forced_down,
         HostRow.last_seen,
@@ -41,7 +42,15 @@ _SAID = (
     .values(
         {
             name: bindparam(name)
-            for name in ("url", "libvirt_uri", "migrate_uri", "libvirt_version", "running", "last_seen")
+            for name in (
+                "url",
+                "libvirt_uri",
+                "migrate_uri",
+                "migration_network",
+                "libvirt_version",
+                "running",
+                "last_seen",
+            )
         }
     )
 )
@@ -59,6 +68,7 @@ def record(work: Work, report: HostReport) -> None:
         "url": report.url,
         "libvirt_uri": report.libvirt_uri,
         "migrate_uri": report.migrate_uri,
+        "migration_network": report.migration_network,
         "libvirt_version": report.libvirt_version,
         "running": list(report.running),
         "last_seen": work.now,
@@ -108,6 +118,7 @@ def host(work: Work, name: str) -> Host:
         libvirt_version=row.libvirt_version,
         disabled=tuple(agent.driver for agent in agents if not agent.admin_state_up),
         forced_down=row.forced_down,
+        migration_network=row.migration_network,
     )
 
 
@@ -178,4 +189,5 @@ def _host(work: Work, row: HostRow) -> Host:
         libvirt_version=row.libvirt_version,
         disabled=tuple(agent.driver for agent in row.agents if not agent.admin_state_up),
         forced_down=row.forced_down,
+        migration_network=row.migration_network,
     )

@@ -478,6 +478,7 @@ class SimulatedAgent:
             migrate_uri=f"tcp://{host.name}.example",
             libvirt_version=9_000_000,
             graphics_address=host.graphics_address,
+            migration_network=host.migration_network,
             vifs={port_id: self._either(vif) for port_id, vif in known.items()},
             running=tuple(sorted(each.uuid for each in host.holds.values() if each.live)),
         )

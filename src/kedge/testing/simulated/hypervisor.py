@@ -47,6 +47,7 @@ class SimulatedHypervisor:
         facts: what it answers to a plan; files that are not in it are shared by all hosts.
         migratable: the text that migrates, by UUID, where it is another than the live one.
         graphics_address: where VMs' consoles listen.
+        migration_network: on which its migrations come in.
         macs: the MACs that guests send as, by port, where another than the NIC's own.
         announced: ports that were announced from here.
         paused_ns, resumed_ns: when a domain was paused for a migration, or came to run after one.
@@ -68,6 +69,7 @@ class SimulatedHypervisor:
         self.facts = HostFacts(machine=f"boot of {name}")
         self.migratable: dict[str, str] = {}
         self.graphics_address = f"{name}.example"
+        self.migration_network = ""
         self.macs: dict[str, tuple[str, ...]] = {}
         self.announced: list[str] = []
         self.paused_ns: dict[str, int] = {}
