@@ -190,6 +190,7 @@ class HostFacts:
         pools: the active storage pools.
         namesake: the domain that has the name that was asked for.
         troubles: what could not be looked at, and why.
+        numa: how much memory each NUMA node has available, in bytes, by its number; caches that can go count.
         dirty_mib: how fast domains were measured to write to their memory, in MiB/s, if they could be.
     """
 
@@ -201,4 +202,5 @@ class HostFacts:
     hypervisor: HypervisorFacts = HypervisorFacts()
     domain: DomainFacts = DomainFacts()
     troubles: tuple[str, ...] = ()
+    numa: Mapping[int, int] = field(default_factory=dict)
     dirty_mib: Mapping[str, float] = field(default_factory=dict)

@@ -130,6 +130,24 @@ def test_the_memory_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert 0 < found.available < found.total
 
 
+def test_what_numa_nodes_have_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_NODES", tmp_path)
+    for node, free in ((0, 100), (11, 7)):
+        (tmp_path / f"node{node}").mkdir()
+        lines = (
+            f"MemTotal: 9999 kB|MemFree: {free} kB|Active: 50 kB|Active(file): 20 kB|Inactive(file): 3 kB"
+        ).split("|")
+        text = "".join(f"Node {node} {line}\n" for line in lines) + f"Node {node} HugePages_Free: 1\n"
+        (tmp_path / f"node{node}" / "meminfo").write_text(text)
+    (tmp_path / "node3").mkdir()
+    assert memory.numa_nodes() == {0: 123 << 10, 11: 30 << 10}
+
+
+def test_an_agent_tells_of_its_nodes(running_agent: Running) -> None:
+    nodes = {int(path.name[4:]) for path in Path("/sys/devices/system/node").glob("node[0-9]*")}
+    assert running_agent.client.facts(FactsRequest()).numa.keys() == nodes
+
+
 def test_a_volume_is_looked_at_where_its_pool_has_it(running_agent: Running, tmp_path: Path) -> None:
     pool = running_agent.agent.connection.get().storagePoolLookupByName("default-pool")
     pool.createXML("<volume><name>v</name><capacity>1</capacity></volume>")

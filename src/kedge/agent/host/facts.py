@@ -11,7 +11,7 @@ from kedge.agent.domains.libvirt_connection import Connection
 from kedge.agent.host.dirty_rates import dirty_rates
 from kedge.agent.host.files import HostFiles, text_of
 from kedge.agent.host.hypervisor_facts import HypervisorLooks
-from kedge.agent.host.memory import memory, resident
+from kedge.agent.host.memory import memory, numa_nodes, resident
 from kedge.model.domain import DomainState, DomainSummary
 from kedge.model.host_facts import DomainFacts, FactsRequest, FileFacts, HostFacts, Volume
 
@@ -41,6 +41,7 @@ class FactsOfHost:
                 pools=known((), lambda: _active_pools(connection)),
                 namesake=self._namesake(request.name, connection),
                 memory=memory(self._promised(connection), known(0, lambda: int(connection.getInfo()[2]))),
+                numa=numa_nodes(),
                 hypervisor=self._looks.look(connection, request),
                 domain=self._domain(request),
                 dirty_mib=dirty_rates(connection, self._hypervisor, request.measure, request.measure_s),

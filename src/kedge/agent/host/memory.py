@@ -7,6 +7,8 @@ from kedge.agent.host.files import text_of
 from kedge.model.host_facts import MemoryFacts
 
 _HUGE_PAGES = Path("/sys/kernel/mm/hugepages")
+_NODES = Path("/sys/devices/system/node")
+_GIVEN_UP = ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable")
 _PIDS = Path("/run/libvirt/qemu")  # libvirt's, of the QEMUs that it runs
 
 
@@ -38,6 +40,23 @@ def _meminfo() -> dict[str, int]:
         number, _, unit = value.strip().partition(" ")
         if unit == "kB":
             found[name] = int(number) * 1024
+    return found
+
+
+def numa_nodes() -> dict[int, int]:
+    """How much memory in bytes each NUMA node has free or can free, by its number.
+
+    virNodeGetCellsFreeMemory counts what is free only, which is little on any host that has read many files.
+    """
+    found = {}
+    for node in _NODES.glob("node[0-9]*"):
+        known = {}
+        for line in text_of(node / "meminfo").splitlines():
+            words = line.split()  # Node 0 MemFree: 123 kB
+            if len(words) == 5 and words[3].isdigit():
+                known[words[2].rstrip(":")] = int(words[3]) * 1024
+        if "MemFree" in known:
+            found[int(node.name.removeprefix("node"))] = sum(known.get(name, 0) for name in _GIVEN_UP)
     return found
 
 

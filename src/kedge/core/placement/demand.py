@@ -20,11 +20,11 @@ _UNITS |= {"GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40
 def demand_of(domain: etree._Element) -> Demand:
     """The demand of a domain: its memory as it is ballooned now, or all of it where it is in huge pages."""
     huge = domain.find("memoryBacking/hugepages")
-    memory = _scaled(domain.find("memory"))
+    memory = _element(domain.find("memory"))
     if huge is None:
-        return Demand(_scaled(domain.find("currentMemory")) or memory, _vcpus(domain))
+        return Demand(_element(domain.find("currentMemory")) or memory, _vcpus(domain))
     page = huge.find("page")
-    size = 0 if page is None else _bytes(page.get("size"), page.get("unit"))
+    size = 0 if page is None else scaled(page.get("size"), page.get("unit"))
     return Demand(memory, _vcpus(domain), size)
 
 
@@ -34,11 +34,11 @@ def _vcpus(domain: etree._Element) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
-def _scaled(element: etree._Element | None) -> int:
-    return 0 if element is None else _bytes(element.text, element.get("unit"))
+def _element(element: etree._Element | None) -> int:
+    return 0 if element is None else scaled(element.text, element.get("unit"))
 
 
-def _bytes(text: str | None, unit: str | None) -> int:
+def scaled(text: str | None, unit: str | None) -> int:
     """libvirt's scaled integers; KiB without a unit. 0 for what is none."""
     number = (text or "").strip()
     return int(number) * _UNITS.get(unit or "KiB", 0) if number.isdecimal() and len(number) < 20 else 0
