@@ -1,6 +1,8 @@
 """What a transition would do, in virtual time."""
 
+from collections.abc import Mapping
 from importlib import import_module
+from types import MappingProxyType
 
 import pytest
 
@@ -8,6 +10,7 @@ from kedge.core.operation import Decision, Prediction, Seen, TransferModel, deci
 from kedge.core.operation.simulate_transition import simulate_transition
 from kedge.core.placement import HostState, PlacedServer
 from kedge.model.operation import OperationLimits, Outcome
+from kedge.model.server import MigrationOptions
 from kedge.model.transition import Transition
 
 from ..placement.fleets import fleet, host, server
@@ -23,13 +26,16 @@ def predicted(
     hosts: tuple[str, ...] = ("a", "b"),
     to: str = "openvswitch",
     in_place: tuple[str, ...] = (),
+    options: Mapping[str, MigrationOptions] = MappingProxyType({}),
+    left: Mapping[str, str] = MappingProxyType({}),
     **limits: int,
 ) -> Prediction:
     of = fleet(*things)
     homes = {each.id: each.host for each in of.servers.values() if each.host in hosts}
     bounds = OperationLimits(**limits)  # type: ignore[arg-type]
     seen = Seen(of, (), limits=bounds)
-    return simulate_transition(Transition(hosts, to), seen, homes, MODEL, in_place=in_place)
+    wanted = Transition(hosts, to)
+    return simulate_transition(wanted, seen, homes, MODEL, in_place=in_place, options=options, left=left)
 
 
 def test_who_goes_where_and_when_each_hosts_turn_is() -> None:
@@ -48,6 +54,18 @@ def test_who_goes_where_and_when_each_hosts_turn_is() -> None:
     assert second.end_s == pytest.approx(50 + 2 * (2 + 4) + 30, rel=0.05)
     assert second.end_s is not None
     assert found.total_s == second.end_s + MODEL.lag_s
+
+
+def test_each_servers_options_are_heeded_both_ways() -> None:
+    slow = predicted(*THREE, *VMS, hosts=("b",), options={"vm3": MigrationOptions(bandwidth_mib=256)})
+    assert [each.end_s - each.start_s for each in slow.legs] == pytest.approx([2 + 16] * 2)
+
+
+def test_a_server_that_is_left_where_it_is_stops_its_host() -> None:
+    found = predicted(*THREE, *VMS, left={"vm3": "there is no policy 'x'"})
+    assert found.outcome is Outcome.FAILED
+    assert "there is no policy 'x'" in found.unmoved["vm3"][0]
+    assert "vm3" not in {each.server_id for each in found.legs}
 
 
 def many(spare_gib: int = 64) -> Prediction:
