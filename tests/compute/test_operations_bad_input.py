@@ -26,7 +26,7 @@ from .transition_fleet import Hosts, of
 PATH = "/kedge/v1/operations"
 DRAIN = {"kind": "drain", "host": "h5", "to": ["h3"], "limits": {"retry_s": 0}}
 NEVER_ZERO = ("per_source", "per_destination", "in_all", "attempts", "hosts_at_once", "rewired_at_once")
-MAY_BE_ZERO = ("bandwidth_mib", "max_failures", "retry_s", "priority", "troubled_hosts")
+MAY_BE_ZERO = ("bandwidth_mib", "max_failures", "per_network", "retry_s", "priority", "troubled_hosts")
 
 
 def transition(way: str = "moves", **wanted: Any) -> dict[str, Any]:

@@ -277,18 +277,33 @@ def test_a_handshake_that_stalls_or_never_begins_is_cut_off(pki: tuple[Credentia
     assert any("handshake took too long" in each.get("reason", "") for each in logs)
 
 
+@pytest.mark.parametrize("of_each", [4, 1])
 def test_whoever_holds_a_certificate_is_served_while_others_only_connect(
-    pki: tuple[Credentials, Credentials],
+    pki: tuple[Credentials, Credentials], of_each: int
 ) -> None:
-    url = "https://127.0.0.1"
+    request = b"GET /ok HTTP/1.1\r\nHost: k\r\n\r\n"
     with served(SMALL, tls=server_context(pki[0])) as listener, ExitStack() as stack:
-        with httpx2.Client(verify=client_context(pki[1]), timeout=PATIENCE_S) as client:
-            assert client.get(f"{url}:{listener.port}/ok").text == "ok"
-            for number in range(40):
-                stack.enter_context(connect(listener.port, f"127.0.1.{1 + number // 4}"))
-            assert client.get(f"{url}:{listener.port}/ok").text == "ok"  # on the connection it has
-        with httpx2.Client(verify=client_context(pki[1]), timeout=PATIENCE_S) as client:
-            assert client.get(f"{url}:{listener.port}/ok").text == "ok"
+
+        def connect_as_holder() -> ssl.SSLSocket:
+            plain = stack.enter_context(connect(listener.port))
+            return stack.enter_context(client_context(pki[1]).wrap_socket(plain, server_hostname="127.0.0.1"))
+
+        def is_served(connection: ssl.SSLSocket) -> bool:
+            connection.sendall(request)
+            answer = b""
+            while not answer.endswith(b"ok"):
+                part = connection.recv(4096)
+                if not part:
+                    return False
+                answer += part
+            return True
+
+        first = connect_as_holder()
+        assert is_served(first)
+        for number in range(40):
+            stack.enter_context(connect(listener.port, f"127.0.1.{1 + number // of_each}"))
+        assert is_served(connect_as_holder())  # it is accepted after all of these
+        assert is_served(first)
 
 
 def test_a_server_ends_although_somebody_stalls_its_handshake(pki: tuple[Credentials, Credentials]) -> None:

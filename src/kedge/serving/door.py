@@ -174,16 +174,25 @@ class Door:
         self._taken -= 1
 
     def _make_room(self) -> bool:
-        """End one that nothing is done for; False if there is none."""
-        for peer, places in sorted(self._places.items(), key=lambda item: -len(item[1])):
-            idle = [place for place in places if place.may_go]
-            # One that does not even speak TLS yet goes before one that has shown its certificate.
-            for place in sorted(idle, key=lambda each: each.protocol is not None)[:1]:
-                self._leave(place)
-                place.end()
-                self._refusals.note(peer, "an idle connection gave way to a new one")
-                return True
-        return False
+        """End one that nothing is done for, of the peer that has most; False if there is none.
+
+        Where certificates are asked for, whoever has not shown one yet goes before all who have: strangers can't push
+        those out, however many addresses they have.
+        """
+        idle = [
+            (peer, place, -len(places), place.protocol is not None)
+            for peer, places in self._places.items()
+            for place in places
+            if place.may_go
+        ]
+        if not idle:
+            return False
+        certified = self._tls is not None and self._tls.verify_mode is ssl.CERT_REQUIRED
+        peer, place, *_ = min(idle, key=lambda each: (each[3], each[2]) if certified else (each[2], each[3]))
+        self._leave(place)
+        place.end()
+        self._refusals.note(peer, "an idle connection gave way to a new one")
+        return True
 
     def _turn_away(self, connection: socket.socket, peer: str, reason: str) -> None:
         with connection:
