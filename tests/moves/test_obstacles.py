@@ -289,6 +289,7 @@ LIBVIRT_TAKES = {
     "image-not-the-same": "it compares no files, and the guest would read another image than the one that it knows",
     "filesystem-shared": "QEMU refuses 9p only while the guest has it mounted, which nobody can see from outside",
     "memory-short": "nobody looks at it, and the kernel of the destination would kill a VM when there is none left",
+    "numa-memory-short": "it looks at no node's memory, and the kernel would kill a VM that is bound to such a node",
     "nic-guest-macs": "it knows nothing of the guest's other MACs, and their frames would be lost",
     "cpu-incompatible": "it compares no CPU of a guest that sees the host's (host-passthrough)",
     "usb-device": "the guest finds it unplugged after the move, at a moment that nobody chose",
@@ -326,6 +327,8 @@ NOT_MADE_HERE = {
     ),  # no such QEMU, device or pages
     *("device-passed-through", "usb-device", "teamed-device"),  # there is none to pass through
     *("cpu-incompatible", "cpu-invtsc", "device-unsupported", "same-identity"),  # all hosts are one machine
+    *("numa-node-missing", "numa-memory-short", "post-copy-unsupported"),  # the same nodes and kernel
+    *("parallel-unsupported", "compression-unsupported"),  # a policy's: see test_policies
 }
 """Codes that no test here makes on real hosts; those of the first two lines have tests of their own elsewhere."""
 

@@ -110,10 +110,17 @@ class NamespaceProcess(subprocess.Popen[Any]):
     """A command behind `nsenter`. Signals go to the command itself: nsenter does not pass them on."""
 
     def send_signal(self, sig: int) -> None:
-        """Signals the command inside the namespaces, or nsenter as long as it has not started the command."""
+        """Signals the command inside the namespaces, or nsenter as long as it has not started the command.
+
+        nsenter stands still meanwhile, for a command that it starts just then would get no signal and live on.
+        """
         if self.poll() is not None:
             return
+        os.kill(self.pid, signal.SIGSTOP)
+        while (stat := _stat(self.pid)) is not None and stat[0] not in "TZ":
+            time.sleep(0.001)
         os.kill(child_of(self.pid) or self.pid, sig)
+        os.kill(self.pid, signal.SIGCONT)
 
 
 def run(
