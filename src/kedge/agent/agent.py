@@ -4,7 +4,7 @@ from kedge.agent.config import AgentConfig
 from kedge.agent.domains.allowed_files import check_files
 from kedge.agent.domains.hypervisor import Hypervisor
 from kedge.agent.domains.libvirt_connection import Connection
-from kedge.agent.domains.libvirt_events import Events
+from kedge.agent.domains.libvirt_events import Events, is_step_of_migration
 from kedge.agent.domains.transfers import Transfers
 from kedge.agent.frames.announce import Announcer
 from kedge.agent.frames.asking import Askers
@@ -35,6 +35,9 @@ from kedge.wire.messages import (
 )
 from kedge.wire.peer import AnyPeer, Peer
 
+_IN_TIME_S = 2.0
+"""As often as an agent that has something to do reports by itself."""
+
 
 class Agent:
     """One host's agent; `start` before serving, `close` at the end."""
@@ -53,7 +56,8 @@ class Agent:
             config.state_dir / "transfers.json",
             self.events.touch,
         )
-        self.vifs = VifOrders(pluggers, self.epochs, self._changed)
+        self.events.listen_rounds(self.transfers.round_began)
+        self.vifs = VifOrders(pluggers, self.epochs, self._changed, self._changed_as_ordered)
         self.frames = FrameWatches(pluggers)
         self.announcer = Announcer(pluggers)
         self.askers = Askers(pluggers, self.frames, self.transfers.ends_soon, self.events)
@@ -72,7 +76,7 @@ class Agent:
         tls = client_context(config.credentials)
         self._control = AnyPeer([Peer("the control plane", url, tls) for url in config.control])
         self._reporter = Reporter(self._control, config.host, self.reports, self._duties)
-        self.events.listen(lambda *_: self._changed())
+        self.events.listen(self._lifecycle)
 
     def start(self) -> None:
         """Connect to libvirtd and begin to report."""
@@ -128,6 +132,16 @@ class Agent:
 
     def _changed(self) -> None:
         self._reporter.nudge()
+
+    def _changed_as_ordered(self) -> None:
+        """What the control plane knows from whoever ordered it; a report says it once more, with what follows."""
+        self._reporter.nudge(_IN_TIME_S)
+
+    def _lifecycle(self, _uuid: str, event: int, detail: int) -> None:
+        if is_step_of_migration(event, detail):
+            self._changed_as_ordered()
+        else:
+            self._changed()
 
     def _duties(self, duties: HostDuties, asked_at: float) -> None:
         self.vifs.stage(duties.staged, asked_at)

@@ -6,7 +6,7 @@ import time
 import libvirt
 import pytest
 
-from kedge.agent.domains.libvirt_events import Events, Moments, after_event
+from kedge.agent.domains.libvirt_events import Events, Moments, after_event, is_step_of_migration
 
 SUSPENDED, RESUMED = libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_RESUMED
 STARTED, STOPPED = libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STOPPED
@@ -94,3 +94,16 @@ def test_only_so_much_is_remembered() -> None:
         events.lifecycle(str(number), SUSPENDED, MIGRATED)
     assert events.moments("0") == Moments()
     assert events.moments("4999").paused_at_ns is not None
+
+
+def test_all_that_a_migration_does_on_both_hosts_but_the_arrival_is_a_step_of_it() -> None:
+    source = [
+        (SUSPENDED, MIGRATED),
+        (SUSPENDED, POSTCOPY),
+        (STOPPED, 3),
+        (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, 0),
+    ]
+    destination = [(STARTED, 1), (libvirt.VIR_DOMAIN_EVENT_DEFINED, 0)]
+    others = [(RESUMED, 1), (RESUMED, 0), (STARTED, 0), (STOPPED, 1), (SUSPENDED, 0)]
+    assert all(is_step_of_migration(*each) for each in source + destination)
+    assert not any(is_step_of_migration(*each) for each in others)

@@ -91,6 +91,20 @@ def test_a_change_is_told_soon_and_many_at_once(parts: Parts) -> None:
     assert parts.control.reports[1][0] - nudged < 0.4
 
 
+def test_what_may_wait_is_told_with_what_may_not(parts: Parts) -> None:
+    parts.control.duties = HostDuties(report_every_s=3600)
+    parts.reporter.start()
+    wait_for(lambda: len(parts.duties) == 1)
+    parts.reporter.nudge(3600)
+    began = time.monotonic()
+    parts.reporter.nudge(0.2)
+    parts.reporter.nudge(3600)
+    wait_for(lambda: len(parts.duties) == 2)
+    assert parts.control.reports[1][0] - began >= 0.2
+    parts.reporter.nudge(0.1)
+    wait_for(lambda: len(parts.duties) == 3)
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:

@@ -139,6 +139,7 @@ class Connection:
             for event, callback in (
                 (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
                 (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, self._on_job),
+                (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, self._on_round),
             ):
                 connection.domainEventRegisterAny(None, event, callback, None)
         except libvirt.libvirtError as error:
@@ -163,6 +164,9 @@ class Connection:
 
     def _on_job(self, _connection: Any, domain: Any, _statistics: dict[str, Any], _opaque: None) -> None:
         self._events.touch(domain.UUIDString())
+
+    def _on_round(self, _connection: Any, domain: Any, _round: int, _opaque: None) -> None:
+        self._events.round_began(domain.UUIDString())
 
 
 def _alive(connection: Any) -> bool:

@@ -16,6 +16,22 @@ _REMEMBERED = 4096
 
 PAUSED_TO_SWITCH = (libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY)
 ARRIVED = (libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY)
+_STEPS = {
+    libvirt.VIR_DOMAIN_EVENT_DEFINED: None,
+    libvirt.VIR_DOMAIN_EVENT_UNDEFINED: None,
+    libvirt.VIR_DOMAIN_EVENT_STARTED: (libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED,),
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: PAUSED_TO_SWITCH,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: (libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED,),
+}
+
+
+def is_step_of_migration(event: int, detail: int) -> bool:
+    """Whether this lifecycle event is one of those that every migration has before and after the VM's arrival.
+
+    Arrival itself is not. What is only defined or undefined changes no VM.
+    """
+    details = _STEPS.get(event, ())
+    return details is None or detail in details
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,7 @@ class Events:
         self._moments: OrderedDict[str, Moments] = OrderedDict()
         self._closed = False
         self._listeners: list[Callable[[str, int, int], None]] = []
+        self._on_round: list[Callable[[str], None]] = []
 
     def listen(self, listener: Callable[[str, int, int], None]) -> None:
         """Call `listener` with UUID, event and detail of each lifecycle event; it must return at once."""
@@ -66,6 +83,15 @@ class Events:
         self.touch(uuid)
         for listener in self._listeners:
             listener(uuid, event, detail)
+
+    def listen_rounds(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with a domain's UUID at each round of copying its memory; it must return at once."""
+        self._on_round.append(listener)
+
+    def round_began(self, uuid: str) -> None:
+        """QEMU began a round of copying the domain's memory, the first or another."""
+        for listener in self._on_round:
+            listener(uuid)
 
     def touch(self, uuid: str) -> None:
         """Something about this domain may have changed: wake those who wait for it."""

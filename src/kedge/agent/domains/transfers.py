@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import libvirt
 import structlog
 
-from kedge.agent.domains.domain_state import Job, progress_of
+from kedge.agent.domains.domain_state import Job, job_of, progress_of
 from kedge.agent.domains.hypervisor import Hypervisor, Look
 from kedge.agent.domains.libvirt_connection import Connection
 from kedge.agent.domains.transfer_flags import flags, mib_or_unlimited, parameters
@@ -71,7 +71,8 @@ class Transfers:
         # Domains whose migration this process waits for in libvirt, by UUID, and their progress so far.
         self._under_way: dict[str, Any] = {}
         self._progress: dict[str, JobProgress] = {}
-        self._ends_soon: dict[str, bool] = {}
+        # Those whose memory is being copied, and whether that ends soon.
+        self._copied: dict[str, bool] = {}
         # Those whose end this process did not, or may not, get told: it is found out by looking.
         self._inherited: dict[str, Transfer] = {}
         for migration_id, stored in read_object(path).items():
@@ -104,9 +105,14 @@ class Transfers:
         return progress_of(look.statistics) if look.job is Job.OUTGOING else None
 
     def ends_soon(self, server_id: str) -> bool:
-        """Whether a server's transfer from here is under way, and its VM may pause within some seconds."""
+        """Whether a server's memory is being copied from here, and its VM may pause within some seconds."""
         with self._lock:
-            return server_id in self._under_way and self._ends_soon.get(server_id, True)
+            return server_id in self._under_way and self._copied.get(server_id, False)
+
+    def round_began(self, server_id: str) -> None:
+        """A round of copying a server's memory begins; before the first, its VM does not pause."""
+        with self._lock:
+            self._copied.setdefault(server_id, True)
 
     def state(self, migration_id: str, domain: DomainState, job: Job) -> tuple[TransferState, str | None]:
         """State and error of a migration's transfer, given what libvirt shows of its domain now."""
@@ -259,7 +265,7 @@ class Transfers:
         with self._lock:
             self._under_way.pop(order.server_id, None)
             self._progress.pop(order.server_id, None)
-            self._ends_soon.pop(order.server_id, None)
+            self._copied.pop(order.server_id, None)
             if state is TransferState.RUNNING:
                 self._inherited[order.migration_id] = self._known.pop(order.migration_id)
         if state is not TransferState.RUNNING:
@@ -269,15 +275,24 @@ class Transfers:
     def _read_progress(self, server_id: str, over: threading.Event) -> None:
         while not over.wait(_PROGRESS_S):
             try:
-                look = self._hypervisor.look(server_id)
+                statistics = self._statistics(server_id)
             except KedgeError:
                 continue  # the thread that migrates says what is wrong
             with self._lock:
-                if look.job is Job.OUTGOING and server_id in self._under_way:
-                    now = progress_of(look.statistics)
+                if job_of(statistics) is Job.OUTGOING and server_id in self._under_way:
+                    now = progress_of(statistics)
                     before = self._progress.get(server_id, JobProgress(memory_remaining=now.memory_total))
                     self._progress[server_id] = now
-                    self._ends_soon[server_id] = ends_within(before, now, _SOON_MS)
+                    if now.memory_total:
+                        self._copied[server_id] = ends_within(before, now, _SOON_MS)
+
+    def _statistics(self, server_id: str) -> Mapping[str, Any]:
+        with self._lock:
+            domain = self._under_way.get(server_id)
+        if domain is None:
+            return {}
+        with self._connection.speaking(f"look at the job of domain {server_id}"):
+            return cast(Mapping[str, Any], domain.jobStats())
 
     def _migrate(self, order: TransferOrder) -> None:
         with self._connection.speaking(f"migrate {order.server_id} to {order.libvirt_uri}"):
@@ -289,6 +304,7 @@ class Transfers:
                 domain.migrateSetMaxDowntime(order.downtime_limit_ms)
             with self._lock:
                 self._under_way[order.server_id] = domain
+                self._copied.pop(order.server_id, None)
             domain.migrateToURI3(order.libvirt_uri, parameters(order), flags(order))
 
     def _remember(self, migration_id: str, transfer: Transfer) -> None:

@@ -3,6 +3,7 @@
 In between, a heartbeat says that nothing did.
 """
 
+import math
 import threading
 import time
 import uuid
@@ -27,7 +28,7 @@ from kedge.wire.version import kedge_version
 log = structlog.get_logger(__name__)
 
 # Several changes within this time make one report.
-_GATHER_S = 0.25
+_SOON_S = 0.25
 # At rest, when so many heartbeats in a row have said that nothing changed, they come less often by this factor. It is
 # still three times within what makes an agent dead.
 _RESTS_AFTER = 5
@@ -127,7 +128,8 @@ class Reporter:
         self._path = f"/agent/v1/hosts/{host}"
         self._reports = reports
         self._on_duties = on_duties
-        self._wake = threading.Event()
+        self._changed = threading.Condition()
+        self._due = math.inf  # when what has changed must be told (monotonic clock, seconds)
         self._closing = threading.Event()
         self._failures = 0
         self._told = ""
@@ -139,26 +141,37 @@ class Reporter:
         """Begin with a report now."""
         self._thread.start()
 
-    def nudge(self) -> None:
-        """Something changed: report soon. Returns at once."""
-        self._wake.set()
+    def nudge(self, within_s: float = _SOON_S) -> None:
+        """Something changed: report within this time, with what else changes until then. Returns at once."""
+        with self._changed:
+            self._due = min(self._due, time.monotonic() + within_s)
+            self._changed.notify()
 
     def close(self) -> None:
         """Stop reporting."""
         self._closing.set()
-        self._wake.set()
+        self.nudge()
         if self._thread.is_alive():
             self._thread.join(_TIMEOUT_S)
 
     def _run(self) -> None:
         while not self._closing.is_set():
+            with self._changed:
+                self._due = math.inf
             delay = self._report()
             if self._failures:
                 # With the control plane away, a change is no reason to knock sooner.
                 self._closing.wait(delay)
-            elif self._wake.wait(delay):
-                self._closing.wait(_GATHER_S)
-            self._wake.clear()
+            else:
+                self._wait(time.monotonic() + delay)
+
+    def _wait(self, until: float) -> None:
+        with self._changed:
+            while not self._closing.is_set():
+                left = min(until, self._due) - time.monotonic()
+                if left <= 0:
+                    return
+                self._changed.wait(left)
 
     def _ask(self) -> HostDuties:
         """The duties; those that are known already when a heartbeat confirms them. Raises KedgeError."""

@@ -34,12 +34,20 @@ class _Staged:
 
 
 class VifOrders:
-    """Around the pluggers; `changed` is called after each change of a VIF."""
+    """Around the pluggers."""
 
-    def __init__(self, vifs: Pluggers, epochs: Epochs, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        vifs: Pluggers,
+        epochs: Epochs,
+        changed: Callable[[], None],
+        answered: Callable[[], None] | None = None,
+    ) -> None:
+        """`changed` is called after each change of a VIF; `answered`, if it is there, after one whose order says it."""
         self._vifs = vifs
         self._epochs = epochs
         self._changed = changed
+        self._answered = answered or changed
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._plugged_at: dict[str, float] = {}
@@ -60,7 +68,7 @@ class VifOrders:
             except KedgeError as error:
                 states, failed = {}, {vif.port_id: str(error) for vif in order.vifs}
             made = self._made() if states else {}
-        self._changed()
+        self._answered()
         done = (made.get(port_id) or VifReport(port_id, state, ()) for port_id, state in states.items())
         return VifResults(tuple(done), failed)
 
@@ -78,7 +86,7 @@ class VifOrders:
                     with noting(failed, port_id):
                         self._vifs.unplug(port_id)
             left = self._made() if order.port_ids else {}
-        self._changed()
+        self._answered()
         for port_id in order.port_ids:
             if port_id in left and port_id not in failed:
                 failed[port_id] = f"{', '.join(left[port_id].devices)} of it is there still"
