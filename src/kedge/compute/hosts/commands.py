@@ -122,7 +122,8 @@ class Commands:
                 f"was run on {run.on}, and that control plane ended before it; how it ended is not known here"
             )
             return replace(run, state=CommandState.LOST, why=why)
-        with self._output(host) as output, self._ended(host) as ended:
+        output, ended = self._kept(host)
+        with output, ended:
             return _ended_run(run, output, ended)
 
     def _run(
@@ -134,7 +135,8 @@ class Commands:
         told: Callable[[CommandRun], object],
     ) -> None:
         try:
-            with self._output(host) as output, self._ended(host) as ended:
+            output, ended = self._kept(host)
+            with output, ended:
                 for each in (output, ended):
                     each.truncate(0)
                 subprocess.run(
@@ -164,15 +166,14 @@ class Commands:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self._directory / name
 
-    def _output(self, host: str) -> IO[bytes]:
-        """Where a command's output goes: a file, so that it does not depend on who reads it."""
-        path = self._path(f"{host}.log")
+    def _file(self, name: str) -> IO[bytes]:
+        """A file, so that what is in it does not depend on who reads it."""
+        path = self._path(name)
         return TemporaryFile(buffering=0) if path is None else opened(path)
 
-    def _ended(self, host: str) -> IO[bytes]:
-        """Where it is written down how a command ended."""
-        path = self._path(f"{host}.ended")
-        return TemporaryFile(buffering=0) if path is None else opened(path)
+    def _kept(self, host: str) -> tuple[IO[bytes], IO[bytes]]:
+        """Where the output of a host's command goes, and where it is written down how it ended."""
+        return self._file(f"{host}.log"), self._file(f"{host}.ended")
 
     def _locked(self, host: str) -> int | None:
         path = self._path(f"{host}.lock")
